@@ -1,0 +1,117 @@
+# molt-market. Every target sets up what it needs. Needed on the machine: Python 3.11 or 3.12, and GNU make 4.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+$(if $(filter oneshell,$(.FEATURES)),,$(error GNU make 4 or newer is needed, this is $(MAKE_VERSION)))
+
+# Three environments, because they cannot be one (pyproject.toml, [dependency-groups]): the product and its tests;
+# ape with the contract tests; the provers. Each is made again when its lock changes, and only then.
+PRODUCT := .venv/.ready
+APE := .venv-ape/.ready
+PROVE := .venv-prove/.ready
+# The chain, the compiler and the Solidity libraries come from npm; node itself comes with the product's environment.
+NODE := node_modules/.ready
+
+# The tools of the checkout go before those of the machine, and nothing is written outside it.
+export PATH := $(CURDIR)/.toolchain/bin:$(PATH)
+export SOLCX_BINARY_PATH := $(CURDIR)/.toolchain
+export APE_DATA_FOLDER := $(CURDIR)/.toolchain/ape
+export UV_PYTHON_DOWNLOADS := never
+
+PYTHON_RUN := .venv/bin/python
+PYTEST := .venv/bin/python -m pytest
+step := scripts/make/step
+stage := scripts/make/stage
+
+.PHONY: help demo test check deep bench dev
+
+help:
+	@echo 'make demo            signed offers become settled money on a local chain, in one command'
+	@echo 'make test            everything that CI runs: the checks below, then all tests, until the first failure'
+	@echo 'make check           format, lint, types, import layers, and that the exported ABIs fit the contracts'
+	@echo 'make deep            the property tests with many more examples'
+	@echo 'make bench NAME=...  one benchmark of benchmarks/, or all of them'
+	@echo 'make dev             set up all environments, and say what to do next'
+
+demo: $(PRODUCT) $(NODE)
+	@$(PYTHON_RUN) scripts/demo.py
+
+# --- tests: one stage after the other, each also a target of its own ---
+
+STAGES := unit contracts parity integration e2e wheel
+.PHONY: $(STAGES:%=test-%)
+
+test: check $(STAGES:%=test-%)
+	@$(stage) --total check $(STAGES)
+
+check: $(PRODUCT) $(NODE)
+	@$(stage) check scripts/make/check
+
+test-unit: $(PRODUCT) $(NODE)
+	@$(stage) unit $(PYTEST) tests/unit
+
+test-contracts: $(APE) $(NODE)
+	@$(stage) contracts .venv-ape/bin/ape test tests/contracts
+
+test-parity: $(PRODUCT) $(NODE)
+	@$(stage) parity $(PYTEST) tests/parity
+
+test-integration: $(PRODUCT) $(NODE)
+	@$(stage) integration $(PYTEST) tests/integration
+
+test-e2e: $(PRODUCT) $(NODE)
+	@$(stage) e2e $(PYTEST) tests/e2e
+
+test-wheel: $(PRODUCT)
+	@$(stage) wheel $(PYTEST) tests/wheel
+
+deep: $(PRODUCT) $(NODE)
+	@HYPOTHESIS_PROFILE=deep $(stage) deep $(PYTEST) tests/unit tests/integration
+
+bench: $(PRODUCT) $(NODE)
+	@for file in $(if $(NAME),benchmarks/$(NAME).py,benchmarks/[!_]*.py); do \
+	  $(PYTHON_RUN) -m benchmarks.$$(basename "$$file" .py); done
+
+# --- set-up ---
+
+dev: $(PRODUCT) $(NODE) $(APE) $(PROVE)
+	@echo 'Ready. Next: `make demo` shows the market at work, `make test` proves it.'
+	@echo 'Python: .venv/bin/python. Tools (anvil, forge, cast, node): .toolchain/bin.'
+
+.venv/bin/uv: requirements/setup.txt
+	@rm -rf .venv
+	@$(step) 'making the product environment (.venv)' "$$(scripts/make/check-machine)" -m venv .venv
+	@$(step) 'installing uv, which installs the rest' .venv/bin/pip install --require-hashes -r requirements/setup.txt
+	@touch $@
+
+$(PRODUCT): requirements/dev.txt pyproject.toml .venv/bin/uv
+	@scripts/make/install .venv requirements/dev.txt 'installing the product environment, about 40 s the first time'
+	@scripts/make/link-tools node
+	@touch $@
+
+$(APE): requirements/ape.txt pyproject.toml $(PRODUCT)
+	@scripts/make/install .venv-ape requirements/ape.txt 'installing the contract-test environment, about 30 s the first time'
+	@touch $@
+
+$(PROVE): requirements/prove.txt $(PRODUCT)
+	@scripts/make/install .venv-prove requirements/prove.txt 'installing the provers, about 30 s the first time'
+	@touch $@
+
+$(NODE): package-lock.json package.json $(PRODUCT)
+	@$(step) 'installing the chain, the compiler and Solidity libraries, about 40 s the first time' npm ci --ignore-scripts
+	@scripts/make/link-tools packages
+	@touch $@
+
+# --- files that are made and committed ---
+
+.PHONY: abi lock
+
+abi: $(PRODUCT) $(NODE) # after a change of a contract
+	@$(PYTHON_RUN) scripts/export_abi.py
+
+lock: $(PRODUCT) # after a change of dependencies in pyproject.toml or package.json; `make lock UPGRADE=--upgrade` takes the newest
+	@scripts/make/lock $(UPGRADE)
