@@ -27,12 +27,19 @@ SETTINGS: dict[str, Any] = {
     "remappings": ["@openzeppelin/=node_modules/@openzeppelin/"],
     "viaIR": True,
 }
-OUTPUTS = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"]
+OUTPUTS = [
+    "abi",
+    "evm.bytecode.object",
+    "evm.deployedBytecode.object",
+    "evm.deployedBytecode.immutableReferences",
+]
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Export ABI and bytecode of the contracts into the package.")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the files are out of date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail when the files are out of date"
+    )
     check = parser.parse_args(arguments).check
 
     try:
@@ -57,7 +64,8 @@ def compile_contracts() -> dict[str, dict[str, Any]]:
     output = _run_compiler(
         {
             "language": "Solidity",
-            "settings": SETTINGS | {"outputSelection": {file: {name: OUTPUTS} for file, name in files.items()}},
+            "settings": SETTINGS
+            | {"outputSelection": {file: {name: OUTPUTS} for file, name in files.items()}},
             # What these import is read by the compiler itself.
             "sources": {file: {"content": (ROOT / file).read_text("utf-8")} for file in files},
         }

@@ -54,44 +54,47 @@ function readInput(options) {
 
 function compile(options) {
   const input = readInput(options);
-  const cacheFile = path.join(cacheFolder, `${digest(`${version()}\n${input}`)}.json`);
-  const cached = readCache(cacheFile);
+  const folders = [options.basePath || ".", ...options.includePaths];
+  // Another compiler or another state of this file does not meet old results.
+  const key = digest([version(), fs.readFileSync(__filename, "utf8"), input].join("\n"));
+  const cacheFile = path.join(cacheFolder, `${key}.json`);
+  const cached = readCache(cacheFile, folders);
   if (cached !== undefined) return cached;
 
-  const folders = [options.basePath || ".", ...options.includePaths];
-  const read = {}; // file -> digest, of what the compiler read beside its input
+  const imports = {}; // name -> digest, of what the compiler read beside its input
   const findImport = (name) => {
-    for (const folder of folders) {
-      const file = path.resolve(folder, name);
-      if (!fs.existsSync(file)) continue;
-      const contents = fs.readFileSync(file, "utf8");
-      read[file] = digest(contents);
-      return { contents };
-    }
-    return { error: `${name} not found in ${folders.join(", ")}` };
+    const contents = readImport(name, folders);
+    if (contents === undefined) return { error: `${name} not found in ${folders.join(", ")}` };
+    imports[name] = digest(contents);
+    return { contents };
   };
   const output = load().compile(input, { import: findImport });
-  writeCache(cacheFile, read, output);
+  writeCache(cacheFile, { imports, output });
   return output;
+}
+
+function readImport(name, folders) {
+  const file = folders.map((folder) => path.resolve(folder, name)).find((candidate) => fs.existsSync(candidate));
+  return file === undefined ? undefined : fs.readFileSync(file, "utf8");
 }
 
 function digest(text) {
   return crypto.createHash("sha256").update(text).digest("hex");
 }
 
-function readCache(cacheFile) {
+function readCache(cacheFile, folders) {
   if (!fs.existsSync(cacheFile)) return undefined;
-  const { read, output } = JSON.parse(fs.readFileSync(cacheFile, "utf8"));
-  const unchanged = ([file, was]) => fs.existsSync(file) && digest(fs.readFileSync(file, "utf8")) === was;
-  return Object.entries(read).every(unchanged) ? output : undefined;
+  const { imports, output } = JSON.parse(fs.readFileSync(cacheFile, "utf8"));
+  const unchanged = ([name, was]) => digest(readImport(name, folders) ?? "") === was;
+  return Object.entries(imports).every(unchanged) ? output : undefined;
 }
 
-function writeCache(cacheFile, read, output) {
-  const failed = (JSON.parse(output).errors ?? []).some((error) => error.severity === "error");
+function writeCache(cacheFile, entry) {
+  const failed = (JSON.parse(entry.output).errors ?? []).some((error) => error.severity === "error");
   if (failed) return; // an import that was not found may be there the next time
   fs.mkdirSync(cacheFolder, { recursive: true });
   const partial = `${cacheFile}.${process.pid}`;
-  fs.writeFileSync(partial, JSON.stringify({ read, output }));
+  fs.writeFileSync(partial, JSON.stringify(entry));
   fs.renameSync(partial, cacheFile); // whole or not at all, also when two compile at once
 }
 

@@ -1,0 +1,58 @@
+"""What holds for every test, in the product's environment (pytest 9) and in ape's (pytest 8).
+
+HYPOTHESIS_PROFILE chooses how hard Hypothesis searches: `dev` (a new seed each time), `ci` (always the same
+examples, so that a red run can be repeated), `deep` (`make deep`).
+
+On CI nothing is skipped silently: a test that is skipped or expected to fail counts as failed unless
+`tests/allowed_skips.txt` names it.
+"""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ON_CI = bool(os.environ.get("CI"))
+ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+
+# No deadlines: how long one example takes says more about a busy machine than about the code.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "deep", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if ON_CI else "dev"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip that nobody allowed into a failure."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Do the same for a module that skips as a whole."""
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if not (ON_CI and report.skipped) or report.nodeid in _allowed_skips():
+        return
+    expected_failure = getattr(report, "wasxfail", None)
+    if expected_failure is not None:
+        del report.wasxfail
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else expected_failure
+    report.outcome = "failed"
+    report.longrepr = f"skipped on CI, and tests/allowed_skips.txt does not name it: {reason}"
+
+
+def _allowed_skips() -> set[str]:
+    lines = ALLOWED_SKIPS.read_text("utf-8").splitlines()
+    return {line.split("#")[0].strip() for line in lines} - {""}
