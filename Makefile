@@ -16,16 +16,17 @@ PROVE := .venv-prove/.ready
 # The chain, the compiler and the Solidity libraries come from npm; node itself comes with the product's environment.
 NODE := node_modules/.ready
 
-# The tools of the checkout go before those of the machine, and nothing is written outside it.
+# The tools of the checkout go before those of the machine; nothing but package caches is written outside it.
 export PATH := $(CURDIR)/.toolchain/bin:$(PATH)
 export SOLCX_BINARY_PATH := $(CURDIR)/.toolchain
 export APE_DATA_FOLDER := $(CURDIR)/.toolchain/ape
 export UV_PYTHON_DOWNLOADS := never
 
-PYTHON_RUN := .venv/bin/python
-PYTEST := .venv/bin/python -m pytest
+python := .venv/bin/python
+pytest := .venv/bin/python -m pytest
 step := scripts/make/step
 stage := scripts/make/stage
+install := scripts/make/install
 
 .PHONY: help demo test check deep bench dev
 
@@ -38,7 +39,7 @@ help:
 	@echo 'make dev             set up all environments, and say what to do next'
 
 demo: $(PRODUCT) $(NODE)
-	@$(PYTHON_RUN) scripts/demo.py
+	@$(python) scripts/demo.py
 
 # --- tests: one stage after the other, each also a target of its own ---
 
@@ -52,29 +53,29 @@ check: $(PRODUCT) $(NODE)
 	@$(stage) check scripts/make/check
 
 test-unit: $(PRODUCT) $(NODE)
-	@$(stage) unit $(PYTEST) tests/unit
+	@$(stage) unit $(pytest) tests/unit
 
 test-contracts: $(APE) $(NODE)
 	@$(stage) contracts .venv-ape/bin/ape test tests/contracts
 
 test-parity: $(PRODUCT) $(NODE)
-	@$(stage) parity $(PYTEST) tests/parity
+	@$(stage) parity $(pytest) tests/parity
 
 test-integration: $(PRODUCT) $(NODE)
-	@$(stage) integration $(PYTEST) tests/integration
+	@$(stage) integration $(pytest) tests/integration
 
 test-e2e: $(PRODUCT) $(NODE)
-	@$(stage) e2e $(PYTEST) tests/e2e
+	@$(stage) e2e $(pytest) tests/e2e
 
 test-wheel: $(PRODUCT)
-	@$(stage) wheel $(PYTEST) tests/wheel
+	@$(stage) wheel $(pytest) tests/wheel
 
 deep: $(PRODUCT) $(NODE)
-	@HYPOTHESIS_PROFILE=deep $(stage) deep $(PYTEST) tests/unit tests/integration
+	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit tests/integration
 
 bench: $(PRODUCT) $(NODE)
 	@for file in $(if $(NAME),benchmarks/$(NAME).py,benchmarks/[!_]*.py); do \
-	  $(PYTHON_RUN) -m benchmarks.$$(basename "$$file" .py); done
+	  $(python) -m benchmarks.$$(basename "$$file" .py); done
 
 # --- set-up ---
 
@@ -83,27 +84,27 @@ dev: $(PRODUCT) $(NODE) $(APE) $(PROVE)
 	@echo 'Python: .venv/bin/python. Tools (anvil, forge, cast, node): .toolchain/bin.'
 
 .venv/bin/uv: requirements/setup.txt
-	@rm -rf .venv
-	@$(step) 'making the product environment (.venv)' "$$(scripts/make/check-machine)" -m venv .venv
+	@python=$$(scripts/make/check-machine) && rm -rf .venv && \
+	  $(step) 'making the product environment (.venv)' "$$python" -m venv .venv
 	@$(step) 'installing uv, which installs the rest' .venv/bin/pip install --require-hashes -r requirements/setup.txt
 	@touch $@
 
 $(PRODUCT): requirements/dev.txt pyproject.toml .venv/bin/uv
-	@scripts/make/install .venv requirements/dev.txt 'installing the product environment, about 40 s the first time'
+	@$(install) .venv requirements/dev.txt 'installing the product and its tools (.venv, 430 MB)'
 	@scripts/make/link-tools node
 	@touch $@
 
-$(APE): requirements/ape.txt pyproject.toml $(PRODUCT)
-	@scripts/make/install .venv-ape requirements/ape.txt 'installing the contract-test environment, about 30 s the first time'
-	@touch $@
-
-$(PROVE): requirements/prove.txt $(PRODUCT)
-	@scripts/make/install .venv-prove requirements/prove.txt 'installing the provers, about 30 s the first time'
-	@touch $@
-
-$(NODE): package-lock.json package.json $(PRODUCT)
-	@$(step) 'installing the chain, the compiler and Solidity libraries, about 40 s the first time' npm ci --ignore-scripts
+$(NODE): package-lock.json package.json | $(PRODUCT)
+	@$(step) 'installing the chain, the compiler and Solidity libraries (node_modules, 280 MB)' npm ci --ignore-scripts
 	@scripts/make/link-tools packages
+	@touch $@
+
+$(APE): requirements/ape.txt pyproject.toml | $(PRODUCT)
+	@$(install) .venv-ape requirements/ape.txt 'installing ape for the contract tests (.venv-ape, 210 MB)'
+	@touch $@
+
+$(PROVE): requirements/prove.txt | $(PRODUCT)
+	@$(install) .venv-prove requirements/prove.txt 'installing the provers (.venv-prove, 180 MB)'
 	@touch $@
 
 # --- files that are made and committed ---
@@ -111,7 +112,7 @@ $(NODE): package-lock.json package.json $(PRODUCT)
 .PHONY: abi lock
 
 abi: $(PRODUCT) $(NODE) # after a change of a contract
-	@$(PYTHON_RUN) scripts/export_abi.py
+	@$(python) scripts/export_abi.py
 
 lock: $(PRODUCT) # after a change of dependencies in pyproject.toml or package.json; `make lock UPGRADE=--upgrade` takes the newest
 	@scripts/make/lock $(UPGRADE)
