@@ -7,6 +7,7 @@ files are not what the sources give. Runs in the product's environment, with the
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,13 @@ def compile_contracts() -> dict[str, dict[str, Any]]:
     output = _run_compiler(
         {
             "language": "Solidity",
-            "settings": SETTINGS
-            | {"outputSelection": {file: {name: OUTPUTS} for file, name in files.items()}},
+            "settings": SETTINGS | {"outputSelection": _output_selection(files)},
             # What these import is read by the compiler itself.
             "sources": {file: {"content": (ROOT / file).read_text("utf-8")} for file in files},
         }
     )
-    return {name: _artefact(name, output["contracts"][file][name]) for file, name in files.items()}
+    names = dict(_immutable_names(output["sources"]))
+    return {name: _artefact(name, output["contracts"][file][name], names) for file, name in files.items()}
 
 
 def render(artefact: dict[str, Any]) -> str:
@@ -114,15 +115,32 @@ def _run_compiler(standard_input: dict[str, Any]) -> dict[str, Any]:
     return output
 
 
-def _artefact(name: str, compiled: dict[str, Any]) -> dict[str, Any]:
+def _output_selection(files: dict[str, str]) -> dict[str, dict[str, list[str]]]:
+    """Ask for code of the exported contracts only, and for all syntax trees: they name the immutables."""
+    return {file: {name: OUTPUTS} for file, name in files.items()} | {"*": {"": ["ast"]}}
+
+
+def _immutable_names(sources: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield node id and name of each immutable: ids change with every edit, names do not."""
+    for source in sources.values():
+        for contract in source["ast"]["nodes"]:
+            for node in contract.get("nodes", []):
+                if node.get("mutability") == "immutable":
+                    yield str(node["id"]), node["name"]
+
+
+def _artefact(name: str, compiled: dict[str, Any], immutable_names: dict[str, str]) -> dict[str, Any]:
     evm = compiled["evm"]
+    immutables: dict[str, list[dict[str, int]]] = {}
+    for node, places in evm["deployedBytecode"]["immutableReferences"].items():
+        immutables.setdefault(immutable_names[node], []).extend(places)
     return {
         "abi": compiled["abi"],
         "bytecode": "0x" + evm["bytecode"]["object"],
         "compiler": f"solc {SOLC_VERSION}",
         "contractName": name,
         "deployedBytecode": "0x" + evm["deployedBytecode"]["object"],
-        "immutableReferences": evm["deployedBytecode"]["immutableReferences"],
+        "immutableReferences": immutables,
         "settings": SETTINGS,
     }
 
