@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "molt_market" / "chain" / "abi"
 EXPORTED = ("MoltEscrow", "MoltToken")
 
-# The compiler and its settings stand in three places that must agree (tests/unit/test_toolchain.py):
+# The compiler and its settings stand in three places that must agree (tests/unit/test_toolchain_settings.py):
 # here, foundry.toml and ape-config.yaml.
 SOLC_VERSION = "0.8.37"
 COMPILER = ROOT / ".toolchain" / f"solc-v{SOLC_VERSION}"
