@@ -1,0 +1,1 @@
+"""Pure values: no clock, no chain, no files but the model catalogue."""

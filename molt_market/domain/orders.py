@@ -1,0 +1,199 @@
+"""A buyer's order, and the states it goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from molt_market.domain.amounts import Amount
+from molt_market.domain.fields import (
+    MAX_UINT40,
+    MAX_UINT96,
+    SECONDS_PER_HOUR,
+    GpuCount,
+    Hours,
+    Moment,
+    Uint64,
+    Value,
+    now,
+    whole,
+)
+from molt_market.domain.gpus import Features, Location, ModelNames
+from molt_market.domain.ids import ZERO_ADDRESS, ZERO_HASH, Address, Hash32, OrderId, PartyId, Signature
+from molt_market.domain.offers import chargeable, require_expiry_after_creation
+from molt_market.errors import InvalidStateTransition, InvalidValue, TokenMismatch
+
+LIFETIME = timedelta(hours=1)
+
+
+class Priority(StrEnum):
+    """How urgent an order is to its buyer."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    URGENT = "urgent"
+
+
+class OrderStatus(StrEnum):
+    """Where an order stands; TRANSITIONS says what may follow."""
+
+    PENDING = "pending"
+    MATCHED = "matched"
+    ESCROWED = "escrowed"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    DISPUTED = "disputed"
+    RESOLVED = "resolved"
+    SETTLED = "settled"
+    REFUNDED = "refunded"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = MappingProxyType(
+    {
+        OrderStatus.PENDING: frozenset({OrderStatus.MATCHED, OrderStatus.CANCELLED, OrderStatus.EXPIRED}),
+        OrderStatus.MATCHED: frozenset(
+            {OrderStatus.ESCROWED, OrderStatus.PENDING}
+        ),  # back: the reservation lapsed
+        OrderStatus.ESCROWED: frozenset({OrderStatus.RUNNING, OrderStatus.FAILED, OrderStatus.DISPUTED}),
+        OrderStatus.RUNNING: frozenset({OrderStatus.COMPLETED, OrderStatus.FAILED, OrderStatus.DISPUTED}),
+        OrderStatus.COMPLETED: frozenset({OrderStatus.SETTLED, OrderStatus.DISPUTED}),
+        OrderStatus.FAILED: frozenset({OrderStatus.REFUNDED}),
+        OrderStatus.DISPUTED: frozenset({OrderStatus.RESOLVED}),
+        OrderStatus.RESOLVED: frozenset({OrderStatus.SETTLED, OrderStatus.REFUNDED}),
+        OrderStatus.SETTLED: frozenset(),
+        OrderStatus.REFUNDED: frozenset(),
+        OrderStatus.CANCELLED: frozenset(),
+        OrderStatus.EXPIRED: frozenset(),
+    }
+)
+
+
+def transition(from_: OrderStatus, to: OrderStatus) -> OrderStatus:
+    """Return `to` if it may follow `from_`. Raises InvalidStateTransition otherwise."""
+    if to not in TRANSITIONS[from_]:
+        raise InvalidStateTransition(from_.name, to.name)
+    return to
+
+
+class JobRequirements(Value):
+    """What a job needs.
+
+    `min_gpu_count` GPUs are allocated, exactly, for `estimated_hours`, exactly. VRAM is GB of each GPU.
+    Preferred models move the score; required ones (none: any) are a condition.
+    """
+
+    min_gpu_count: GpuCount
+    min_vram_gb: Annotated[int, whole(0, 2**16 - 1)]
+    preferred_models: ModelNames = ()
+    max_price_per_hour: Amount
+    estimated_hours: Hours
+    required_features: Features = ()
+    location: Location | None = None
+    required_models: ModelNames = ()
+
+    @field_validator("max_price_per_hour")
+    @classmethod
+    def _check_price(cls, price: Amount) -> Amount:
+        return chargeable(price, "max_price_per_hour")
+
+    @model_validator(mode="after")
+    def _check_allocation(self) -> Self:
+        if self.gpu_seconds > MAX_UINT40:
+            raise InvalidValue(
+                f"{self.min_gpu_count} GPUs for {self.estimated_hours} hours are more than 2^40 GPU-seconds:"
+                " split the order"
+            )
+        return self
+
+    @property
+    def gpu_seconds(self) -> int:
+        """The whole allocation."""
+        return self.min_gpu_count * self.estimated_hours * SECONDS_PER_HOUR
+
+    def cost_at(self, price_per_hour: Amount) -> Amount:
+        """Return what the whole allocation costs at a price per GPU-hour."""
+        return price_per_hour * (self.min_gpu_count * self.estimated_hours)
+
+
+def _expiry(data: dict[str, Any]) -> datetime:
+    created_at = data.get("created_at") or now()  # it lacks only where it was refused
+    return created_at + LIFETIME
+
+
+class JobOrder(Value):
+    """A buyer's request for one deal.
+
+    Without `max_budget` the budget is what the limit price comes to. `voucher_signer` (the buyer if left out)
+    signs the releases; `slot` is a number that the buyer uses for one deal, ever; `opener` (anyone if left
+    out) may open the deal.
+
+    >>> order = JobOrder(buyer_id="buyer-123", requirements=JobRequirements(
+    ...     min_gpu_count=4, min_vram_gb=40, max_price_per_hour=Amount.from_molt(15), estimated_hours=8))
+    >>> str(order.budget)
+    '480 MOLT'
+    """
+
+    id: OrderId = Field(default_factory=OrderId.new)
+    buyer_id: PartyId
+    requirements: JobRequirements
+    max_budget: Amount | None = None
+    created_at: Moment = Field(default_factory=now)
+    expires_at: Moment = Field(default_factory=_expiry)
+    status: OrderStatus = OrderStatus.PENDING
+    priority: Priority = Priority.NORMAL
+
+    voucher_signer: Address | None = None
+    slot: Uint64 = 0
+    policy_id: Hash32 | None = None
+    offer_hash: Hash32 | None = None
+    opener: Address | None = None
+    job_spec_hash: Hash32 = ZERO_HASH
+    signature: Signature | None = None
+
+    @field_validator("voucher_signer")
+    @classmethod
+    def _check_voucher_signer(cls, signer: Address | None) -> Address | None:
+        if signer == ZERO_ADDRESS:
+            raise InvalidValue(
+                "the voucher signer cannot be the zero address: leave it out to name the buyer"
+            )
+        return signer
+
+    @model_validator(mode="after")
+    def _check_budget(self) -> Self:
+        limit = self.requirements.max_price_per_hour
+        if self.max_budget is None:
+            if self.budget.base_units > MAX_UINT96:
+                raise InvalidValue(
+                    f"the limit price comes to {self.budget}, 2^96 base units or more: set max_budget"
+                )
+            return self
+        if self.max_budget.token != limit.token:
+            raise TokenMismatch(self.max_budget.token, limit.token)
+        chargeable(self.max_budget, "max_budget")
+        return self
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        require_expiry_after_creation(self.created_at, self.expires_at)
+        return self
+
+    @property
+    def budget(self) -> Amount:
+        """The most that the deal may cost."""
+        if self.max_budget is not None:
+            return self.max_budget
+        return self.requirements.cost_at(self.requirements.max_price_per_hour)
+
+    def with_status(self, status: OrderStatus) -> Self:
+        """Return the order in its next status. Raises InvalidStateTransition."""
+        return self.model_copy(update={"status": transition(self.status, status)})

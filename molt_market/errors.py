@@ -1,0 +1,394 @@
+"""Everything that molt-market raises.
+
+MoltError
+├── InvalidValue (also a ValueError)     an argument is wrong in itself: correct it
+│   ├── InexactAmount                    money or hours that are not exact
+│   ├── NegativeAmount                   money below zero
+│   ├── TokenMismatch                    amounts of two tokens
+│   └── UnknownModel                     a GPU model that the catalogue lacks
+└── MarketError                          the market cannot do what was asked
+    ├── OrderNotFound · OfferNotFound
+    ├── NoMatchingOffers · InsufficientCapacity · PriceExceedsBudget
+    ├── InvalidStateTransition · Expired
+    ├── NotReserved
+    │   └── ReservationLapsed
+    ├── SignatureError
+    │   ├── InvalidSignature · WrongSigner
+    │   └── UnsignedOffer · UnsignedOrder
+    ├── EscrowError                      the escrow contract, or a deal in it
+    │   ├── DealNotFound · NotYet · ProofMismatch · PolicyNotFound
+    │   └── Refused                      one class per code of the contract: molt_market.refusals
+    ├── PaymentFailed                    a transaction had no, or not the wanted, effect
+    │   ├── TransactionFailed · TransactionDropped · TransactionPending
+    │   └── InsufficientTokens · InsufficientGas
+    ├── ChainError
+    │   └── NodeUnreachable · NodeError · WrongChain · DeploymentNotFound · DeploymentMismatch · Unfinalised
+    └── WalletError
+        └── WalletNotFound · WrongPassword
+
+Models check what they are built from and raise pydantic's ValidationError, a ValueError too; it quotes the
+InvalidValue that caused it. Every error keeps its figures as attributes and survives pickling.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from molt_market.domain.amounts import Amount, Token
+
+
+class MoltError(Exception):
+    """The root: catch it to catch everything that molt-market raises."""
+
+    def __reduce__(self) -> tuple[Callable[..., MoltError], tuple[Any, ...]]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(cls: type[MoltError], args: tuple[Any, ...], state: dict[str, Any]) -> MoltError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
+
+
+# --------------------------------------------------------------------------------------------- values
+
+
+class InvalidValue(MoltError, ValueError):
+    """A value is wrong in itself: the message says how to write it."""
+
+
+class InexactAmount(InvalidValue):
+    """Money or hours are a float, a bool or have too many decimals: write an int, a string or a Decimal."""
+
+
+class NegativeAmount(InvalidValue):
+    """An amount would fall below zero: compare before you subtract."""
+
+
+class TokenMismatch(InvalidValue):
+    """Amounts of two tokens were mixed: convert one of them first."""
+
+    def __init__(self, left: Token, right: Token) -> None:
+        super().__init__(f"an amount of {left.label} meets one of {right.label}: use one token throughout")
+        self.left = left
+        self.right = right
+
+
+class UnknownModel(InvalidValue):
+    """The catalogue lacks this GPU model: take one of the nearest, or add it to gpu_models.json."""
+
+    def __init__(self, name: str, nearest: Sequence[str] = ()) -> None:
+        hint = (
+            f"did you mean {' or '.join(nearest)}?" if nearest else "see domain/gpu_models.json for all names"
+        )
+        super().__init__(f"unknown GPU model {name!r}: {hint}")
+        self.name = name
+        self.nearest = tuple(nearest)
+
+
+# --------------------------------------------------------------------------------------------- market
+
+
+class MarketError(MoltError):
+    """The market cannot do what was asked; each subclass says why."""
+
+
+class OrderNotFound(MarketError):
+    """The book has no such order: submit it, or check the id."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"no order {order_id} in the book: submit it first, or check the id")
+        self.order_id = order_id
+
+
+class OfferNotFound(MarketError):
+    """The book has no such offer: add it, or check the id."""
+
+    def __init__(self, offer_id: str) -> None:
+        super().__init__(f"no offer {offer_id} in the book: add it first, or check the id")
+        self.offer_id = offer_id
+
+
+class NoMatchingOffers(MarketError):
+    """There is nothing on offer: wait for providers, or look at another market."""
+
+    def __init__(self, message: str = "no offer is active: wait for providers, then match again") -> None:
+        super().__init__(message)
+
+
+class InsufficientCapacity(MarketError):
+    """No fitting offer has that many GPUs: ask for at most `available`, or split the order."""
+
+    def __init__(self, required: int, available: int) -> None:
+        super().__init__(
+            f"{required} GPUs are asked for, {available} are available: ask for fewer or split the order"
+        )
+        self.required = required
+        self.available = available
+
+
+class PriceExceedsBudget(MarketError):
+    """Only the price of the fitting offers is wrong: raise the budget to `price`, or ask for less."""
+
+    def __init__(self, price: Amount, budget: Amount) -> None:
+        super().__init__(
+            f"the cheapest fitting offer costs {price}, the budget is {budget}: raise it or ask for less"
+        )
+        self.price = price
+        self.budget = budget
+
+
+class InvalidStateTransition(MarketError):
+    """A status cannot follow another: look at the state machine of orders."""
+
+    def __init__(self, from_: str, to: str) -> None:
+        super().__init__(f"{from_} cannot become {to}: read the present status again before you act on it")
+        self.from_ = from_
+        self.to = to
+
+
+class Expired(MarketError):
+    """An offer, order, signature or time limit has run out: make a new one."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"expired: {what}")
+        self.what = what
+
+
+class NotReserved(MarketError):
+    """These GPUs are not held for this match: reserve them first."""
+
+    def __init__(self, message: str = "nothing is reserved for this match: reserve it first") -> None:
+        super().__init__(message)
+
+
+class ReservationLapsed(NotReserved):
+    """The reservation ran out before the deal opened: match and reserve again."""
+
+    def __init__(self, lapsed_at: datetime) -> None:
+        super().__init__(f"the reservation lapsed at {utc(lapsed_at)}: match and reserve again")
+        self.lapsed_at = lapsed_at
+
+
+# ----------------------------------------------------------------------------------------- signatures
+
+
+class SignatureError(MarketError):
+    """A signature is missing or does not fit."""
+
+
+class InvalidSignature(SignatureError):
+    """The bytes are no signature, or another message or key made them: sign exactly this message again."""
+
+
+class WrongSigner(InvalidSignature):
+    """A valid signature of the wrong account: sign with the key of `expected`."""
+
+    def __init__(self, expected: str, actual: str) -> None:
+        super().__init__(f"signed by {actual}, but {expected} has to sign")
+        self.expected = expected
+        self.actual = actual
+
+
+class UnsignedOffer(SignatureError):
+    """The offer carries no signature, so no deal can be opened from it: its provider signs it first."""
+
+    def __init__(self, offer_id: str) -> None:
+        super().__init__(f"offer {offer_id} is not signed: its provider has to sign it (sign_offer)")
+        self.offer_id = offer_id
+
+
+class UnsignedOrder(SignatureError):
+    """The order carries no signature, so no deal can be opened from it: its buyer signs it first."""
+
+    def __init__(self, order_id: str) -> None:
+        super().__init__(f"order {order_id} is not signed: its buyer has to sign it (sign_order)")
+        self.order_id = order_id
+
+
+# --------------------------------------------------------------------------------------------- escrow
+
+
+class EscrowError(MarketError):
+    """The escrow cannot do it in its present state; the message names the way out."""
+
+
+class DealNotFound(EscrowError):
+    """The contract has no such deal: it was never opened, or lives in another deployment."""
+
+    def __init__(self, deal_id: str) -> None:
+        super().__init__(
+            f"no deal {deal_id} in this deployment: check the id, the chain and that it was opened"
+        )
+        self.deal_id = deal_id
+
+
+class PolicyNotFound(EscrowError):
+    """The contract does not know the policy: register it first, anyone may."""
+
+    def __init__(self, policy_id: str) -> None:
+        super().__init__(
+            f"policy {policy_id} is not registered in this deployment: register it first, anyone may"
+        )
+        self.policy_id = policy_id
+
+
+class NotYet(EscrowError):
+    """The step is right but too early: repeat it from `due_at` on."""
+
+    def __init__(self, step: str, due_at: datetime) -> None:
+        super().__init__(f"{step} is possible from {utc(due_at)} on: call again then")
+        self.step = step
+        self.due_at = due_at
+
+
+class ProofMismatch(EscrowError):
+    """Input, proof and confirmation speak of different deals or hours: nothing was sent; make them agree."""
+
+
+class Refused(EscrowError):
+    """The contract refused a call: `actual` was found, `limit` had to be met; see molt_market.refusals."""
+
+    code: int = 0
+    name: str = ""
+
+    def __init__(self, message: str, actual: int, limit: int) -> None:
+        super().__init__(message)
+        self.actual = actual
+        self.limit = limit
+
+
+# ------------------------------------------------------------------------------------------- payments
+
+
+class PaymentFailed(MarketError):
+    """A payment had not the wanted effect; the message says what is known of the money."""
+
+
+class TransactionFailed(PaymentFailed):
+    """The transaction was mined and reverted: only its gas is lost; the cause is chained where known."""
+
+    def __init__(self, tx_hash: str, reason: str = "it reverted without a reason") -> None:
+        super().__init__(f"transaction {tx_hash} failed: {reason}; no token moved")
+        self.tx_hash = tx_hash
+        self.reason = reason
+
+
+class TransactionDropped(PaymentFailed):
+    """The network forgot the transaction and its nonce is used by another: send the payment again."""
+
+    def __init__(self, tx_hash: str) -> None:
+        super().__init__(f"transaction {tx_hash} will never be mined: send the payment again")
+        self.tx_hash = tx_hash
+
+
+class TransactionPending(PaymentFailed):
+    """The transaction was not mined in time, but still may be: ask again before you send anything else."""
+
+    def __init__(self, tx_hash: str, waited_seconds: int) -> None:
+        super().__init__(
+            f"transaction {tx_hash} was not mined within {waited_seconds} s: call again to look further"
+        )
+        self.tx_hash = tx_hash
+        self.waited_seconds = waited_seconds
+
+
+class InsufficientTokens(PaymentFailed):
+    """The account has too few tokens: fund it with the difference."""
+
+    def __init__(self, needed: Amount, available: Amount) -> None:
+        super().__init__(f"{needed} are needed, the account has {available}: fund it with the difference")
+        self.needed = needed
+        self.available = available
+
+
+class InsufficientGas(PaymentFailed):
+    """The sending account cannot pay for gas: send it native coin; figures are in wei."""
+
+    def __init__(self, account: str, needed: int, available: int) -> None:
+        super().__init__(f"{account} has {available} wei for gas and needs {needed}: send it native coin")
+        self.account = account
+        self.needed = needed
+        self.available = available
+
+
+# ---------------------------------------------------------------------------------------------- chain
+
+
+class ChainError(MarketError):
+    """The chain, or what is deployed on it, is not as expected."""
+
+
+class NodeUnreachable(ChainError):
+    """The RPC node does not answer: start it, or correct its address."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"no node answers at {url}: start one, or correct the address")
+        self.url = url
+
+
+class NodeError(ChainError):
+    """The RPC node answered with an error of its own; the cause is chained."""
+
+
+class WrongChain(ChainError):
+    """The node serves another chain than was asked for: connect to the right one."""
+
+    def __init__(self, expected: int, actual: int) -> None:
+        super().__init__(
+            f"the node serves chain {actual}, but chain {expected} was asked for: connect to the right one"
+        )
+        self.expected = expected
+        self.actual = actual
+
+
+class DeploymentNotFound(ChainError):
+    """Nothing is known to be deployed on this chain: deploy, or pass the deployment's file."""
+
+    def __init__(self, chain_id: int) -> None:
+        super().__init__(
+            f"no deployment is known for chain {chain_id}: deploy there, or pass the deployment's file"
+        )
+        self.chain_id = chain_id
+
+
+class DeploymentMismatch(ChainError):
+    """The contract at the deployment's address is not the one that was recorded: do not send money to it."""
+
+
+class Unfinalised(ChainError):
+    """A block has too few confirmations or was reorganised away: wait and read again."""
+
+
+class WalletError(MarketError):
+    """A key file cannot be used."""
+
+
+class WalletNotFound(WalletError):
+    """There is no key file at the path: correct it, or create a wallet there."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"no wallet at {path}: correct the path, or create one there")
+        self.path = path
+
+
+class WrongPassword(WalletError):
+    """The password does not open the key file: try another."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"the password does not open {path}: try another")
+        self.path = path
+
+
+def utc(moment: datetime) -> str:
+    """Write a UTC time as messages show it.
+
+    >>> from datetime import UTC, datetime
+    >>> utc(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    '2026-01-02 03:04:05 UTC'
+    """
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
