@@ -1,0 +1,92 @@
+"""Who signs, and whose signature it is."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self
+
+from eth_account import Account
+from eth_account.signers.local import LocalAccount
+from eth_keys import keys
+from eth_keys.constants import SECPK1_N
+from eth_keys.exceptions import BadSignature, ValidationError
+from eth_typing import Hash32
+
+from molt_market.domain.ids import Address, Signature
+from molt_market.errors import InvalidSignature, InvalidValue
+from molt_market.signing.typed_data import Message, SigningDomain
+
+
+class Signer(Protocol):
+    """An account that can sign. It sees the whole message, so that a device can show what it signs."""
+
+    @property
+    def address(self) -> Address: ...
+
+    def sign(self, message: Message, domain: SigningDomain) -> Signature: ...
+
+
+class LocalSigner:
+    """A signer whose key lies in this process.
+
+    >>> LocalSigner.from_key("0x" + "01" * 32)
+    LocalSigner(0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1)
+    """
+
+    __slots__ = ("_account", "address")
+
+    def __init__(self, account: LocalAccount) -> None:
+        self._account = account
+        self.address = Address(account.address)
+
+    @classmethod
+    def from_key(cls, private_key: str | bytes) -> Self:
+        """Make a signer from a private key. Raises InvalidValue, which does not repeat the key."""
+        try:
+            return cls(Account.from_key(private_key))
+        except (TypeError, ValueError, ValidationError):
+            raise InvalidValue(
+                "this is no private key: give 32 bytes, or 0x and 64 hexadecimal digits"
+            ) from None
+
+    def sign(self, message: Message, domain: SigningDomain) -> Signature:
+        signed = self._account.unsafe_sign_hash(Hash32(message.digest(domain)))
+        return Signature.of(signed.signature)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address})"
+
+
+def recover(digest: bytes, signature: str) -> Address:
+    """Return the account that signed `digest`.
+
+    Takes and refuses exactly what the contract does: 64 (EIP-2098) or 65 bytes, v of 27 or 28, low s.
+
+    Raises:
+        InvalidSignature: the signature is malformed, or no account made it.
+    """
+    v, r, s = split(signature)
+    if s > SECPK1_N // 2:
+        raise InvalidSignature(
+            "the signature has a high s: a second form of a valid one, which the contract refuses"
+        )
+    try:
+        public_key = keys.Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(digest)
+    except (BadSignature, ValidationError, ValueError) as error:
+        raise InvalidSignature("no account made this signature: sign again") from error
+    return Address(public_key.to_address())
+
+
+def split(signature: str) -> tuple[int, int, int]:
+    """Return v (27 or 28), r and s. Raises InvalidSignature."""
+    try:
+        raw = Signature(signature).raw()
+    except InvalidValue as error:
+        raise InvalidSignature(
+            f"a signature has 64 or 65 bytes in hexadecimal with 0x, not {signature!r}"
+        ) from error
+    r, s = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:64], "big")
+    if len(raw) == 64:  # EIP-2098: the highest bit of s says which v
+        return 27 + (s >> 255), r, s & (2**255 - 1)
+    if raw[64] not in {27, 28}:
+        raise InvalidSignature(f"the signature ends in v = {raw[64]}: it has to be 27 or 28")
+    return raw[64], r, s
