@@ -24,7 +24,7 @@ COMPILER = ROOT / ".toolchain" / f"solc-v{SOLC_VERSION}"
 SETTINGS: dict[str, Any] = {
     "evmVersion": "prague",
     "metadata": {"appendCBOR": False, "bytecodeHash": "none"},
-    "optimizer": {"enabled": True, "runs": 1_000_000},
+    "optimizer": {"enabled": True, "runs": 200},
     "remappings": ["@openzeppelin/=node_modules/@openzeppelin/"],
     "viaIR": True,
 }

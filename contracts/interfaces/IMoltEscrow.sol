@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+/// @dev The types of everything that is signed, stored or refused. Amounts are base units of the one token; times
+/// are Unix seconds of block time; usage is GPU-seconds (one GPU available for one second).
+
+/// @notice A provider's signed GPU capacity. Offers that share a slot share one pool of GPUs.
+struct Offer {
+    address provider;
+    address agent; // signs receipts only, which count only beside a quorum of attestors
+    uint96 pricePerGpuHour;
+    uint32 gpuCount;
+    uint16 vramGb; // of each GPU
+    uint32 features; // bit i = feature i of the catalogue
+    bytes2 country; // ISO 3166-1 alpha-2, upper case; 0 = not stated
+    bytes32 region; // lower-case ASCII, left-aligned; 0 = not stated
+    bytes32 model; // keccak256 of the canonical model name
+    uint16 availableHours; // longest duration of one deal
+    uint16 minCommitmentHours; // shortest
+    uint40 createdAt;
+    uint40 expiresAt;
+    uint16 maxFeeBps; // highest fee that the provider accepts
+    uint64 slot; // group = slot >> 2, lane = slot & 3
+    bytes32 policyId;
+    bytes32 metadataHash;
+}
+
+/// @notice A buyer's signed request. It opens one deal, ever.
+struct Order {
+    address buyer;
+    address voucherSigner; // signs vouchers only
+    uint96 maxPricePerGpuHour;
+    uint96 maxBudget; // compared with price x GPUs x hours
+    uint32 gpuCount; // exact
+    uint16 minVramGb;
+    uint32 features; // all of these bits are required
+    bytes2 country; // 0 = any
+    bytes32 region; // 0 = any
+    bytes32 model; // 0 = any
+    uint16 durationHours; // exact
+    uint40 createdAt;
+    uint40 expiresAt;
+    uint64 slot; // one-shot: group = slot >> 7, bit = slot & 127
+    bytes32 policyId;
+    bytes32 offerHash; // 0 = any offer that fits
+    address opener; // 0 = anyone may open
+    bytes32 jobSpecHash;
+}
+
+/// @notice A pair that fits, with both signatures: all that it takes to open a deal.
+struct Match {
+    Offer offer;
+    Order order;
+    bytes offerSig;
+    bytes orderSig;
+}
+
+/// @notice What a deal is about. Not stored: callers resend it, and its EIP-712 hash is the deal's id.
+/// @dev A pure function of offer and order: an opening that is mined again keeps its id.
+struct Terms {
+    address buyer;
+    address voucherSigner;
+    address provider;
+    address agent;
+    uint96 pricePerGpuHour;
+    uint32 gpuCount;
+    uint32 duration; // seconds
+    uint32 commitment; // seconds
+    uint64 slot; // of the offer
+    bytes32 policyId;
+    bytes32 orderHash;
+}
+
+/// @notice Judge, attestors, windows and bond of a deal; both sides sign its id, the hash of this struct.
+struct Policy {
+    address arbiter;
+    uint16 bondBps; // of the full price; the provider's stake on delivering it
+    uint32 challenge; // seconds in which the buyer may contest a claim
+    uint32 grace; // seconds after the end in which the provider may claim
+    uint8 noticeMinutes; // between a stop and its effect; also the tolerated start-up time
+    uint32 arbitration; // seconds in which the arbiter may rule
+    uint16 arbiterShareBps; // of the stakes, for a ruling
+    uint8 threshold; // attestors needed for a claim; 0 = claims are never attested
+    bytes32 attestorsHash; // keccak256(abi.encode(address[] sorted ascending))
+}
+
+enum Status {
+    NONE,
+    LOCKED,
+    CLAIMED,
+    DISPUTED,
+    RELEASED, // closed, something was paid
+    REFUNDED // closed, nothing was paid
+}
+
+enum Side {
+    OFFERS,
+    ORDERS
+}
+
+/// @notice All that changes in a deal: one storage word, packed by Deals.
+struct Deal {
+    Status status;
+    uint8 flags; // see Deals
+    uint16 feeBps;
+    uint16 bondBps;
+    uint40 openedAt;
+    uint40 endsAt;
+    uint40 deadline; // of the present status; finalize is due from this second on
+    uint40 paid; // GPU-seconds paid so far
+    uint40 claim; // GPU-seconds claimed
+    uint8 noticeMinutes;
+}
+
+struct Account {
+    uint96 balance;
+    uint96 withdrawing; // the marked part of the balance; deals may still spend it until it is withdrawn
+    uint40 unlockAt;
+    uint24 nonce; // of the next signed request to move the balance
+}
+
+/// @notice One word per group of a maker's slots.
+struct Group {
+    uint128 payload; // offers: GPUs in use, 4 lanes of uint32; orders: 128 bits, set once opened
+    uint40 deadBefore; // messages created before this second are dead
+    uint40 cutoffAt; // from this second on, messages created before it are dead
+}
+
+/// @notice Why a call was refused. `actual` is what was found, `limit` what it had to meet.
+enum Code {
+    NONE,
+    // the call
+    WRONG_STATUS, // status found, (first) status needed
+    TOO_EARLY, // block time, first second at which it may be done
+    TOO_LATE, // block time, first second at which it may no longer be done
+    BAD_SIGNATURE, // address recovered (0 = none), address needed
+    MALFORMED_CALL, // size of the revert data; an item of a multicall failed without a code
+    NESTED_MULTICALL, // position of the item
+    TOO_MANY_CALLS, // items, most allowed
+    DEPLOYMENT_OUT_OF_RANGE, // a value given to the constructor, bound broken
+    // deposit and withdraw
+    ZERO_AMOUNT, // 0, 1
+    TOKEN_REFUSED, // tokens that could be moved (least of allowance and balance), tokens asked for
+    INEXACT_TRANSFER, // tokens that arrived, tokens asked for
+    TOKEN_CAP, // the contract's token balance after it, most allowed
+    PERMIT_REFUSED, // 0, amount; or the permit nonce after it, the nonce needed
+    INSUFFICIENT_BALANCE, // balance, amount
+    BAD_RECEIVER, // address given, 0
+    // cancel
+    CANCEL_PENDING, // block time, second at which the pending one takes effect
+    // policies
+    POLICY_ARBITER, // 0, 1
+    POLICY_BOND, // value, bound broken (so for the next five)
+    POLICY_CHALLENGE,
+    POLICY_GRACE,
+    POLICY_NOTICE,
+    POLICY_ARBITRATION,
+    POLICY_ARBITER_SHARE,
+    POLICY_THRESHOLD, // threshold, attestors
+    POLICY_ATTESTOR_COUNT, // attestors, most allowed
+    POLICY_ATTESTOR_ORDER, // an attestor, the one before it
+    POLICY_ATTESTORS, // hash of the attestors given, hash in the policy
+    POLICY_UNKNOWN, // policy id, 0
+    // open: do offer and order fit
+    SELF_TRADE, // provider, buyer
+    OFFER_MISMATCH, // hash of the offer, hash in the order
+    POLICY_MISMATCH, // policy of the offer, of the order
+    PRICE_ZERO, // 0, 1
+    PRICE_ABOVE_LIMIT, // price, limit
+    BUDGET_EXCEEDED, // price x GPUs x hours, budget
+    GPU_COUNT_ZERO, // 0, 1
+    VRAM_BELOW_MINIMUM, // GB offered, GB needed
+    FEATURES_MISSING, // bits offered, bits needed
+    COUNTRY_MISMATCH, // offered, needed
+    REGION_MISMATCH, // offered, needed
+    MODEL_MISMATCH, // offered, needed
+    DURATION_OUT_OF_RANGE, // hours, bound broken
+    DURATION_BELOW_COMMITMENT, // hours, commitment
+    DURATION_ABOVE_AVAILABLE, // hours, hours available
+    ALLOCATION_TOO_LARGE, // GPU-seconds, most allowed
+    AGENT_ZERO, // 0, 1
+    VOUCHER_SIGNER_FORBIDDEN, // voucher signer, the address it may not be
+    // open: may it be done now
+    NOT_OPENER, // opener, opener needed
+    OFFER_NOT_YET_VALID, // block time, created at
+    OFFER_EXPIRED, // block time, expires at
+    OFFER_CANCELLED, // created at, cancelled before
+    ORDER_NOT_YET_VALID,
+    ORDER_EXPIRED,
+    ORDER_CANCELLED,
+    ORDER_ALREADY_OPENED, // slot, slot
+    CAPACITY_EXCEEDED, // GPUs in use after it, GPUs of the offer
+    ARBITER_IS_PARTY, // arbiter, arbiter
+    FEE_ABOVE_LIMIT, // fee in bps, limit of the offer
+    BUYER_BALANCE, // balance, price of the allocation
+    PROVIDER_BALANCE, // balance, bond
+    // release and claim
+    NOT_ABOVE_PAID, // GPU-seconds, GPU-seconds already paid
+    ABOVE_ELAPSED, // GPU-seconds, GPU-seconds of the allocation so far
+    NOT_COMPLETED, // block time, end; before it a receipt needs a result digest
+    UNATTESTED_POLICY, // 0, 1
+    ATTESTOR_SET, // hash of the attestors given, hash in the policy
+    QUORUM, // signatures, threshold
+    ATTESTOR_ORDER, // signer, the signer before it
+    ATTESTOR_UNKNOWN, // signer, 0
+    ATTESTOR_IS_PARTY // signer, signer
+}
+
+/// @title MoltEscrow: GPU deals as money
+/// @notice Opens a deal from a provider's signed offer and a buyer's signed order, holds price and bond, and pays by
+/// voucher or by attested claim. Nobody but its owner can move a balance, except along a deal its owner signed.
+/// @dev Warning: the token must be a plain ERC-20: no fee on transfer, no rebasing. A deposit that does not arrive
+/// exactly is refused, but a token that changes balances later breaks the books.
+/// @dev Every `bytes sig`: 64 (EIP-2098) or 65 bytes, low s. Empty means that the signer is msg.sender.
+interface IMoltEscrow {
+    // ---------------------------------------------------------------- errors and events
+
+    /// @notice The one error of this contract.
+    error Refused(Code code, uint256 actual, uint256 limit);
+
+    /// @notice An item of a skipping multicall was refused and changed nothing.
+    event ItemRefused(uint256 indexed index, Code code, uint256 actual, uint256 limit);
+
+    event Deposited(address indexed account, address indexed from, uint256 amount);
+    event WithdrawRequested(address indexed account, uint256 amount, uint256 unlockAt);
+    event Withdrawn(address indexed account, address indexed to, uint256 amount);
+    event OrdersCancelled(address indexed account, Side side, uint64 group, uint256 cutoffAt);
+    event PolicyRegistered(bytes32 indexed policyId, Policy policy, address[] attestors);
+
+    /// @notice With `buyer` and `provider`, the other fields are the deal's Terms: enough to finish it from the log
+    /// alone. `deal` is the deal's word as stored.
+    event DealOpened(
+        bytes32 indexed dealId,
+        address indexed buyer,
+        address indexed provider,
+        address voucherSigner,
+        address agent,
+        uint96 pricePerGpuHour,
+        uint32 gpuCount,
+        uint32 duration,
+        uint32 commitment,
+        uint64 slot,
+        bytes32 policyId,
+        bytes32 orderHash,
+        uint256 deal
+    );
+    /// @notice A voucher paid `gpuSeconds` in all so far; the deal stays open.
+    event DealPaid(bytes32 indexed dealId, uint256 gpuSeconds, uint256 toProvider, uint256 fee);
+    event DealClaimed(
+        bytes32 indexed dealId, uint256 gpuSeconds, bytes32 resultDigest, bytes32 usageRoot, uint256 deadline
+    );
+    /// @notice The end of a deal. `toProvider` (bond included), `fee` and `toBuyer` are all that was still held.
+    event DealClosed(
+        bytes32 indexed dealId, Status status, uint256 gpuSeconds, uint256 toProvider, uint256 fee, uint256 toBuyer
+    );
+
+    // ---------------------------------------------------------------- money in and out
+
+    /// @notice Move `amount` of the caller's tokens into the balance of `to`.
+    function deposit(address to, uint256 amount) external;
+
+    /// @notice Move `amount` of `owner`'s tokens into his own balance, by his ERC-2612 permit.
+    /// @dev If somebody used the permit first, `owner` himself may still call this: the allowance is there. Anyone
+    /// else needs the permit to take effect in this very call.
+    function depositWithPermit(address owner, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external;
+
+    /// @notice Mark `amount` of the balance for withdrawal after the delay; replaces an earlier mark, 0 takes it back.
+    /// @dev Until it is withdrawn, `open` may still spend it: a match made against the balance cannot be broken.
+    function requestWithdraw(address account, uint96 amount, uint40 deadline, bytes calldata sig) external;
+
+    /// @notice Pay the marked amount, or what is left of the balance if that is less, to `to`.
+    function withdraw(address account, address to, uint40 deadline, bytes calldata sig) external;
+
+    // ---------------------------------------------------------------- before a deal
+
+    /// @notice Kill every offer (or order) of a group created before the cutoff, `cancelDelay` seconds from now.
+    function cancel(address account, Side side, uint64 group, uint40 deadline, bytes calldata sig) external;
+
+    /// @notice Store a policy under its hash. Anyone may; to do it again changes nothing.
+    /// @param attestors distinct, sorted ascending; their hash must be the policy's.
+    function registerPolicy(Policy calldata policy, address[] calldata attestors) external returns (bytes32 policyId);
+
+    // ---------------------------------------------------------------- a deal
+
+    /// @notice Open the deal that a match makes. It has no free parameter.
+    /// @dev For the order's opener, the buyer, or anyone if the order names no opener.
+    function open(Match calldata m) external returns (bytes32 dealId);
+
+    /// @notice Pay up to `gpuSeconds` (cumulative) by a voucher. The full allocation, or the full claim, closes.
+    function release(Terms calldata terms, uint40 gpuSeconds, bytes calldata voucherSig) external;
+
+    /// @notice Claim `gpuSeconds` by a receipt that the agent and a quorum of the policy's attestors signed.
+    /// @param attestors the policy's whole set.
+    /// @param attestorSigs 64-byte (EIP-2098) signatures, one after the other, sorted by signer, ascending.
+    function claim(
+        Terms calldata terms,
+        uint40 gpuSeconds,
+        bytes32 resultDigest,
+        bytes32 usageRoot,
+        bytes calldata agentSig,
+        address[] calldata attestors,
+        bytes calldata attestorSigs
+    ) external;
+
+    /// @notice Close a deal whose deadline has passed: pay the claim, or without one what vouchers have paid.
+    function finalize(Terms calldata terms) external;
+
+    // ---------------------------------------------------------------- many at once
+
+    /// @notice Make several calls in one transaction, each in a frame of its own.
+    /// @param skip true: a refused item changes nothing, emits ItemRefused, and the next one runs.
+    function multicall(bytes[] calldata calls, bool skip) external;
+
+    // ---------------------------------------------------------------- views
+
+    /// @notice What `open` would answer `opener`: Code.NONE if it would open.
+    function check(Match calldata m, address opener)
+        external
+        view
+        returns (Code code, uint256 actual, uint256 limit);
+
+    function accountOf(address account) external view returns (Account memory);
+    function dealOf(bytes32 dealId) external view returns (Deal memory);
+    function policyOf(bytes32 policyId) external view returns (Policy memory);
+    function groupOf(address account, Side side, uint64 group) external view returns (Group memory);
+    /// @notice GPUs of `provider`'s slot that LOCKED deals hold.
+    function gpusInUse(address provider, uint64 slot) external view returns (uint32);
+    function feeBps() external view returns (uint16);
+}
