@@ -155,7 +155,7 @@ class Expired(MarketError):
     """An offer, order, signature or time limit has run out: make a new one."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(f"expired: {what}")
+        super().__init__(f"{what} has expired: make a new one")
         self.what = what
 
 

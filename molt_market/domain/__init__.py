@@ -1,1 +1,1 @@
-"""Pure values: no clock, no chain, no files but the model catalogue."""
+"""Pure values: they know no chain and read no file but the catalogue of GPU models."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import AfterValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from molt_market.domain.fields import MAX_UINT96
 from molt_market.domain.ids import Address
 from molt_market.errors import InexactAmount, InvalidValue, NegativeAmount, TokenMismatch
 
@@ -139,6 +140,16 @@ class Amount:
             serialization=core_schema.plain_serializer_function_ser_schema(_to_json),
             json_schema_input_schema=_JSON_SCHEMA,
         )
+
+
+def _chargeable(price: Amount) -> Amount:
+    if not 0 < price.base_units <= MAX_UINT96:
+        raise InvalidValue(f"{price} cannot be charged: give more than 0 and less than 2^96 base units")
+    return price
+
+
+Price = Annotated[Amount, AfterValidator(_chargeable)]
+"""An amount that the contract can charge: above zero, below 2^96 base units."""
 
 
 _JSON_SCHEMA = core_schema.typed_dict_schema(

@@ -11,11 +11,12 @@ import difflib
 import json
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 from molt_market.errors import UnknownModel
 
+MAX_NAME = 100
 _VENDORS = re.compile(r"^(nvidia|amd|intel|habana|geforce|tesla|quadro|instinct|radeon)")
 
 
@@ -39,17 +40,17 @@ def models() -> tuple[GpuModel, ...]:
     )
 
 
-@cache
+@lru_cache(maxsize=4_096)
 def canonical_model(name: str) -> GpuModel:
     """Find a model by its name in any usual spelling. Raises UnknownModel with the nearest names.
 
     >>> canonical_model("NVIDIA H100 80GB").name
     'H100'
     """
-    spelling = _spelling(name) if isinstance(name, str) else ""
+    spelling = _spelling(name[:MAX_NAME])
     found = _by_spelling().get(spelling)
-    if found is None:
-        raise UnknownModel(name, _nearest(spelling))
+    if found is None or len(name) > MAX_NAME:
+        raise UnknownModel(name[:MAX_NAME], _nearest(spelling))
     return found
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -42,18 +42,17 @@ Hours = Annotated[int, whole(1, MAX_HOURS)]
 
 
 def _utc_second(value: object) -> datetime:
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
-    if not isinstance(value, datetime):
-        raise InvalidValue(
-            f"{value!r} is not a time: give a datetime with a time zone, e.g. datetime.now(UTC)"
-        )
-    if value.tzinfo is None:
-        raise InvalidValue(f"{value} has no time zone: give it one, e.g. datetime.now(UTC)")
-    moment = value.astimezone(UTC).replace(microsecond=0)
-    if not 0 <= int(moment.timestamp()) <= MAX_UINT40:
-        raise InvalidValue(f"{value} lies before 1970: the contract counts seconds from there")
-    return moment
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        time = None
+    if not isinstance(time, datetime):
+        raise InvalidValue(f"{value!r} is not a time: give a datetime with a zone, e.g. datetime.now(UTC)")
+    if time.tzinfo is None:
+        raise InvalidValue(f"{time} has no time zone: give it one, e.g. datetime.now(UTC)")
+    if not 1970 < time.year < 9999:
+        raise InvalidValue(f"{time} is out of range: the contract counts seconds from 1970 on")
+    return time.astimezone(UTC).replace(microsecond=0)
 
 
 Moment = Annotated[datetime, BeforeValidator(_utc_second)]
@@ -73,6 +72,16 @@ def seconds(moment: datetime) -> int:
 def moment(unix_seconds: int) -> datetime:
     """Return the moment of a Unix second."""
     return datetime.fromtimestamp(unix_seconds, UTC)
+
+
+def lasting(lifetime: timedelta) -> Callable[[dict[str, Any]], datetime]:
+    """Make the default of `expires_at`: so long after `created_at`."""
+    return lambda data: (data.get("created_at") or now()) + lifetime  # it lacks only where it was refused
+
+
+def require_expiry_after_creation(created_at: datetime, expires_at: datetime) -> None:
+    if expires_at <= created_at:
+        raise InvalidValue(f"expires_at {expires_at} is not after created_at {created_at}: move it on")
 
 
 def distinct(items: Iterable[Item], what: str) -> tuple[Item, ...]:

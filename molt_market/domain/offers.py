@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from molt_market.domain.amounts import Amount
-from molt_market.domain.fields import BPS, MAX_UINT96, Hours, Moment, Uint64, Value, now, whole
+from molt_market.domain.amounts import Price
+from molt_market.domain.fields import (
+    BPS,
+    Hours,
+    Moment,
+    Uint64,
+    Value,
+    lasting,
+    now,
+    require_expiry_after_creation,
+    whole,
+)
 from molt_market.domain.gpus import Features, GpuCapacity, Location
 from molt_market.domain.ids import ZERO_ADDRESS, ZERO_HASH, Address, Hash32, OfferId, PartyId, Signature
 from molt_market.errors import InvalidValue
@@ -26,17 +36,13 @@ class OfferStatus(StrEnum):
     EXPIRED = "expired"
 
 
-def _expiry(data: dict[str, Any]) -> datetime:
-    created_at = data.get("created_at") or now()  # it lacks only where it was refused
-    return created_at + LIFETIME
-
-
 class CapacityOffer(Value):
     """A provider's GPUs at a price per GPU-hour.
 
     Offers on one `slot` share one pool of GPUs. `agent` (the provider if left out) signs receipts,
     `policy_id` names judge, attestors and windows; both matter only once the offer is signed.
 
+    >>> from molt_market.domain.amounts import Amount
     >>> gpus = GpuCapacity(gpu_count=8, gpu_model="H100", vram_gb=80)
     >>> offer = CapacityOffer(
     ...     provider_id="provider-456",
@@ -51,11 +57,11 @@ class CapacityOffer(Value):
     id: OfferId = Field(default_factory=OfferId.new)
     provider_id: PartyId
     gpu_capacity: GpuCapacity
-    price_per_hour: Amount
+    price_per_hour: Price
     available_hours: Hours
     min_commitment_hours: Hours = 1
     created_at: Moment = Field(default_factory=now)
-    expires_at: Moment = Field(default_factory=_expiry)
+    expires_at: Moment = Field(default_factory=lasting(LIFETIME))
     status: OfferStatus = OfferStatus.ACTIVE
     features: Features = ()
     location: Location | None = None
@@ -66,11 +72,6 @@ class CapacityOffer(Value):
     max_fee_bps: Annotated[int, whole(0, BPS)] = 300
     metadata_hash: Hash32 = ZERO_HASH
     signature: Signature | None = None
-
-    @field_validator("price_per_hour")
-    @classmethod
-    def _check_price(cls, price: Amount) -> Amount:
-        return chargeable(price, "price_per_hour")
 
     @field_validator("agent")
     @classmethod
@@ -92,15 +93,3 @@ class CapacityOffer(Value):
     def _check_times(self) -> CapacityOffer:
         require_expiry_after_creation(self.created_at, self.expires_at)
         return self
-
-
-def chargeable(price: Amount, field: str) -> Amount:
-    """Return a price that the contract can hold: above zero, below 2^96 base units."""
-    if not 0 < price.base_units <= MAX_UINT96:
-        raise InvalidValue(f"{field} {price}: give more than 0 and less than 2^96 base units")
-    return price
-
-
-def require_expiry_after_creation(created_at: datetime, expires_at: datetime) -> None:
-    if expires_at <= created_at:
-        raise InvalidValue(f"expires_at {expires_at} is not after created_at {created_at}: move it on")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from molt_market.domain.amounts import Amount
+from molt_market.domain.amounts import Amount, Price
 from molt_market.domain.fields import (
     MAX_UINT40,
     MAX_UINT96,
@@ -20,12 +20,13 @@ from molt_market.domain.fields import (
     Moment,
     Uint64,
     Value,
+    lasting,
     now,
+    require_expiry_after_creation,
     whole,
 )
 from molt_market.domain.gpus import Features, Location, ModelNames
 from molt_market.domain.ids import ZERO_ADDRESS, ZERO_HASH, Address, Hash32, OrderId, PartyId, Signature
-from molt_market.domain.offers import chargeable, require_expiry_after_creation
 from molt_market.errors import InvalidStateTransition, InvalidValue, TokenMismatch
 
 LIFETIME = timedelta(hours=1)
@@ -94,16 +95,11 @@ class JobRequirements(Value):
     min_gpu_count: GpuCount
     min_vram_gb: Annotated[int, whole(0, 2**16 - 1)]
     preferred_models: ModelNames = ()
-    max_price_per_hour: Amount
+    max_price_per_hour: Price
     estimated_hours: Hours
     required_features: Features = ()
     location: Location | None = None
     required_models: ModelNames = ()
-
-    @field_validator("max_price_per_hour")
-    @classmethod
-    def _check_price(cls, price: Amount) -> Amount:
-        return chargeable(price, "max_price_per_hour")
 
     @model_validator(mode="after")
     def _check_allocation(self) -> Self:
@@ -124,11 +120,6 @@ class JobRequirements(Value):
         return price_per_hour * (self.min_gpu_count * self.estimated_hours)
 
 
-def _expiry(data: dict[str, Any]) -> datetime:
-    created_at = data.get("created_at") or now()  # it lacks only where it was refused
-    return created_at + LIFETIME
-
-
 class JobOrder(Value):
     """A buyer's request for one deal.
 
@@ -145,9 +136,9 @@ class JobOrder(Value):
     id: OrderId = Field(default_factory=OrderId.new)
     buyer_id: PartyId
     requirements: JobRequirements
-    max_budget: Amount | None = None
+    max_budget: Price | None = None
     created_at: Moment = Field(default_factory=now)
-    expires_at: Moment = Field(default_factory=_expiry)
+    expires_at: Moment = Field(default_factory=lasting(LIFETIME))
     status: OrderStatus = OrderStatus.PENDING
     priority: Priority = Priority.NORMAL
 
@@ -179,7 +170,6 @@ class JobOrder(Value):
             return self
         if self.max_budget.token != limit.token:
             raise TokenMismatch(self.max_budget.token, limit.token)
-        chargeable(self.max_budget, "max_budget")
         return self
 
     @model_validator(mode="after")

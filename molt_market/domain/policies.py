@@ -16,7 +16,9 @@ MAX_ATTESTORS = 16
 
 
 def by_number(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
-    """Return addresses as the contract wants them: ascending, none twice."""
+    """Return attestors as the contract wants them: ascending, none twice."""
+    if ZERO_ADDRESS in addresses:
+        raise InvalidValue("the zero address cannot attest: leave it out")
     return tuple(sorted(distinct(addresses, "attestor"), key=Address.number))
 
 

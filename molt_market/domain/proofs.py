@@ -38,7 +38,7 @@ class Attestation(Value):
     def completed(self) -> bool:
         return self.result_digest != ZERO_HASH
 
-    def says_as(self, other: Attestation) -> bool:
+    def same_receipt_as(self, other: Attestation) -> bool:
         """Tell whether both are of the same receipt."""
         return (
             self.deal_id == other.deal_id
@@ -64,7 +64,7 @@ class ExecutionProof(Value):
     @model_validator(mode="after")
     def _check_attestations(self) -> Self:
         for attestation in self.attestations:
-            if not attestation.says_as(self.receipt):
+            if not attestation.same_receipt_as(self.receipt):
                 raise InvalidValue(
                     f"attestor {attestation.signer} signed another receipt: collect it for this one"
                 )

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator
 
-from molt_market.domain.amounts import Amount
+from molt_market.domain.amounts import MAX_DIGITS, Amount
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.fields import BPS, MAX_HOURS, SECONDS_PER_HOUR, Value
 from molt_market.domain.ids import DisputeId, EscrowId, TransactionId
@@ -136,7 +137,7 @@ def gpu_seconds(hours: Decimal | int | str, gpu_count: int) -> int:
     >>> gpu_seconds("23.5", 8)
     676800
     """
-    return int(exact_hours(hours) * SECONDS_PER_HOUR) * gpu_count
+    return int(Fraction(exact_hours(hours)) * SECONDS_PER_HOUR) * gpu_count
 
 
 def exact_hours(value: object) -> Decimal:
@@ -149,6 +150,8 @@ def exact_hours(value: object) -> Decimal:
         raise InvalidValue(f"{value!r} is not a number of hours: write e.g. '23.5'") from None
     if not hours.is_finite() or not 0 <= hours <= MAX_HOURS:
         raise InvalidValue(f"{value} hours: a deal runs for 0 to {MAX_HOURS}")
+    if len(hours.as_tuple().digits) > MAX_DIGITS or hours.adjusted() < -MAX_DIGITS:
+        raise InvalidValue(f"too many digits: write hours with at most {MAX_DIGITS}")
     return hours
 
 
@@ -165,26 +168,27 @@ class JobSettlementInput(Value):
     provider_attestation: Attestation
     buyer_confirmation: Confirmation | None = None
 
-    def gpu_seconds(self, terms: Terms) -> int:
+    def agreed_gpu_seconds(self, terms: Terms) -> int:
         """Return the GPU-seconds that input, proof and confirmation agree on. Raises ProofMismatch."""
         billed = gpu_seconds(self.actual_hours, terms.gpu_count)
-        statements: list[tuple[str, Attestation | Confirmation]] = [
-            ("the proof", self.proof.receipt),
-            ("the provider's attestation", self.provider_attestation),
-        ]
+        self._require_agreement("the proof", self.proof.receipt, billed)
+        self._require_agreement("the provider's attestation", self.provider_attestation, billed)
         if self.buyer_confirmation is not None:
-            statements.append(("the buyer's confirmation", self.buyer_confirmation))
-        for who, statement in statements:
-            if statement.deal_id != self.escrow_id:
-                raise ProofMismatch(
-                    f"{who} is about deal {statement.deal_id}, the input about {self.escrow_id}"
-                )
-            if statement.gpu_seconds != billed:
-                raise ProofMismatch(
-                    f"{who} says {statement.gpu_seconds} GPU-seconds, actual_hours {self.actual_hours} of"
-                    f" {terms.gpu_count} GPUs are {billed}: make them agree"
-                )
+            self._require_agreement("the buyer's confirmation", self.buyer_confirmation, billed)
+        if not self.provider_attestation.same_receipt_as(self.proof.receipt):
+            raise ProofMismatch(
+                "the provider's attestation is of another receipt than the proof: use one of them"
+            )
         return billed
+
+    def _require_agreement(self, who: str, statement: Attestation | Confirmation, billed: int) -> None:
+        if statement.deal_id != self.escrow_id:
+            raise ProofMismatch(f"{who} is about deal {statement.deal_id}, the input about {self.escrow_id}")
+        if statement.gpu_seconds != billed:
+            raise ProofMismatch(
+                f"{who} says {statement.gpu_seconds} GPU-seconds, {self.actual_hours} actual hours are"
+                f" {billed}: make them agree"
+            )
 
 
 class SettlementStatus:
