@@ -1,0 +1,118 @@
+"""What a provider logs while a deal runs: a chain of heartbeats, each bound to the one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from molt_market.attestation.merkle import MerkleTree
+from molt_market.domain.fields import Moment, Uint32, Uint40, Value, whole
+from molt_market.domain.ids import ZERO_HASH, EscrowId, Hash32
+from molt_market.errors import InvalidValue
+from molt_market.signing.hashes import json_hash
+
+GpuUuid = Annotated[str, Field(pattern=r"^[!-~]{1,96}$")]
+Percent = Annotated[int, whole(0, 100)]
+
+
+class Heartbeat(Value):
+    """What one moment of a deal looked like.
+
+    `utilization_percent` and `memory_mb` (in use) go by GPU, in the order of `gpu_uuids`, and are left out
+    where they cannot be measured. `progress_digest` is the job's own; `previous` is the digest of the
+    heartbeat before, zero in the first.
+    """
+
+    deal_id: EscrowId
+    sequence: Uint40
+    at: Moment
+    gpu_uuids: tuple[GpuUuid, ...]
+    utilization_percent: tuple[Percent, ...] | None = None
+    memory_mb: tuple[Uint32, ...] | None = None
+    progress_digest: Hash32 = ZERO_HASH
+    previous: Hash32 = ZERO_HASH
+
+    @model_validator(mode="after")
+    def _check_gpus(self) -> Self:
+        if len(set(self.gpu_uuids)) != len(self.gpu_uuids):
+            raise InvalidValue("a GPU is listed twice: list each once")
+        for name, figures in (
+            ("utilization_percent", self.utilization_percent),
+            ("memory_mb", self.memory_mb),
+        ):
+            if figures is not None and len(figures) != len(self.gpu_uuids):
+                raise InvalidValue(f"{name} has {len(figures)} figures for {len(self.gpu_uuids)} GPUs")
+        return self
+
+    @property
+    def digest(self) -> Hash32:
+        """The hash of its canonical JSON."""
+        return json_hash(self.model_dump(mode="json"))
+
+
+class UsageLog:
+    """The heartbeats of one deal. It only grows, and takes only what continues it.
+
+    >>> log = UsageLog(EscrowId("0x" + "11" * 32))
+    >>> log.root == ZERO_HASH
+    True
+    """
+
+    def __init__(self, deal_id: EscrowId, heartbeats: Iterable[Heartbeat] = ()) -> None:
+        self.deal_id = deal_id
+        self._heartbeats: list[Heartbeat] = []
+        self._head = ZERO_HASH
+        for heartbeat in heartbeats:
+            self.append(heartbeat)
+
+    def append(self, heartbeat: Heartbeat) -> None:
+        """Add the next heartbeat.
+
+        Raises:
+            InvalidValue: it is of another deal, out of sequence, or neither bound to nor later than the last.
+        """
+        if heartbeat.deal_id != self.deal_id:
+            raise InvalidValue(f"the heartbeat is of deal {heartbeat.deal_id}, the log of {self.deal_id}")
+        if heartbeat.sequence != len(self._heartbeats):
+            raise InvalidValue(
+                f"heartbeat {heartbeat.sequence} comes where {len(self._heartbeats)} is due: append in order"
+            )
+        if heartbeat.previous != self._head:
+            raise InvalidValue(
+                f"heartbeat {heartbeat.sequence} follows {heartbeat.previous}, the log ends in {self._head}"
+            )
+        if self._heartbeats and heartbeat.at <= self._heartbeats[-1].at:
+            raise InvalidValue(
+                f"heartbeat {heartbeat.sequence} is of {heartbeat.at}, not later than the one before it"
+            )
+        self._heartbeats.append(heartbeat)
+        self._head = heartbeat.digest
+
+    @property
+    def heartbeats(self) -> tuple[Heartbeat, ...]:
+        return tuple(self._heartbeats)
+
+    @property
+    def head(self) -> Hash32:
+        """What the next heartbeat's `previous` has to be."""
+        return self._head
+
+    @property
+    def root(self) -> Hash32:
+        """What a receipt commits to: the Merkle root of the digests; zero while nothing is logged."""
+        return self._tree().root if self._heartbeats else ZERO_HASH
+
+    def proof(self, sequence: int) -> tuple[Hash32, ...]:
+        """Return the proof that one heartbeat is in the log, for `merkle.verify_inclusion` or the chain.
+
+        Raises:
+            InvalidValue: the log has no such heartbeat.
+        """
+        if not 0 <= sequence < len(self._heartbeats):
+            raise InvalidValue(f"the log has no heartbeat {sequence}: it ends at {len(self._heartbeats) - 1}")
+        return self._tree().proof(self._heartbeats[sequence].digest)
+
+    def _tree(self) -> MerkleTree:
+        return MerkleTree(heartbeat.digest for heartbeat in self._heartbeats)
