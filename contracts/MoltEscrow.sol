@@ -143,10 +143,7 @@ contract MoltEscrow is IMoltEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IMoltEscrow
-    function registerPolicy(Policy calldata policy, address[] calldata attestors)
-        external
-        returns (bytes32 policyId)
-    {
+    function registerPolicy(Policy calldata policy, address[] calldata attestors) external returns (bytes32 policyId) {
         policyId = Hashes.policy(policy);
         if (_policies[policyId].arbiter != address(0)) return policyId; // nobody gains by doing it first
         (Code code, uint256 actual, uint256 limit) = Policies.refusal(policy, attestors);
@@ -489,11 +486,7 @@ contract MoltEscrow is IMoltEscrow, EIP712, ReentrancyGuardTransient {
 
     // ---------------------------------------------------------------- effects
 
-    function _load(Terms calldata terms_)
-        private
-        view
-        returns (bytes32 dealId, Terms memory terms, Deal memory deal)
-    {
+    function _load(Terms calldata terms_) private view returns (bytes32 dealId, Terms memory terms, Deal memory deal) {
         bytes32 structHash;
         (terms, structHash) = Hashes.loadTerms(terms_);
         dealId = _hashTypedDataV4(structHash);

@@ -262,8 +262,7 @@ interface IMoltEscrow {
     /// @notice Move `amount` of `owner`'s tokens into his own balance, by his ERC-2612 permit.
     /// @dev If somebody used the permit first, `owner` himself may still call this: the allowance is there. Anyone
     /// else needs the permit to take effect in this very call.
-    function depositWithPermit(address owner, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
-        external;
+    function depositWithPermit(address owner, uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
 
     /// @notice Mark `amount` of the balance for withdrawal after the delay; replaces an earlier mark, 0 takes it back.
     /// @dev Until it is withdrawn, `open` may still spend it: a match made against the balance cannot be broken.
@@ -315,10 +314,7 @@ interface IMoltEscrow {
     // ---------------------------------------------------------------- views
 
     /// @notice What `open` would answer `opener`: Code.NONE if it would open.
-    function check(Match calldata m, address opener)
-        external
-        view
-        returns (Code code, uint256 actual, uint256 limit);
+    function check(Match calldata m, address opener) external view returns (Code code, uint256 actual, uint256 limit);
 
     function accountOf(address account) external view returns (Account memory);
     function dealOf(bytes32 dealId) external view returns (Deal memory);

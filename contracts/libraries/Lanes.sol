@@ -5,7 +5,6 @@ import {Group, Side} from "../interfaces/IMoltEscrow.sol";
 
 /// @title What a group's word says of one slot
 library Lanes {
-
     /// @dev Key of a group within its maker; the two sides never meet.
     function key(Side side, uint256 group) internal pure returns (uint256) {
         return (uint256(side) << 64) | group;

@@ -22,11 +22,7 @@ library Matching {
     }
 
     /// @notice The terms that the two signatures imply.
-    function terms(Offer calldata offer, Order calldata order, bytes32 orderHash)
-        internal
-        pure
-        returns (Terms memory)
-    {
+    function terms(Offer calldata offer, Order calldata order, bytes32 orderHash) internal pure returns (Terms memory) {
         return Terms({
             buyer: order.buyer,
             voucherSigner: order.voucherSigner,
