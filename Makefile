@@ -41,7 +41,7 @@ help:
 demo: $(PRODUCT) $(NODE)
 	@$(python) scripts/demo.py
 
-# --- tests: one stage after the other, each also a target of its own ---
+# --- tests: one stage after the other, each also a target of its own: make test-unit ARGS='-k price' ---
 
 STAGES := unit contracts parity integration e2e wheel
 .PHONY: $(STAGES:%=test-%)
@@ -53,22 +53,25 @@ check: $(PRODUCT) $(NODE)
 	@$(stage) check scripts/make/check
 
 test-unit: $(PRODUCT) $(NODE)
-	@$(stage) unit $(pytest) tests/unit
+	@$(stage) unit $(pytest) tests/unit $(ARGS)
 
+# ape compiles a file again when it changed itself, not when a library that it imports or a setting did: without what it
+# remembers it asks for everything, which the compiler's own cache (scripts/make/solc.js) answers at once.
 test-contracts: $(APE) $(NODE)
-	@$(stage) contracts .venv-ape/bin/ape test tests/contracts
+	@rm -f .build/__local__.json
+	@$(stage) contracts .venv-ape/bin/ape test tests/contracts $(ARGS)
 
 test-parity: $(PRODUCT) $(NODE)
-	@$(stage) parity $(pytest) tests/parity
+	@$(stage) parity $(pytest) tests/parity $(ARGS)
 
 test-integration: $(PRODUCT) $(NODE)
-	@$(stage) integration $(pytest) tests/integration
+	@$(stage) integration $(pytest) tests/integration $(ARGS)
 
 test-e2e: $(PRODUCT) $(NODE)
-	@$(stage) e2e $(pytest) tests/e2e
+	@$(stage) e2e $(pytest) tests/e2e $(ARGS)
 
 test-wheel: $(PRODUCT)
-	@$(stage) wheel $(pytest) tests/wheel
+	@$(stage) wheel $(pytest) tests/wheel $(ARGS)
 
 deep: $(PRODUCT) $(NODE)
 	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit tests/integration
