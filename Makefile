@@ -29,7 +29,6 @@ stage := scripts/make/stage
 install := scripts/make/install
 
 .PHONY: help demo test check deep bench dev
-
 help:
 	@echo 'make demo            signed offers become settled money on a local chain, in one command'
 	@echo 'make test            everything that CI runs: the checks below, then all tests, until the first failure'
@@ -45,7 +44,6 @@ demo: $(PRODUCT) $(NODE)
 
 STAGES := unit contracts parity integration e2e wheel
 .PHONY: $(STAGES:%=test-%)
-
 test: check $(STAGES:%=test-%)
 	@$(stage) --total check $(STAGES)
 
@@ -113,9 +111,9 @@ $(PROVE): requirements/prove.txt | $(PRODUCT)
 # --- files that are made and committed ---
 
 .PHONY: abi lock
-
 abi: $(PRODUCT) $(NODE) # after a change of a contract
 	@$(python) scripts/export_abi.py
 
-lock: $(PRODUCT) # after a change of dependencies in pyproject.toml or package.json; `make lock UPGRADE=--upgrade` takes the newest
+# after a change of dependencies in pyproject.toml or package.json; UPGRADE=--upgrade takes the newest of each
+lock: $(PRODUCT)
 	@scripts/make/lock $(UPGRADE)
