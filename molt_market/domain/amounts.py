@@ -177,8 +177,10 @@ def _base_units(value: object, token: Token) -> int:
         sign, digits, exponent = Decimal(value).as_tuple()
     except InvalidOperation:
         raise InvalidValue(f"{value!r} is not a number: write e.g. '1.5'") from None
-    if not isinstance(exponent, int) or not -MAX_DIGITS <= exponent <= MAX_DIGITS:
+    if not isinstance(exponent, int):
         raise InvalidValue(f"{value!r} is not a sum of money: write e.g. '1.5'")
+    if len(digits) > MAX_DIGITS or not -MAX_DIGITS <= exponent <= MAX_DIGITS:
+        raise InvalidValue(f"too many digits: no sum of {token.symbol} needs more than {MAX_DIGITS}")
     coefficient = int("".join(map(str, digits)) or "0")
     if sign and coefficient:
         raise NegativeAmount(f"{value} {token.symbol}: an amount is never below zero")

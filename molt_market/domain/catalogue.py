@@ -75,5 +75,5 @@ def _by_spelling() -> dict[str, GpuModel]:
 
 
 def _nearest(spelling: str) -> tuple[str, ...]:
-    close = difflib.get_close_matches(spelling, _by_spelling(), n=6, cutoff=0.5)
+    close = difflib.get_close_matches(spelling, _by_spelling(), n=6)
     return tuple(dict.fromkeys(_by_spelling()[each].name for each in close))[:3]

@@ -124,7 +124,24 @@ class Signature(_Text):
         return bytes.fromhex(self[2:])
 
 
-class Address(_Text):
+class PartyId(_Text):
+    """A buyer's or provider's name. An address is kept in EIP-55 spelling and must be the signer's."""
+
+    __slots__ = ()
+    shape = re.compile(r"[!-~]{1,128}")
+    described = "a party: write an address, or a name of 1 to 128 printable ASCII characters without spaces"
+
+    @classmethod
+    def _normal(cls, value: str) -> str:
+        return str(Address(value)) if Address.shape.fullmatch(value) else value
+
+    @property
+    def address(self) -> Address | None:
+        """The address, where the name is one."""
+        return Address(self) if Address.shape.fullmatch(self) else None
+
+
+class Address(PartyId):
     """An account in EIP-55 spelling. Any case is taken, but a mixed one must be the right one: it guards
     against typos.
 
@@ -156,23 +173,6 @@ class Address(_Text):
 @lru_cache(maxsize=65_536)
 def _checksummed(lower: str) -> str:
     return to_checksum_address(lower)
-
-
-class PartyId(_Text):
-    """A buyer's or provider's name. An address is kept in EIP-55 spelling and must be the signer's."""
-
-    __slots__ = ()
-    shape = re.compile(r"[!-~]{1,128}")
-    described = "a party: write an address, or a name of 1 to 128 printable ASCII characters without spaces"
-
-    @classmethod
-    def _normal(cls, value: str) -> str:
-        return str(Address(value)) if Address.shape.fullmatch(value) else value
-
-    @property
-    def address(self) -> Address | None:
-        """The address, where the name is one."""
-        return Address(self) if Address.shape.fullmatch(self) else None
 
 
 ZERO_HASH = Hash32("0x" + "00" * 32)

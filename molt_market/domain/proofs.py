@@ -68,6 +68,10 @@ class ExecutionProof(Value):
                 raise InvalidValue(
                     f"attestor {attestation.signer} signed another receipt: collect it for this one"
                 )
+            if attestation.signer not in self.attestors:
+                raise InvalidValue(
+                    f"{attestation.signer} is not among the attestors: give the policy's whole set"
+                )
         signers = [attestation.signer for attestation in self.attestations]
         for signer in signers:
             if signers.count(signer) > 1:

@@ -149,8 +149,8 @@ def exact_hours(value: object) -> Decimal:
     except InvalidOperation:
         raise InvalidValue(f"{value!r} is not a number of hours: write e.g. '23.5'") from None
     if not hours.is_finite() or not 0 <= hours <= MAX_HOURS:
-        raise InvalidValue(f"{value} hours: a deal runs for 0 to {MAX_HOURS}")
-    if len(hours.as_tuple().digits) > MAX_DIGITS or hours.adjusted() < -MAX_DIGITS:
+        raise InvalidValue(f"{hours:.6g} hours: a deal runs for 0 to {MAX_HOURS}")
+    if len(hours.as_tuple().digits) > MAX_DIGITS or abs(hours.adjusted()) > MAX_DIGITS:
         raise InvalidValue(f"too many digits: write hours with at most {MAX_DIGITS}")
     return hours
 
