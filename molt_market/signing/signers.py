@@ -65,10 +65,6 @@ def recover(digest: bytes, signature: str) -> Address:
         InvalidSignature: the signature is malformed, or no account made it.
     """
     v, r, s = split(signature)
-    if s > SECPK1_N // 2:
-        raise InvalidSignature(
-            "the signature has a high s: a second form of a valid one, which the contract refuses"
-        )
     try:
         public_key = keys.Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(digest)
     except (BadSignature, ValidationError, ValueError) as error:
@@ -76,8 +72,31 @@ def recover(digest: bytes, signature: str) -> Address:
     return Address(public_key.to_address())
 
 
+def compact(signature: str) -> Signature:
+    """Write a signature in the 64 bytes of EIP-2098, as `claim` takes those of attestors.
+
+    Raises:
+        InvalidSignature: the signature is malformed.
+    """
+    v, r, s = split(signature)
+    return Signature.of(r.to_bytes(32, "big") + ((v - 27) << 255 | s).to_bytes(32, "big"))
+
+
 def split(signature: str) -> tuple[int, int, int]:
-    """Return v (27 or 28), r and s. Raises InvalidSignature."""
+    """Return v (27 or 28), r and s.
+
+    Raises:
+        InvalidSignature: its length or v is wrong, or s is high (every signature has such a second form).
+    """
+    v, r, s = _parts(signature)
+    if s > SECPK1_N // 2:
+        raise InvalidSignature(
+            "the signature has a high s, which the contract refuses: write it with the low one"
+        )
+    return v, r, s
+
+
+def _parts(signature: str) -> tuple[int, int, int]:
     try:
         raw = Signature(signature).raw()
     except InvalidValue as error:

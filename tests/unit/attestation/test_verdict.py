@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from molt_market.attestation.receipts import countersign
 from molt_market.attestation.verdict import verify_proof
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.ids import Signature
@@ -181,8 +182,9 @@ def test_attestor_is_party(party: LocalSigner) -> None:
 
 
 def test_attestor_unknown() -> None:
+    foreign = countersign(proof().receipt, STRANGER, DOMAIN)
     with pytest.raises(AttestorUnknown) as caught:
-        verify_proof(proof(attestors=(*ATTESTORS[:2], STRANGER)), escrow(), policy(), DOMAIN, ENDS_AT)
+        verify_proof(_with(*proof().attestations, foreign), escrow(), policy(), DOMAIN, ENDS_AT)
     assert figures(caught) == (STRANGER.address.number(), 0)
 
 

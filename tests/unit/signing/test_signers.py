@@ -6,7 +6,7 @@ from eth_keys.constants import SECPK1_N
 from molt_market.domain.ids import Address, Signature
 from molt_market.errors import InvalidSignature, InvalidValue
 from molt_market.signing.messages import Voucher
-from molt_market.signing.signers import LocalSigner, recover, split
+from molt_market.signing.signers import LocalSigner, compact, recover, split
 from molt_market.signing.typed_data import Domain
 from tests.unit.signing.keys import BUYER_KEY
 
@@ -22,12 +22,6 @@ def join(v: int, r: int, s: int) -> Signature:
     return Signature.of(r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([v]))
 
 
-def compact(signature: str) -> Signature:
-    """Write a signature as EIP-2098 does."""
-    v, r, s = split(signature)
-    return Signature.of(r.to_bytes(32, "big") + (s | (v - 27) << 255).to_bytes(32, "big"))
-
-
 def test_recover__65_bytes() -> None:
     assert recover(DIGEST, SIGNATURE) == SIGNER.address
 
@@ -39,6 +33,7 @@ def test_recover__64_bytes__both_parities() -> None:
         signature = SIGNER.sign(voucher, DOMAIN)
         parities.add(split(signature)[0])
         assert recover(voucher.digest(DOMAIN), compact(signature)) == SIGNER.address
+        assert compact(compact(signature)) == compact(signature)
     assert parities == {27, 28}
 
 
