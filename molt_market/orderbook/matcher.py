@@ -1,0 +1,85 @@
+"""What fits a demand, the best first; and if nothing does, what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from molt_market.domain.amounts import Amount
+from molt_market.domain.ids import OfferId
+from molt_market.domain.matches import OrderMatch, ScorePart
+from molt_market.domain.orders import JobOrder
+from molt_market.errors import InsufficientCapacity, MarketError, NoMatchingOffers, PriceExceedsBudget
+from molt_market.orderbook.constraints import Kind, broken, fits
+from molt_market.orderbook.demand import Demand
+from molt_market.orderbook.index import OfferIndex
+from molt_market.orderbook.listing import Listing
+from molt_market.orderbook.scoring import Scoring
+
+
+class Ranked(NamedTuple):
+    """A listing that fits, with its score in millionths and what makes it up."""
+
+    listing: Listing
+    score: int
+    parts: tuple[ScorePart, ...]
+
+    def place(self) -> tuple[int, int, datetime, OfferId]:
+        """Sort by this: score, then price, then time, then id."""
+        listing = self.listing
+        return -self.score, listing.price, listing.created_at, listing.offer.id
+
+    def match(self, order: JobOrder, demand: Demand) -> OrderMatch:
+        offer = self.listing.offer
+        return OrderMatch(
+            order_id=order.id,
+            offer_id=offer.id,
+            provider_id=offer.provider_id,
+            gpu_count=demand.gpu_count,
+            price_per_hour=offer.price_per_hour,
+            hours=demand.hours,
+            total_cost=Amount(demand.total_at(self.listing.price), demand.token),
+            score_millionths=self.score,
+            reasons=self.parts,
+            offer=offer,
+            order=order,
+        )
+
+
+class Matcher:
+    """Looks a demand up in an index and ranks what fits."""
+
+    def __init__(self, index: OfferIndex, scoring: Scoring) -> None:
+        self._index = index
+        self._scoring = scoring
+
+    def find(self, demand: Demand) -> list[Ranked]:
+        """Return all that fits, the best first."""
+        found = [self._ranked(o, demand) for o in self._index.candidates(demand) if fits(o, demand)]
+        return sorted(found, key=Ranked.place)
+
+    def obstacle(self, demand: Demand) -> MarketError | None:
+        """Say why nothing fits; None if there are several reasons."""
+        return obstacle(self._index.candidates_at_any_price(demand), demand)
+
+    def _ranked(self, listing: Listing, demand: Demand) -> Ranked:
+        parts = self._scoring.parts(listing, demand)
+        return Ranked(listing, sum(part.millionths for part in parts), parts)
+
+
+def obstacle(listings: Iterable[Listing], demand: Demand) -> MarketError | None:
+    """Say what alone keeps listings that do not fit from fitting: money, or GPUs; None if both do."""
+    near = [(o, kinds) for o in listings if Kind.NEEDS not in (kinds := broken(o, demand))]
+    if not near:
+        return NoMatchingOffers(
+            "no active offer meets the order, price and GPU count apart: ask for less, or wait for providers"
+        )
+    dear = [o for o, kinds in near if kinds == {Kind.MONEY}]
+    small = [o for o, kinds in near if kinds == {Kind.GPUS}]
+    if dear and not small:
+        cheapest = min(demand.total_at(o.price) for o in dear)
+        return PriceExceedsBudget(Amount(cheapest, demand.token), Amount(demand.budget, demand.token))
+    if small and not dear:
+        return InsufficientCapacity(demand.gpu_count, max(o.free for o in small))
+    return None

@@ -1,0 +1,115 @@
+"""How good a match is, in whole millionths.
+
+Six parts, each a share of 0 to 1,000,000 millionths, rounded down. A part adds `weight * share // 1,000,000`,
+and the score is the sum of what the parts add: whole numbers throughout, so the same figure everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+
+from molt_market.domain.gpus import Feature, features_from_bits
+from molt_market.domain.ids import PartyId
+from molt_market.domain.matches import MILLION, ScorePart
+from molt_market.errors import InvalidValue
+from molt_market.orderbook.demand import Demand
+from molt_market.orderbook.listing import Listing
+
+FULL_BANDWIDTH_GB_PER_SECOND = 8_000  # of the fastest GPUs on the market; more than that counts no further
+NEUTRAL_RELIABILITY = MILLION // 2
+
+Reliability = Callable[[PartyId], int | None]
+"""Says how reliable a provider was, in millionths; None while no outcome is known."""
+
+Share = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreWeights:
+    """How many millionths of the score each part is worth; together 1,000,000.
+
+    `utilization` and `bandwidth` are advisory: no signature covers what a provider states there. By default
+    they weigh a tenth together; at 0 they are ignored.
+
+    >>> ScoreWeights(price=800_000, utilization=0, bandwidth=0, reliability=0, features=0).model
+    200000
+    """
+
+    price: int = 500_000
+    model: int = 200_000
+    utilization: int = 50_000
+    bandwidth: int = 50_000
+    features: int = 50_000
+    reliability: int = 150_000
+
+    def __post_init__(self) -> None:
+        weights = astuple(self)
+        if any(type(weight) is not int or weight < 0 for weight in weights) or sum(weights) != MILLION:
+            raise InvalidValue(f"weights {weights}: give whole numbers from 0 that add up to {MILLION:,}")
+
+
+class Scoring:
+    """Scores by fixed weights; reliability comes from whoever counts outcomes."""
+
+    def __init__(self, weights: ScoreWeights, reliability: Reliability | None) -> None:
+        self._weights = weights
+        self._reliability = reliability
+
+    def parts(self, listing: Listing, demand: Demand) -> tuple[ScorePart, ...]:
+        weights = self._weights
+        return (
+            _part("price", weights.price, _price(listing, demand)),
+            _part("model", weights.model, _model(listing, demand)),
+            _part("utilization", weights.utilization, _utilization(listing)),
+            _part("bandwidth", weights.bandwidth, _bandwidth(listing)),
+            _part("features", weights.features, _features(listing, demand)),
+            _part("reliability", weights.reliability, self._outcomes(listing)),
+        )
+
+    def _outcomes(self, listing: Listing) -> Share:
+        known = self._reliability(listing.provider) if self._reliability else None
+        if known is None:
+            return NEUTRAL_RELIABILITY, "no outcomes known yet"
+        return known, f"{known // 10_000} % by past outcomes"
+
+
+def _part(name: str, weight: int, share: Share) -> ScorePart:
+    millionths, text = share
+    return ScorePart(name, weight * millionths // MILLION, text)
+
+
+def _price(listing: Listing, demand: Demand) -> Share:
+    saved = (demand.price_limit - listing.price) * MILLION // demand.price_limit
+    return saved, f"{saved // 10_000} % below the limit price"
+
+
+def _model(listing: Listing, demand: Demand) -> Share:
+    preferred = demand.preferred_models
+    if not preferred:
+        return MILLION, "no model is preferred"
+    if listing.model not in preferred:
+        return 0, f"{listing.model} is not preferred"
+    rank = preferred.index(listing.model)
+    return (len(preferred) - rank) * MILLION // len(preferred), f"{listing.model} is choice {rank + 1}"
+
+
+def _utilization(listing: Listing) -> Share:
+    busy = listing.offer.gpu_capacity.current_utilization
+    if busy is None:
+        return 0, "not stated"
+    return (100 - busy) * (MILLION // 100), f"{busy} % busy, unsigned"
+
+
+def _bandwidth(listing: Listing) -> Share:
+    speed = listing.offer.gpu_capacity.memory_bandwidth
+    if speed is None:
+        return 0, "not stated"
+    full = FULL_BANDWIDTH_GB_PER_SECOND
+    return min(speed, full) * MILLION // full, f"{speed} GB/s, unsigned"
+
+
+def _features(listing: Listing, demand: Demand) -> Share:
+    extra = features_from_bits(listing.features & ~demand.features)
+    text = f"also {', '.join(extra)}" if extra else "none beyond the required"
+    return len(extra) * MILLION // len(Feature), text

@@ -1,0 +1,87 @@
+"""An index may find too much, never too little; and any index will do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from molt_market.domain.amounts import Amount
+from molt_market.domain.offers import CapacityOffer
+from molt_market.domain.orders import JobRequirements
+from molt_market.orderbook import OrderBook, PriceIndex
+from molt_market.orderbook.constraints import Kind, broken, fits
+from molt_market.orderbook.demand import Demand
+from molt_market.orderbook.listing import Listing, Pool
+from tests.factories import NOON, make_offer, make_requirements
+from tests.unit.orderbook import strategies as some
+from tests.unit.orderbook.manual_clock import ManualClock
+
+OFFERS = st.lists(
+    some.offers(st.uuids().map(lambda each: each.hex)), max_size=12, unique_by=lambda offer: offer.id
+)
+
+
+class WholeList:
+    """The simplest index there is."""
+
+    def __init__(self) -> None:
+        self._listings: list[Listing] = []
+
+    def add(self, listing: Listing) -> None:
+        self._listings.append(listing)
+
+    def remove(self, listing: Listing) -> None:
+        self._listings.remove(listing)
+
+    def candidates(self, demand: Demand) -> Iterator[Listing]:  # noqa: ARG002 - the port has it
+        return iter(self._listings)
+
+    candidates_at_any_price = candidates
+
+
+@given(OFFERS, some.requirements(), st.data())
+def test_price_index__leaves_out_nothing_that_fits(
+    offers: list[CapacityOffer], needs: JobRequirements, data: st.DataObject
+) -> None:
+    listings = [Listing.of(offer, Pool(), None) for offer in offers]
+    gone = data.draw(st.lists(st.sampled_from(listings), unique_by=id)) if listings else []
+    index = PriceIndex()
+    for listing in listings:
+        index.add(listing)
+    for listing in gone:
+        index.remove(listing)
+    left = {o.offer.id: o for o in listings if o not in gone}
+    demand = Demand.of_requirements(needs, NOON)
+
+    found = {o.offer.id for o in index.candidates(demand)}
+    assert {name for name, o in left.items() if fits(o, demand)} <= found <= left.keys()
+    found = {o.offer.id for o in index.candidates_at_any_price(demand)}
+    assert {name for name, o in left.items() if Kind.NEEDS not in broken(o, demand)} <= found <= left.keys()
+
+
+def test_price_index__looks_at_the_wanted_models_up_to_the_limit_only() -> None:
+    index = PriceIndex()
+    for model in ("H100", "A100"):
+        for price in (11, 9, 10):
+            offer = make_offer(id=f"{model}-{price}", gpu_model=model, price_per_hour=Amount.from_molt(price))
+            index.add(Listing.of(offer, Pool(), None))
+    demand = Demand.of_requirements(
+        make_requirements(required_models=["H100"], max_price_per_hour=Amount.from_molt(10)), NOON
+    )
+    assert [o.offer.id for o in index.candidates(demand)] == ["H100-9", "H100-10"]
+    assert len(list(index.candidates_at_any_price(demand))) == 3
+
+
+@given(OFFERS, some.requirements())
+def test_order_book__any_index__gives_the_same_answers(
+    offers: list[CapacityOffer], needs: JobRequirements
+) -> None:
+    books = [OrderBook(ManualClock(), index=index) for index in (PriceIndex(), WholeList())]
+    for offer in offers:
+        if offer.status.name == "ACTIVE" and offer.expires_at > NOON:
+            for book in books:
+                book.add_offer(offer)
+    first, second = (book.best_offers(needs, 12) for book in books)
+    assert first == second
