@@ -83,7 +83,7 @@ def test_canonical_model__of_an_unknown_name__names_the_nearest() -> None:
     assert len(caught.value.nearest) <= 3
 
 
-@pytest.mark.parametrize("name", ["", "??", "toaster", "NVIDIA", "H100" * 1_000])
+@pytest.mark.parametrize("name", ["", "??", "toaster", "NVIDIA", "H100" * 1_000, "H100" + " " * 100])
 def test_canonical_model__of_anything_else__is_refused(name: str) -> None:
     with pytest.raises(UnknownModel):
         canonical_model(name)

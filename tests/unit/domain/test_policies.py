@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from molt_market.domain.ids import Address
 from molt_market.domain.policies import MAX_ATTESTORS, Policy
-from tests.factories import ARBITER, ATTESTORS, make_policy
+from tests.factories import AGENT, ARBITER, ATTESTORS, VOUCHER_SIGNER, make_policy
 
 LIBRARY = Path(__file__).parents[3] / "contracts" / "libraries" / "Policies.sol"
 UNITS = {"hours": 3_600, "days": 86_400, "hour": 3_600, "day": 86_400}
@@ -60,6 +60,12 @@ def test_attestors__are_kept_ascending_by_number() -> None:
     first, second = Address.of(0x0A), Address.of(0xA000)
     assert make_policy(attestors=[second, first]).attestors == (first, second)
     assert make_policy(attestors={second.lower(), first}).attestors == (first, second)
+
+
+def test_attestors__whose_spelling_sorts_otherwise__are_kept_by_number() -> None:
+    """EIP-55 mixes cases, and capitals sort before small letters: 0xd3D3... stands after 0xE4E4... as text."""
+    assert sorted([AGENT, VOUCHER_SIGNER]) == [VOUCHER_SIGNER, AGENT]
+    assert make_policy(attestors=[VOUCHER_SIGNER, AGENT]).attestors == (AGENT, VOUCHER_SIGNER)
 
 
 def test_attestor__listed_twice_in_different_case__is_refused() -> None:
