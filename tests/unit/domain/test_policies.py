@@ -63,7 +63,7 @@ def test_attestors__are_kept_ascending_by_number() -> None:
 
 
 def test_attestors__whose_spelling_sorts_otherwise__are_kept_by_number() -> None:
-    """EIP-55 mixes cases, and capitals sort before small letters: 0xd3D3... stands after 0xE4E4... as text."""
+    """EIP-55 mixes cases, and capitals sort first: as text, 0xd3D3... stands after 0xE4E4..."""
     assert sorted([AGENT, VOUCHER_SIGNER]) == [VOUCHER_SIGNER, AGENT]
     assert make_policy(attestors=[VOUCHER_SIGNER, AGENT]).attestors == (AGENT, VOUCHER_SIGNER)
 
