@@ -192,7 +192,7 @@ contract MoltEscrow is IMoltEscrow, EIP712, ReentrancyGuardTransient {
         _requireAbovePaid(deal, units);
         _requireSigner(terms.voucherSigner, _hashTypedDataV4(Hashes.voucher(dealId, gpuSeconds)), voucherSig);
 
-        if (units == most) return _close(dealId, terms, deal, units);
+        if (units == most) return _close(dealId, terms, deal, units, _bondDue(terms, deal, units), 0);
         (uint256 toProvider, uint256 fee) = Money.owed(terms, deal, units);
         deal.paid = uint40(units);
         _deals[dealId] = Deals.pack(deal);
@@ -229,12 +229,119 @@ contract MoltEscrow is IMoltEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IMoltEscrow
+    function claimUnattested(Terms calldata terms_, uint40 gpuSeconds, uint40 deadline, bytes calldata sig) external {
+        (bytes32 dealId, Terms memory terms, Deal memory deal) = _load(terms_);
+        _requireDue(deal.endsAt);
+        (Code code, uint256 actual, uint256 limit) = _claimRefusal(terms, deal, gpuSeconds, true);
+        _refuseIf(code, actual, limit);
+        _requireSigned(terms.provider, Hashes.unattestedClaim(dealId, gpuSeconds, deadline), deadline, sig);
+
+        deal.claim = gpuSeconds;
+        _freeGpus(terms);
+        _contest(dealId, terms, deal, deal.paid, 0);
+    }
+
+    /// @inheritdoc IMoltEscrow
+    function dispute(Terms calldata terms_, uint40 counter, bytes32 evidence, uint40 deadline, bytes calldata sig)
+        external
+    {
+        (bytes32 dealId, Terms memory terms, Deal memory deal) = _load(terms_);
+        _requireStatus(deal, Status.CLAIMED);
+        _requireBefore(deal.deadline);
+        _requireWithin(Code.COUNTER_OUT_OF_RANGE, counter, deal.paid, deal.claim - 1);
+        _requireSigned(terms.buyer, Hashes.dispute(dealId, counter, evidence, deadline), deadline, sig);
+
+        _contest(dealId, terms, deal, counter, evidence);
+    }
+
+    /// @inheritdoc IMoltEscrow
+    function resolve(Terms calldata terms_, uint40 gpuSeconds) external {
+        (bytes32 dealId, Terms memory terms, Deal memory deal) = _load(terms_);
+        Policy storage policy = _policies[terms.policyId];
+        if (msg.sender != policy.arbiter) {
+            revert Refused(Code.NOT_ARBITER, uint160(msg.sender), uint160(policy.arbiter));
+        }
+        _requireStatus(deal, Status.DISPUTED);
+        _requireBefore(deal.deadline);
+        _requireWithin(Code.RULING_OUT_OF_RANGE, gpuSeconds, deal.paid, deal.claim);
+
+        uint256 share = Money.pot(terms, deal) * policy.arbiterShareBps / Money.BPS;
+        _credit(msg.sender, share);
+        emit DealRuled(dealId, msg.sender, gpuSeconds, share);
+        _closeDispute(dealId, terms, deal, gpuSeconds, share);
+    }
+
+    /// @inheritdoc IMoltEscrow
+    function concede(Terms calldata terms_, uint40 gpuSeconds, uint40 deadline, bytes calldata sig) external {
+        (bytes32 dealId, Terms memory terms, Deal memory deal) = _load(terms_);
+        _requireStatus(deal, Status.DISPUTED);
+        _requireBefore(deal.deadline);
+        if (gpuSeconds != deal.claim) _requireWithin(Code.RULING_OUT_OF_RANGE, gpuSeconds, deal.paid, deal.paid);
+        address loser = gpuSeconds == deal.claim ? terms.buyer : terms.provider;
+        _requireSigned(loser, Hashes.concede(dealId, gpuSeconds, deadline), deadline, sig);
+
+        _closeDispute(dealId, terms, deal, gpuSeconds, 0);
+    }
+
+    /// @inheritdoc IMoltEscrow
+    function stop(Terms calldata terms_, uint40 deadline, bytes calldata sig) external {
+        (bytes32 dealId, Terms memory terms, Deal memory deal) = _load(terms_);
+        _requireStatus(deal, Status.LOCKED);
+        if (deal.flags & Deals.STOPPED != 0) revert Refused(Code.ALREADY_STOPPED, deal.endsAt, deal.endsAt);
+        uint256 notice = deal.noticeMinutes * 1 minutes;
+        uint256 newEnd = Math.max(block.timestamp + notice, deal.openedAt + terms.commitment);
+        if (newEnd >= deal.endsAt) revert Refused(Code.STOP_TOO_LATE, newEnd, deal.endsAt);
+        _requireSigned(terms.buyer, Hashes.stop(dealId, deadline), deadline, sig);
+
+        bool excused = block.timestamp < deal.openedAt + notice;
+        deal.flags |= excused ? Deals.STOPPED | Deals.EXCUSED : Deals.STOPPED;
+        deal.endsAt = uint40(newEnd);
+        deal.deadline = deal.endsAt + _policies[terms.policyId].grace;
+        _deals[dealId] = Deals.pack(deal);
+        emit DealStopped(dealId, newEnd, deal.deadline, excused);
+    }
+
+    /// @inheritdoc IMoltEscrow
+    function cancelDeal(Terms calldata terms_, uint40 deadline, bytes calldata sig) external {
+        (bytes32 dealId, Terms memory terms, Deal memory deal) = _load(terms_);
+        _requireStatus(deal, Status.LOCKED);
+        _requireSigned(terms.provider, Hashes.cancelDeal(dealId, deadline), deadline, sig);
+
+        _close(dealId, terms, deal, deal.paid, _bondDue(terms, deal, deal.paid), 0);
+    }
+
+    /// @inheritdoc IMoltEscrow
+    function settle(
+        Terms calldata terms_,
+        uint40 gpuSeconds,
+        uint40 until,
+        bytes calldata buyerSig,
+        bytes calldata providerSig
+    ) external {
+        (bytes32 dealId, Terms memory terms, Deal memory deal) = _load(terms_);
+        bool disputed = deal.status == Status.DISPUTED;
+        if (!disputed) _requireUndisputed(deal);
+        _requireBefore(until);
+        _requireWithin(Code.SPLIT_OUT_OF_RANGE, gpuSeconds, deal.paid, disputed ? deal.claim : Money.allocation(terms));
+        bytes32 digest = _hashTypedDataV4(Hashes.split(dealId, gpuSeconds, until));
+        _requireSigner(terms.buyer, digest, buyerSig);
+        _requireSigner(terms.provider, digest, providerSig);
+
+        uint256 bond = disputed ? Money.stake(terms, deal) : Money.bond(Money.price(terms), deal.bondBps);
+        _close(dealId, terms, deal, gpuSeconds, bond, 0);
+    }
+
+    /// @inheritdoc IMoltEscrow
     function finalize(Terms calldata terms_) external {
         (bytes32 dealId, Terms memory terms, Deal memory deal) = _load(terms_);
-        _requireUndisputed(deal);
+        if (deal.status != Status.DISPUTED) _requireUndisputed(deal);
         _requireDue(deal.deadline);
 
-        _close(dealId, terms, deal, deal.status == Status.CLAIMED ? deal.claim : deal.paid);
+        // without a quorum a claim is only the provider's word: it falls
+        bool claimStands = deal.status == Status.CLAIMED || deal.flags & Deals.ATTESTED != 0;
+        uint256 gpuSeconds = claimStands ? deal.claim : deal.paid;
+        if (deal.status == Status.DISPUTED) return _closeDispute(dealId, terms, deal, gpuSeconds, 0);
+        _close(dealId, terms, deal, gpuSeconds, _bondDue(terms, deal, gpuSeconds), 0);
     }
 
     // ---------------------------------------------------------------- many at once
@@ -258,6 +365,11 @@ contract MoltEscrow is IMoltEscrow, EIP712, ReentrancyGuardTransient {
     function check(Match calldata m, address opener) external view returns (Code, uint256, uint256) {
         Opening memory o;
         return _openRefusal(o, m, opener);
+    }
+
+    /// @inheritdoc IMoltEscrow
+    function dealIdOf(Terms calldata terms) external view returns (bytes32 dealId) {
+        (dealId,,) = _load(terms);
     }
 
     /// @inheritdoc IMoltEscrow
@@ -458,6 +570,19 @@ contract MoltEscrow is IMoltEscrow, EIP712, ReentrancyGuardTransient {
         _requireSigner(account, _hashTypedDataV4(structHash), sig);
     }
 
+    function _requireStatus(Deal memory deal, Status needed) private pure {
+        if (deal.status != needed) revert Refused(Code.WRONG_STATUS, uint256(deal.status), uint256(needed));
+    }
+
+    function _requireBefore(uint256 deadline) private view {
+        if (block.timestamp >= deadline) revert Refused(Code.TOO_LATE, block.timestamp, deadline);
+    }
+
+    function _requireWithin(Code code, uint256 value, uint256 least, uint256 most) private pure {
+        if (value < least) revert Refused(code, value, least);
+        if (value > most) revert Refused(code, value, most);
+    }
+
     function _requireUndisputed(Deal memory deal) private pure {
         if (deal.status != Status.LOCKED && deal.status != Status.CLAIMED) {
             revert Refused(Code.WRONG_STATUS, uint256(deal.status), uint256(Status.LOCKED));
@@ -493,15 +618,58 @@ contract MoltEscrow is IMoltEscrow, EIP712, ReentrancyGuardTransient {
         deal = Deals.unpack(_deals[dealId]);
     }
 
-    /// @dev Raise what is paid to `gpuSeconds`, give the provider the bond he earned, the buyer all the rest.
-    function _close(bytes32 dealId, Terms memory terms, Deal memory deal, uint256 gpuSeconds) private {
-        uint256 price = Money.price(terms);
-        uint256 bond = Money.bond(price, deal.bondBps);
-        uint256 held = price + bond - Money.due(terms, deal.paid);
+    /// @dev The bond that goes back to the provider of a deal that closes at `gpuSeconds` without a dispute.
+    function _bondDue(Terms memory terms, Deal memory deal, uint256 gpuSeconds) private pure returns (uint256) {
+        if (deal.flags & Deals.EXCUSED != 0) return Money.bond(Money.price(terms), deal.bondBps);
+        return Money.bondEarned(terms, deal, gpuSeconds);
+    }
+
+    /// @dev Settle all that is not contested between `counter` and the claim, and leave the rest to the arbiter.
+    function _contest(bytes32 dealId, Terms memory terms, Deal memory deal, uint40 counter, bytes32 evidence) private {
+        uint256 before = Money.held(terms, deal);
+        (uint256 toProvider, uint256 fee) = Money.owed(terms, deal, counter);
+        toProvider += Money.bondEarned(terms, deal, counter);
+        if (deal.flags & Deals.EXCUSED != 0) {
+            toProvider += Money.bond(Money.price(terms), deal.bondBps) - Money.bondEarned(terms, deal, deal.claim);
+        }
+        deal.status = Status.DISPUTED;
+        deal.paid = counter;
+        deal.deadline = uint40(block.timestamp) + _policies[terms.policyId].arbitration;
+        uint256 stake = deal.flags & Deals.ATTESTED != 0 ? Money.stake(terms, deal) : 0;
+        uint256 toBuyer = before + stake - Money.held(terms, deal) - toProvider - fee;
+
+        _deals[dealId] = Deals.pack(deal);
+        _credit(terms.provider, toProvider);
+        _credit(feeRecipient, fee);
+        _credit(terms.buyer, toBuyer);
+        uint256 balance = _accounts[terms.buyer].balance;
+        if (balance < stake) revert Refused(Code.BUYER_BALANCE, balance, stake);
+        _accounts[terms.buyer].balance = uint96(balance - stake);
+        emit DealDisputed(dealId, counter, deal.claim, evidence, stake, deal.deadline, toProvider, fee, toBuyer);
+    }
+
+    /// @dev The stakes follow the ruling, less the arbiter's share.
+    function _closeDispute(bytes32 dealId, Terms memory terms, Deal memory deal, uint256 gpuSeconds, uint256 share)
+        private
+    {
+        uint256 stakes = Money.pot(terms, deal) - share;
+        uint256 won = stakes * (gpuSeconds - deal.paid) / (deal.claim - deal.paid);
+        _close(dealId, terms, deal, gpuSeconds, won, share);
+    }
+
+    /// @dev Raise what is paid to `gpuSeconds`, give the provider his part of bond or stakes, the buyer all the rest but
+    /// the arbiter's share.
+    function _close(
+        bytes32 dealId,
+        Terms memory terms,
+        Deal memory deal,
+        uint256 gpuSeconds,
+        uint256 bond,
+        uint256 share
+    ) private {
         (uint256 toProvider, uint256 fee) = Money.owed(terms, deal, gpuSeconds);
-        if (deal.flags & Deals.EXCUSED == 0) bond = Money.bondEarned(terms, deal, bond, gpuSeconds);
         toProvider += bond;
-        uint256 toBuyer = held - toProvider - fee;
+        uint256 toBuyer = Money.held(terms, deal) - toProvider - fee - share;
         if (deal.status == Status.LOCKED) _freeGpus(terms);
 
         deal.status = gpuSeconds == 0 ? Status.REFUNDED : Status.RELEASED;

@@ -513,6 +513,45 @@ class AttestorIsParty(CodedRefusal):
     says = "attestor {actual:address} is a party of this deal: drop that signature"
 
 
+# -------------------------------------------------------------------- stop, dispute, ruling and split
+
+
+class AlreadyStopped(CodedRefusal):
+    """The buyer has stopped the deal already: its end moves once."""
+
+    says = "the deal is stopped already and ends at {actual:time}: an end moves only once"
+
+
+class StopTooLate(CodedRefusal):
+    """With notice and commitment the stop would not end the deal any earlier: let it end."""
+
+    says = "a stop now would end the deal at {actual:time}, it ends at {limit:time} anyway: let it end"
+
+
+class CounterOutOfRange(CodedRefusal):
+    """The counter is below what is paid, or not below the claim: give a figure in between."""
+
+    says = "the counter is {actual:used}, its bound {limit:used}: at least what is paid, below the claim"
+
+
+class NotArbiter(CodedRefusal):
+    """Only the policy's arbiter rules: bring the dispute to him."""
+
+    says = "{actual:address} is not the arbiter of the policy: only {limit:address} can rule"
+
+
+class RulingOutOfRange(CodedRefusal):
+    """The ruling, or what is conceded, is not between the paid and the claimed GPU-seconds: correct it."""
+
+    says = "the ruling is {actual:used}, its bound {limit:used}: rule from the paid to the claimed ones"
+
+
+class SplitOutOfRange(CodedRefusal):
+    """The split is below what is paid, or above the allocation (in a dispute: the claim)."""
+
+    says = "the split is {actual:used}, its bound {limit:used}: agree on a figure in between"
+
+
 REFUSALS: dict[int, type[CodedRefusal]] = dict(enumerate(CodedRefusal.__subclasses__(), start=1))
 for _code, _class in REFUSALS.items():
     _class.code = _code

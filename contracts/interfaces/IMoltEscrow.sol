@@ -203,7 +203,14 @@ enum Code {
     QUORUM, // signatures, threshold
     ATTESTOR_ORDER, // signer, the signer before it
     ATTESTOR_UNKNOWN, // signer, 0
-    ATTESTOR_IS_PARTY // signer, signer
+    ATTESTOR_IS_PARTY, // signer, signer
+    // stop, dispute, ruling and split
+    ALREADY_STOPPED, // end, end
+    STOP_TOO_LATE, // the end that the stop would set, the end as it is
+    COUNTER_OUT_OF_RANGE, // GPU-seconds, bound broken
+    NOT_ARBITER, // caller, arbiter
+    RULING_OUT_OF_RANGE, // GPU-seconds, bound broken (the paid or the claimed ones)
+    SPLIT_OUT_OF_RANGE // GPU-seconds, bound broken (the paid, or the allocated or claimed ones)
 }
 
 /// @title MoltEscrow: GPU deals as money
@@ -249,6 +256,23 @@ interface IMoltEscrow {
     event DealClaimed(
         bytes32 indexed dealId, uint256 gpuSeconds, bytes32 resultDigest, bytes32 usageRoot, uint256 deadline
     );
+    /// @notice The buyer ends the deal at `endsAt`, earlier than agreed.
+    event DealStopped(bytes32 indexed dealId, uint256 endsAt, uint256 deadline, bool excused);
+    /// @notice A claim is contested, or lacks a quorum. `toProvider`, `fee` and `toBuyer` are what is settled already;
+    /// `stake` is what the buyer put up beside the provider's (0 for an unattested claim).
+    event DealDisputed(
+        bytes32 indexed dealId,
+        uint256 counter,
+        uint256 gpuSeconds,
+        bytes32 evidence,
+        uint256 stake,
+        uint256 deadline,
+        uint256 toProvider,
+        uint256 fee,
+        uint256 toBuyer
+    );
+    /// @notice The arbiter ruled; `share` of the stakes is his.
+    event DealRuled(bytes32 indexed dealId, address indexed arbiter, uint256 gpuSeconds, uint256 share);
     /// @notice The end of a deal. `toProvider` (bond included), `fee` and `toBuyer` are all that was still held.
     event DealClosed(
         bytes32 indexed dealId, Status status, uint256 gpuSeconds, uint256 toProvider, uint256 fee, uint256 toBuyer
@@ -302,7 +326,38 @@ interface IMoltEscrow {
         bytes calldata attestorSigs
     ) external;
 
-    /// @notice Close a deal whose deadline has passed: pay the claim, or without one what vouchers have paid.
+    /// @notice Claim `gpuSeconds` without a quorum, by the provider's own signature. Nobody is paid for silence here: the
+    /// claim goes straight to the arbiter, and falls if he does not rule.
+    function claimUnattested(Terms calldata terms, uint40 gpuSeconds, uint40 deadline, bytes calldata sig) external;
+
+    /// @notice Contest a claim: pay `counter` GPU-seconds at once, and stake on the rest as the provider has.
+    /// @dev For the buyer. The stake comes out of his balance, after what the claim leaves him.
+    function dispute(Terms calldata terms, uint40 counter, bytes32 evidence, uint40 deadline, bytes calldata sig)
+        external;
+
+    /// @notice Rule on a dispute: any GPU-seconds from the paid to the claimed ones. For the arbiter.
+    function resolve(Terms calldata terms, uint40 gpuSeconds) external;
+
+    /// @notice Give in: the provider to the paid GPU-seconds, the buyer to the claimed ones.
+    function concede(Terms calldata terms, uint40 gpuSeconds, uint40 deadline, bytes calldata sig) external;
+
+    /// @notice End the deal early, one notice (and not before the commitment) from now. For the buyer.
+    function stop(Terms calldata terms, uint40 deadline, bytes calldata sig) external;
+
+    /// @notice Give the deal up: what vouchers paid stays paid, the rest goes back. For the provider.
+    function cancelDeal(Terms calldata terms, uint40 deadline, bytes calldata sig) external;
+
+    /// @notice Close the deal at `gpuSeconds`, as buyer and provider agree; stakes go back to their owners.
+    function settle(
+        Terms calldata terms,
+        uint40 gpuSeconds,
+        uint40 until,
+        bytes calldata buyerSig,
+        bytes calldata providerSig
+    ) external;
+
+    /// @notice Close a deal whose deadline has passed: pay the claim, or without one what vouchers have paid. A dispute
+    /// without a ruling ends as attested, or without a quorum as paid.
     function finalize(Terms calldata terms) external;
 
     // ---------------------------------------------------------------- many at once
@@ -315,6 +370,9 @@ interface IMoltEscrow {
 
     /// @notice What `open` would answer `opener`: Code.NONE if it would open.
     function check(Match calldata m, address opener) external view returns (Code code, uint256 actual, uint256 limit);
+
+    /// @notice The id of the deal that has these terms.
+    function dealIdOf(Terms calldata terms) external view returns (bytes32);
 
     function accountOf(address account) external view returns (Account memory);
     function dealOf(bytes32 dealId) external view returns (Deal memory);

@@ -9,6 +9,7 @@ import {Deal, Status} from "../interfaces/IMoltEscrow.sol";
 library Deals {
     uint8 internal constant EXCUSED = 1; // the bond is not at stake any more
     uint8 internal constant ATTESTED = 2; // a quorum of attestors signed the claim
+    uint8 internal constant STOPPED = 4; // the buyer moved the end
 
     function pack(Deal memory deal) internal pure returns (uint256) {
         return uint256(deal.status) | (uint256(deal.flags) << 8) | (uint256(deal.feeBps) << 16)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Deal, Terms} from "../interfaces/IMoltEscrow.sol";
+import {Deal, Status, Terms} from "../interfaces/IMoltEscrow.sol";
+import {Deals} from "./Deals.sol";
 
 /// @title What GPU-seconds are worth, all rounded down
 /// @dev Every figure is the floor of a cumulative value: splitting a payment changes nothing, and the dust stays with
@@ -42,16 +43,32 @@ library Money {
         toProvider = dueNow - duePaid - fee;
     }
 
-    /// @notice The part of `wholeBond` that `gpuSeconds` of delivery earn back: linear, but whole within one notice
-    /// period of all that could be delivered, the tolerated start-up time.
-    function bondEarned(Terms memory terms, Deal memory deal, uint256 wholeBond, uint256 gpuSeconds)
-        internal
-        pure
-        returns (uint256)
-    {
+    /// @notice The part of the bond that `gpuSeconds` of delivery earn back: linear, but whole within one notice period
+    /// of all that could be delivered, the tolerated start-up time.
+    function bondEarned(Terms memory terms, Deal memory deal, uint256 gpuSeconds) internal pure returns (uint256) {
+        uint256 whole = bond(price(terms), deal.bondBps);
         uint256 deliverable = uint256(terms.gpuCount) * (deal.endsAt - deal.openedAt); // a stop shortens it
         uint256 tolerated = uint256(terms.gpuCount) * deal.noticeMinutes * 1 minutes;
-        if (gpuSeconds > 0 && gpuSeconds + tolerated >= deliverable) return wholeBond;
-        return wholeBond * gpuSeconds / deliverable;
+        if (gpuSeconds > 0 && gpuSeconds + tolerated >= deliverable) return whole;
+        return whole * gpuSeconds / deliverable;
+    }
+
+    /// @notice The provider's stake in a dispute: the bond that the contested GPU-seconds would earn.
+    function stake(Terms memory terms, Deal memory deal) internal pure returns (uint256) {
+        return bondEarned(terms, deal, deal.claim) - bondEarned(terms, deal, deal.paid);
+    }
+
+    /// @notice Both sides' stakes; without a quorum there is the provider's only.
+    function pot(Terms memory terms, Deal memory deal) internal pure returns (uint256) {
+        return stake(terms, deal) * (deal.flags & Deals.ATTESTED != 0 ? 2 : 1);
+    }
+
+    /// @notice All that the deal still holds.
+    function held(Terms memory terms, Deal memory deal) internal pure returns (uint256) {
+        if (deal.status == Status.DISPUTED) {
+            return due(terms, deal.claim) - due(terms, deal.paid) + pot(terms, deal);
+        }
+        uint256 whole = price(terms);
+        return whole + bond(whole, deal.bondBps) - due(terms, deal.paid);
     }
 }

@@ -23,17 +23,16 @@ contract MoneyHarness {
         returns (Figures memory)
     {
         uint256 price = Money.price(terms);
-        uint256 bond = Money.bond(price, deal.bondBps);
         (uint256 toProvider, uint256 fee) = Money.owed(terms, deal, gpuSeconds);
         return Figures({
             allocation: Money.allocation(terms),
             due: Money.due(terms, gpuSeconds),
             price: price,
-            bond: bond,
-            held: price + bond - Money.due(terms, deal.paid),
+            bond: Money.bond(price, deal.bondBps),
+            held: Money.held(terms, deal),
             toProvider: toProvider,
             fee: fee,
-            bondEarned: Money.bondEarned(terms, deal, bond, gpuSeconds)
+            bondEarned: Money.bondEarned(terms, deal, gpuSeconds)
         });
     }
 }
