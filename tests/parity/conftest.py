@@ -15,7 +15,8 @@ from web3 import Web3
 from web3.contract import Contract
 
 from scripts.export_abi import COMPILER, SETTINGS
-from tests.unit.signing.keys import BUYER_KEY
+from tests.parity.stage import Stage
+from tests.unit.signing.keys import BUYER, BUYER_KEY, PROVIDER
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / ".toolchain" / "bin"
@@ -74,7 +75,9 @@ def deploy(chain: Web3, artefacts: dict[str, Any]) -> Callable[..., Contract]:
 
     def deploy(name: str, *args: Any) -> Contract:
         artefact = artefacts[name]
-        factory = chain.eth.contract(abi=artefact["abi"], bytecode=artefact["evm"]["bytecode"]["object"])
+        factory = chain.eth.contract(
+            abi=artefact["abi"], bytecode=artefact["evm"]["bytecode"]["object"], decode_tuples=True
+        )
         receipt = chain.eth.wait_for_transaction_receipt(factory.constructor(*args).transact())
         return factory(receipt["contractAddress"])
 
@@ -106,3 +109,14 @@ def _tool(name: str) -> str:
     found = str(own) if own.exists() else shutil.which(name)
     assert found, f"{name} is not set up: run `make dev`"
     return found
+
+
+@pytest.fixture(scope="module")
+def stage(chain: Web3, deploy: Callable[..., Contract]) -> Stage:
+    """An escrow with a funded buyer and a funded provider."""
+    token = deploy("MoltToken", "Molt", "MOLT", 18)
+    escrow = deploy("MoltEscrow", token.address, DEPLOYER, 100, 60, 60)
+    stage = Stage(chain, token, escrow)
+    stage.fund(BUYER, 10**24)
+    stage.fund(PROVIDER, 10**24)
+    return stage
