@@ -8,7 +8,7 @@ from molt_market.attestation.usage import UsageLog
 from molt_market.domain.ids import ZERO_HASH, Hash32
 from molt_market.domain.policies import Policy
 from molt_market.domain.proofs import Attestation, ExecutionProof
-from molt_market.signing.signers import Signer, compact
+from molt_market.signing.signers import Signer
 from molt_market.signing.statements import sign_receipt
 from molt_market.signing.typed_data import Domain
 
@@ -56,12 +56,3 @@ def assemble_proof(
         attestors=policy.attestors,
         usage_log=usage_log,
     )
-
-
-def packed_signatures(proof: ExecutionProof) -> str:
-    """Write the attestors' signatures as `claim` takes them: 64 bytes each, one after the other.
-
-    Raises:
-        InvalidSignature: one of them is malformed.
-    """
-    return "0x" + "".join(compact(attestation.signature)[2:] for attestation in proof.attestations)

@@ -12,6 +12,7 @@ from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.fields import moment, seconds
 from molt_market.domain.ids import Address, EscrowId
 from molt_market.domain.policies import Policy
+from molt_market.domain.proofs import ExecutionProof
 from molt_market.domain.terms import Terms
 from molt_market.signing.hashes import (
     deal_id,
@@ -22,7 +23,7 @@ from molt_market.signing.hashes import (
     terms_message,
     terms_of,
 )
-from molt_market.signing.signers import LocalSigner
+from molt_market.signing.signers import LocalSigner, compact
 from molt_market.signing.statements import SignedPermit, sign_offer, sign_order, sign_permit
 from molt_market.signing.typed_data import Domain, TokenDomain
 from tests.factories import make_escrow, make_offer, make_order
@@ -117,3 +118,8 @@ class Stage:
 
 def terms_tuple(deal: EscrowAccount) -> tuple[Any, ...]:
     return terms_message(deal.terms).as_tuple()
+
+
+def packed_signatures(proof: ExecutionProof) -> str:
+    """Write the attestors' signatures as `claim` takes them: 64 bytes each, one after the other."""
+    return "0x" + "".join(compact(attestation.signature)[2:] for attestation in proof.attestations)

@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt, packed_signatures
+from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
 from molt_market.attestation.usage import UsageLog
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.signing.hashes import policy_id, policy_message, terms_message
 from molt_market.signing.statements import sign_voucher
-from tests.parity.stage import Stage, terms_tuple
+from tests.parity.stage import Stage, packed_signatures, terms_tuple
 from tests.unit.attestation.deals import policy
 from tests.unit.signing.keys import AGENT, ATTESTORS, BUYER
 

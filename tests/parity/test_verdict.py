@@ -9,7 +9,6 @@ import pytest
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
-from molt_market.attestation.receipts import packed_signatures
 from molt_market.attestation.verdict import verify_proof
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.fields import moment, seconds
@@ -34,7 +33,7 @@ from molt_market.refusals import (
 from molt_market.signing.signers import LocalSigner
 from molt_market.signing.statements import sign_receipt, sign_voucher
 from molt_market.signing.typed_data import Domain
-from tests.parity.stage import Stage, terms_tuple
+from tests.parity.stage import Stage, packed_signatures, terms_tuple
 from tests.unit.attestation.deals import DONE, policy
 from tests.unit.signing.keys import AGENT, ATTESTORS, BUYER, PROVIDER, STRANGER
 

@@ -1,11 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
-from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt, packed_signatures
+from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
 from molt_market.attestation.usage import UsageLog
-from molt_market.domain.ids import ZERO_HASH, Signature
-from molt_market.signing.signers import recover
-from molt_market.signing.statements import receipt_message, verify_receipt
+from molt_market.domain.ids import ZERO_HASH
+from molt_market.signing.statements import verify_receipt
 from tests.unit.attestation.deals import ALL, DOMAIN, DONE, escrow, policy
 from tests.unit.attestation.test_usage import make_log
 from tests.unit.signing.keys import AGENT, ATTESTORS, STRANGER
@@ -40,16 +39,6 @@ def test_assemble_proof__sorts_by_signer_and_counts_each_once() -> None:
     assert signers == [attestor.address for attestor in ATTESTORS]
     assert proof.attestors == policy().attestors
     assert proof.usage_log == "https://logs.example/1"
-
-
-def test_packed_signatures__are_64_bytes_each_in_order() -> None:
-    receipt = issue_receipt(make_log(3), 7, AGENT, DOMAIN)
-    proof = assemble_proof(receipt, [countersign(receipt, each, DOMAIN) for each in ATTESTORS], policy())
-    packed = bytes.fromhex(packed_signatures(proof)[2:])
-    digest = receipt_message(receipt).digest(DOMAIN)
-    signers = [recover(digest, Signature.of(packed[start : start + 64])) for start in range(0, 192, 64)]
-    assert len(packed) == 192
-    assert tuple(signers) == policy().attestors
 
 
 def test_assemble_proof__of_two_receipts__is_refused() -> None:
