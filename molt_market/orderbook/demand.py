@@ -61,13 +61,12 @@ class Demand:
         offer_hash: Hash32 | None = None,
     ) -> Self:
         place = needs.location
-        at_limit = needs.cost_at(needs.max_price_per_hour)
         return cls(
             now=now,
             gpu_count=needs.min_gpu_count,
             hours=needs.estimated_hours,
             price_limit=needs.max_price_per_hour.base_units,
-            budget=min(budget, at_limit).base_units,
+            budget=budget.base_units,
             token=budget.token,
             min_vram_gb=needs.min_vram_gb,
             features=feature_bits(needs.required_features),
@@ -80,6 +79,11 @@ class Demand:
             policy_id=policy_id,
             offer_hash=offer_hash,
         )
+
+    @property
+    def spendable(self) -> int:
+        """What the order can come to at most: its budget, or less if the limit price allows no more."""
+        return min(self.budget, self.total_at(self.price_limit))
 
     def total_at(self, price: int) -> int:
         """Return what the allocation costs at a price per GPU-hour, in base units."""

@@ -79,7 +79,7 @@ def obstacle(listings: Iterable[Listing], demand: Demand) -> MarketError | None:
     small = [o for o, kinds in near if kinds == {Kind.GPUS}]
     if dear and not small:
         cheapest = min(demand.total_at(o.price) for o in dear)
-        return PriceExceedsBudget(Amount(cheapest, demand.token), Amount(demand.budget, demand.token))
+        return PriceExceedsBudget(Amount(cheapest, demand.token), Amount(demand.spendable, demand.token))
     if small and not dear:
         return InsufficientCapacity(demand.gpu_count, max(o.free for o in small))
     return None

@@ -29,7 +29,7 @@ class Reservation:
     order_id: OrderId
     offer_id: OfferId
     buyer_id: PartyId
-    order_slot: int
+    order_slot: int | None
     provider_id: PartyId
     slot: int
     gpu_count: int
@@ -67,7 +67,7 @@ class Reservations:
 
     def hold(self, offer: CapacityOffer, order: JobOrder, until: datetime) -> Reservation:
         """Hold GPUs that the caller has found to be free. Raises OrderAlreadyOpened."""
-        if (order.buyer_id, order.slot) in self._used_order_slots:
+        if order.slot is not None and (order.buyer_id, order.slot) in self._used_order_slots:
             raise OrderAlreadyOpened(order.slot, order.slot)
         reservation = Reservation(
             id=next(self._ids),
@@ -82,7 +82,8 @@ class Reservations:
         )
         self._open.add(reservation)
         heapq.heappush(self._deadlines, (until, reservation.id, reservation))
-        self._used_order_slots.add((order.buyer_id, order.slot))
+        if order.slot is not None:
+            self._used_order_slots.add((order.buyer_id, order.slot))
         self.pool(offer.provider_id, offer.slot).held += reservation.gpu_count
         return reservation
 
@@ -107,7 +108,8 @@ class Reservations:
         if reservation not in self._open:
             return False
         self._open.remove(reservation)
-        self._used_order_slots.remove((reservation.buyer_id, reservation.order_slot))
+        if reservation.order_slot is not None:
+            self._used_order_slots.remove((reservation.buyer_id, reservation.order_slot))
         self._give_back(reservation)
         return True
 

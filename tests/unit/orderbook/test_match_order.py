@@ -176,6 +176,13 @@ def test_match_order__equal_prices__sorts_by_time_then_id(book: OrderBook) -> No
     assert ids(book, make_order()) == ["z", "a", "b", "c"]
 
 
+def test_match_order__equal_in_all__sorts_by_id_across_models(book: OrderBook) -> None:
+    book.add_offer(make_offer(id="b", gpu_model="A100"))
+    book.add_offer(make_offer(id="a", gpu_model="H100"))
+    book.add_offer(make_offer(id="c", gpu_model="H100"))
+    assert ids(book, make_order()) == ["a", "b", "c"]
+
+
 # ---------------------------------------------------------------------------------- nothing fits
 
 
