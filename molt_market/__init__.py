@@ -1,0 +1,293 @@
+"""molt-market: a GPU-compute market whose money sits in one contract.
+
+Everything public is here. A name is imported when it is first used: `import molt_market` itself is quick, and
+asks for neither a chain nor a key.
+
+>>> from molt_market import Amount
+>>> str(Amount.from_molt("1.5"))
+'1.5 MOLT'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from molt_market.errors import (
+    AnvilNotFound,
+    CallReverted,
+    ChainError,
+    DealNotFound,
+    DeploymentMismatch,
+    DeploymentNotFound,
+    EscrowError,
+    Expired,
+    InexactAmount,
+    InsufficientCapacity,
+    InsufficientGas,
+    InsufficientTokens,
+    InvalidSignature,
+    InvalidStateTransition,
+    InvalidValue,
+    MarketError,
+    MatchMismatch,
+    MoltError,
+    NegativeAmount,
+    NodeError,
+    NodeUnreachable,
+    NoMatchingOffers,
+    NotReserved,
+    NotYet,
+    OfferNotFound,
+    OrderNotFound,
+    PaymentFailed,
+    PolicyNotFound,
+    PriceExceedsBudget,
+    ProofMismatch,
+    Refused,
+    ReservationLapsed,
+    SignatureError,
+    TokenMismatch,
+    TransactionDropped,
+    TransactionFailed,
+    TransactionPending,
+    TransactionRejected,
+    Unfinalised,
+    UnknownModel,
+    UnsignedOffer,
+    UnsignedOrder,
+    WalletError,
+    WalletNotFound,
+    WrongChain,
+    WrongPassword,
+    WrongSigner,
+)
+
+if TYPE_CHECKING:
+    from molt_market.app import connect
+    from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
+    from molt_market.attestation.usage import Heartbeat, UsageLog
+    from molt_market.attestation.verdict import verify_proof
+    from molt_market.chain.client import MoltClient
+    from molt_market.chain.deploy import TokenSpec, deploy
+    from molt_market.chain.deployments import Deployment, load_deployment
+    from molt_market.chain.networks import Network
+    from molt_market.domain.amounts import MOLT, Amount, Token
+    from molt_market.domain.balances import Balances
+    from molt_market.domain.clock import Clock, SystemClock
+    from molt_market.domain.deals import DealStatus, EscrowAccount, EscrowState
+    from molt_market.domain.gpus import Feature, GpuCapacity, Location
+    from molt_market.domain.ids import Address, DisputeId, EscrowId, Hash32, OfferId, OrderId, TransactionId
+    from molt_market.domain.matches import OrderMatch, ScorePart
+    from molt_market.domain.offers import CapacityOffer, OfferStatus
+    from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus, Priority
+    from molt_market.domain.policies import Policy
+    from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
+    from molt_market.domain.settlement import (
+        JobSettlementInput,
+        SettlementQuote,
+        SettlementResult,
+        SettlementStatus,
+        gpu_seconds,
+        quote_settlement,
+    )
+    from molt_market.domain.terms import Terms
+    from molt_market.domain.transactions import Receipt
+    from molt_market.orderbook.book import OrderBook
+    from molt_market.orderbook.reservations import Reservation
+    from molt_market.orderbook.scoring import ScoreWeights
+    from molt_market.payments.journal import Journal, MemoryJournal
+    from molt_market.payments.service import PaymentService
+    from molt_market.payments.settlement import settle_job
+    from molt_market.signing.hashes import deal_id, offer_hash, order_hash, policy_id, terms_of
+    from molt_market.signing.signers import LocalSigner, Signer
+    from molt_market.signing.statements import (
+        sign_offer,
+        sign_order,
+        sign_receipt,
+        sign_voucher,
+        verify_offer,
+        verify_order,
+        verify_receipt,
+        verify_voucher,
+    )
+    from molt_market.signing.typed_data import Domain
+    from molt_market.signing.wallet import Wallet
+
+__all__ = [
+    "MOLT",
+    "Address",
+    "Amount",
+    "AnvilNotFound",
+    "Attestation",
+    "Balances",
+    "CallReverted",
+    "CapacityOffer",
+    "ChainError",
+    "Clock",
+    "Confirmation",
+    "DealNotFound",
+    "DealStatus",
+    "Deployment",
+    "DeploymentMismatch",
+    "DeploymentNotFound",
+    "DisputeId",
+    "Domain",
+    "EscrowAccount",
+    "EscrowError",
+    "EscrowId",
+    "EscrowState",
+    "ExecutionProof",
+    "Expired",
+    "Feature",
+    "GpuCapacity",
+    "Hash32",
+    "Heartbeat",
+    "InexactAmount",
+    "InsufficientCapacity",
+    "InsufficientGas",
+    "InsufficientTokens",
+    "InvalidSignature",
+    "InvalidStateTransition",
+    "InvalidValue",
+    "JobOrder",
+    "JobRequirements",
+    "JobSettlementInput",
+    "Journal",
+    "LocalSigner",
+    "Location",
+    "MarketError",
+    "MatchMismatch",
+    "MemoryJournal",
+    "MoltClient",
+    "MoltError",
+    "NegativeAmount",
+    "Network",
+    "NoMatchingOffers",
+    "NodeError",
+    "NodeUnreachable",
+    "NotReserved",
+    "NotYet",
+    "OfferId",
+    "OfferNotFound",
+    "OfferStatus",
+    "OrderBook",
+    "OrderId",
+    "OrderMatch",
+    "OrderNotFound",
+    "OrderStatus",
+    "PaymentFailed",
+    "PaymentService",
+    "Policy",
+    "PolicyNotFound",
+    "PriceExceedsBudget",
+    "Priority",
+    "ProofMismatch",
+    "Receipt",
+    "Refused",
+    "Reservation",
+    "ReservationLapsed",
+    "ScorePart",
+    "ScoreWeights",
+    "SettlementQuote",
+    "SettlementResult",
+    "SettlementStatus",
+    "SignatureError",
+    "Signer",
+    "SystemClock",
+    "Terms",
+    "Token",
+    "TokenMismatch",
+    "TokenSpec",
+    "TransactionDropped",
+    "TransactionFailed",
+    "TransactionId",
+    "TransactionPending",
+    "TransactionRejected",
+    "Unfinalised",
+    "UnknownModel",
+    "UnsignedOffer",
+    "UnsignedOrder",
+    "UsageLog",
+    "Wallet",
+    "WalletError",
+    "WalletNotFound",
+    "WrongChain",
+    "WrongPassword",
+    "WrongSigner",
+    "assemble_proof",
+    "connect",
+    "countersign",
+    "deal_id",
+    "deploy",
+    "gpu_seconds",
+    "issue_receipt",
+    "load_deployment",
+    "offer_hash",
+    "order_hash",
+    "policy_id",
+    "quote_settlement",
+    "settle_job",
+    "sign_offer",
+    "sign_order",
+    "sign_receipt",
+    "sign_voucher",
+    "terms_of",
+    "verify_offer",
+    "verify_order",
+    "verify_proof",
+    "verify_receipt",
+    "verify_voucher",
+]
+
+_HOMES = {
+    "app": "connect",
+    "attestation.receipts": "assemble_proof countersign issue_receipt",
+    "attestation.usage": "Heartbeat UsageLog",
+    "attestation.verdict": "verify_proof",
+    "chain.client": "MoltClient",
+    "chain.deploy": "TokenSpec deploy",
+    "chain.deployments": "Deployment load_deployment",
+    "chain.networks": "Network",
+    "domain.amounts": "Amount MOLT Token",
+    "domain.balances": "Balances",
+    "domain.clock": "Clock SystemClock",
+    "domain.deals": "DealStatus EscrowAccount EscrowState",
+    "domain.gpus": "Feature GpuCapacity Location",
+    "domain.ids": "Address DisputeId EscrowId Hash32 OfferId OrderId TransactionId",
+    "domain.matches": "OrderMatch ScorePart",
+    "domain.offers": "CapacityOffer OfferStatus",
+    "domain.orders": "JobOrder JobRequirements OrderStatus Priority",
+    "domain.policies": "Policy",
+    "domain.proofs": "Attestation Confirmation ExecutionProof",
+    "domain.settlement": (
+        "JobSettlementInput SettlementQuote SettlementResult SettlementStatus gpu_seconds quote_settlement"
+    ),
+    "domain.terms": "Terms",
+    "domain.transactions": "Receipt",
+    "orderbook.book": "OrderBook",
+    "orderbook.reservations": "Reservation",
+    "orderbook.scoring": "ScoreWeights",
+    "payments.journal": "Journal MemoryJournal",
+    "payments.service": "PaymentService",
+    "payments.settlement": "settle_job",
+    "signing.hashes": "deal_id offer_hash order_hash policy_id terms_of",
+    "signing.signers": "LocalSigner Signer",
+    "signing.statements": (
+        "sign_offer sign_order sign_receipt sign_voucher verify_offer verify_order verify_receipt verify_voucher"
+    ),
+    "signing.typed_data": "Domain",
+    "signing.wallet": "Wallet",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"molt_market.{home}"), name)
+    globals()[name] = value  # the next time it is just there
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -16,13 +16,14 @@ MoltError
     │   ├── InvalidSignature · WrongSigner
     │   └── UnsignedOffer · UnsignedOrder
     ├── EscrowError                      the escrow contract, or a deal in it
-    │   ├── DealNotFound · NotYet · ProofMismatch · PolicyNotFound
+    │   ├── DealNotFound · NotYet · MatchMismatch · ProofMismatch · PolicyNotFound · CallReverted
     │   └── Refused                      one class per code of the contract: molt_market.refusals
     ├── PaymentFailed                    a transaction had no, or not the wanted, effect
-    │   ├── TransactionFailed · TransactionDropped · TransactionPending
+    │   ├── TransactionFailed · TransactionDropped · TransactionPending · TransactionRejected
     │   └── InsufficientTokens · InsufficientGas
     ├── ChainError
-    │   └── NodeUnreachable · NodeError · WrongChain · DeploymentNotFound · DeploymentMismatch · Unfinalised
+    │   ├── NodeUnreachable · NodeError · WrongChain · AnvilNotFound
+    │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised
     └── WalletError
         └── WalletNotFound · WrongPassword
 
@@ -246,8 +247,20 @@ class NotYet(EscrowError):
         self.due_at = due_at
 
 
+class MatchMismatch(EscrowError):
+    """A match is not what its offer and order say: nothing was sent; match again."""
+
+
 class ProofMismatch(EscrowError):
     """Input, proof and confirmation speak of different deals or hours: nothing was sent; make them agree."""
+
+
+class CallReverted(EscrowError):
+    """A call reverted without a refusal of the escrow: nothing was sent; `reason` is all that it said."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the call reverted: {reason}; check its arguments, balances and allowances")
+        self.reason = reason
 
 
 class Refused(EscrowError):
@@ -295,6 +308,15 @@ class TransactionPending(PaymentFailed):
         )
         self.tx_hash = tx_hash
         self.waited_seconds = waited_seconds
+
+
+class TransactionRejected(PaymentFailed):
+    """The node did not take the transaction, so it was not sent: remove the reason, then pay again."""
+
+    def __init__(self, tx_hash: str, reason: str) -> None:
+        super().__init__(f"transaction {tx_hash} was not sent, the node refused it: {reason}; pay again")
+        self.tx_hash = tx_hash
+        self.reason = reason
 
 
 class InsufficientTokens(PaymentFailed):
@@ -346,14 +368,26 @@ class WrongChain(ChainError):
         self.actual = actual
 
 
+class AnvilNotFound(ChainError):
+    """The program of a local chain is not installed: install Anvil, or say where it is."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(
+            f"{program} is not on the PATH: install Anvil (Foundry), run `make dev`, or set MOLT_ANVIL"
+        )
+        self.program = program
+
+
 class DeploymentNotFound(ChainError):
     """Nothing is known to be deployed on this chain: deploy, or pass the deployment's file."""
 
-    def __init__(self, chain_id: int) -> None:
+    def __init__(self, chain_id: int, looked_in: str = "deployments/") -> None:
         super().__init__(
-            f"no deployment is known for chain {chain_id}: deploy there, or pass the deployment's file"
+            f"no deployment is known for chain {chain_id}, looked in {looked_in}: deploy there"
+            " (molt_market.chain.deploy) and save its file, or pass one"
         )
         self.chain_id = chain_id
+        self.looked_in = looked_in
 
 
 class DeploymentMismatch(ChainError):

@@ -69,6 +69,7 @@ def make_order(**overrides: Any) -> JobOrder:
         "voucher_signer": VOUCHER_SIGNER,
         "requirements": make_requirements(**needed),
         "created_at": NOON,
+        "slot": 0,
         "policy_id": POLICY_ID,
     }
     return JobOrder(**{**fields, **overrides})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Self
 
 from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.fields import Moment, Uint8, Uint16, Uint40, Value
@@ -44,6 +46,45 @@ _STATE_OF = {
     DealStatus.RELEASED: EscrowState.RELEASED,
     DealStatus.REFUNDED: EscrowState.REFUNDED,
 }
+
+
+EXCUSED = 1  # the bond is not at stake any more
+ATTESTED = 2  # a quorum of attestors signed the claim
+
+
+@dataclass(frozen=True, slots=True)
+class Deal:
+    """All that changes in a deal, as the contract keeps it. Times are Unix seconds, usage GPU-seconds.
+
+    `deadline` is that of the present status: from then on anyone may finalize.
+    """
+
+    status: DealStatus
+    flags: int
+    fee_bps: int
+    bond_bps: int
+    opened_at: int
+    ends_at: int
+    deadline: int
+    paid: int
+    claim: int
+    notice_minutes: int
+
+    @classmethod
+    def unpack(cls, word: int) -> Self:
+        """Read the word that the contract stores and logs: from the lowest bit, the fields in their order."""
+        values = []
+        for width in _WIDTHS:
+            values.append(word & ((1 << width) - 1))
+            word >>= width
+        return cls(DealStatus(values[0]), *values[1:])
+
+    @property
+    def excused(self) -> bool:
+        return bool(self.flags & EXCUSED)
+
+
+_WIDTHS = (8, 8, 16, 16, 40, 40, 40, 40, 40, 8)
 
 
 class EscrowAccount(Value):

@@ -124,8 +124,8 @@ class JobOrder(Value):
     """A buyer's request for one deal.
 
     Without `max_budget` the budget is what the limit price comes to. `voucher_signer` (the buyer if left out)
-    signs the releases; `slot` is a number that the buyer uses for one deal, ever; `opener` (anyone if left
-    out) may open the deal.
+    signs the releases; `slot` is a number that the buyer uses for one deal, ever (assigned at the opening if
+    left out); `opener` (anyone if left out) may open the deal.
 
     >>> order = JobOrder(buyer_id="buyer-123", requirements=JobRequirements(
     ...     min_gpu_count=4, min_vram_gb=40, max_price_per_hour=Amount.from_molt(15), estimated_hours=8))
@@ -143,7 +143,7 @@ class JobOrder(Value):
     priority: Priority = Priority.NORMAL
 
     voucher_signer: Address | None = None
-    slot: Uint64 = 0
+    slot: Uint64 | None = None
     policy_id: Hash32 | None = None
     offer_hash: Hash32 | None = None
     opener: Address | None = None

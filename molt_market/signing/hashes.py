@@ -60,7 +60,7 @@ def order_message(order: JobOrder) -> messages.Order:
     """Return the order as its buyer signs it.
 
     Raises:
-        InvalidValue: it names no account or no policy, or several models without the one offer that it takes.
+        InvalidValue: it names no account, policy or slot, or several models without the offer that it takes.
     """
     buyer = _account(order.buyer_id, "buyer", "sign_order")
     needs = order.requirements
@@ -78,7 +78,7 @@ def order_message(order: JobOrder) -> messages.Order:
         duration_hours=needs.estimated_hours,
         created_at=seconds(order.created_at),
         expires_at=seconds(order.expires_at),
-        slot=order.slot,
+        slot=_slot(order),
         policy_id=_policy(order.policy_id, f"order {order.id}"),
         offer_hash=order.offer_hash or ZERO_HASH,
         opener=order.opener or ZERO_ADDRESS,
@@ -96,6 +96,14 @@ def _policy(policy: Hash32 | None, whose: str) -> Hash32:
     if policy is None:
         raise InvalidValue(f"{whose} names no policy: set policy_id, e.g. to policy_id(policy)")
     return policy
+
+
+def _slot(order: JobOrder) -> int:
+    if order.slot is None:
+        raise InvalidValue(
+            f"order {order.id} has no slot: create_job_escrow assigns one, or set one that no other order has"
+        )
+    return order.slot
 
 
 def _country(location: Location | None) -> str:

@@ -74,7 +74,7 @@ def test_order__of_the_least_fields__has_the_references_defaults() -> None:
     order = JobOrder(buyer_id="buyer-456", requirements=make_requirements())
     assert (order.status, order.priority, order.max_budget) == (OrderStatus.PENDING, Priority.NORMAL, None)
     assert order.expires_at - order.created_at == timedelta(hours=1)
-    assert (order.voucher_signer, order.slot, order.policy_id) == (None, 0, None)
+    assert (order.voucher_signer, order.slot, order.policy_id) == (None, None, None)
     assert (order.offer_hash, order.opener, order.signature) == (None, None, None)
 
 

@@ -1,0 +1,42 @@
+"""Where the parts are put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from molt_market.chain.client import MoltClient
+from molt_market.chain.deployments import Deployment
+from molt_market.chain.networks import Network
+from molt_market.orderbook import OrderBook
+from molt_market.payments.journal import Journal
+from molt_market.payments.service import PaymentService
+from molt_market.signing.wallet import TransactionSigner, Wallet
+
+
+def connect(
+    network: Network,
+    wallet: TransactionSigner | str | Path | None = None,
+    *,
+    rpc_url: str | None = None,
+    deployment: Deployment | Path | None = None,
+    book: OrderBook | None = None,
+    journal: Journal | None = None,
+    confirmations: int | None = None,
+) -> PaymentService:
+    """Connect to a deployment, and return the payments of one account over it.
+
+    `wallet` signs and pays for what is sent: an account, or its key file (see `Wallet.from_file` for where
+    the password comes from). Everything else as MoltClient and PaymentService say.
+
+    Raises:
+        WalletNotFound, WrongPassword, WalletError: the key file cannot be used.
+        NodeUnreachable, WrongChain, DeploymentNotFound, DeploymentMismatch: as MoltClient says.
+
+    >>> payments = connect(Network.LOCAL, "buyer.json")  # doctest: +SKIP
+    >>> escrow = payments.create_job_escrow(match, wallet)  # doctest: +SKIP
+    """
+    account = Wallet.from_file(wallet) if isinstance(wallet, (str, Path)) else wallet
+    client = MoltClient(
+        network, rpc_url=rpc_url, deployment=deployment, account=account, confirmations=confirmations
+    )
+    return PaymentService(client, book=book, journal=journal)

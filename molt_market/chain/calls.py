@@ -1,0 +1,118 @@
+"""The calls of the escrow and its token, encoded. Nothing is asked or sent here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from molt_market.chain.interface import interface
+from molt_market.domain.ids import Address
+from molt_market.domain.offers import CapacityOffer
+from molt_market.domain.orders import JobOrder
+from molt_market.domain.policies import Policy
+from molt_market.domain.proofs import Confirmation, ExecutionProof
+from molt_market.domain.terms import Terms
+from molt_market.domain.transactions import Call
+from molt_market.signing.hashes import offer_message, order_message, policy_message, terms_message
+from molt_market.signing.messages import Side
+from molt_market.signing.signers import compact
+from molt_market.signing.statements import SignedPermit
+
+ESCROW = interface("MoltEscrow")
+TOKEN = interface("MoltToken")
+
+BY_SENDER = b""  # instead of a signature: who sends the call is who has to sign
+
+
+class EscrowCalls:
+    """Calls of one deployment. Amounts are base units."""
+
+    def __init__(self, escrow: Address, token: Address) -> None:
+        self._escrow = escrow
+        self._token = token
+
+    # ---------------------------------------------------------------- a deal
+
+    def open(self, offer: CapacityOffer, order: JobOrder) -> Call:
+        """Open the deal of a signed offer and a signed order."""
+        return self._call("open", match_tuple(offer, order))
+
+    def release(self, terms: Terms, voucher: Confirmation) -> Call:
+        return self._call("release", _terms(terms), voucher.gpu_seconds, voucher.signature)
+
+    def claim(self, terms: Terms, proof: ExecutionProof) -> Call:
+        receipt = proof.receipt
+        signatures = b"".join(compact(each.signature).raw() for each in proof.attestations)
+        return self._call(
+            "claim",
+            _terms(terms),
+            receipt.gpu_seconds,
+            receipt.result_digest,
+            receipt.usage_root,
+            receipt.signature,
+            proof.attestors,
+            signatures,
+        )
+
+    def finalize(self, terms: Terms) -> Call:
+        return self._call("finalize", _terms(terms))
+
+    # ---------------------------------------------------------------- money in and out
+
+    def approve(self, amount: int) -> Call:
+        """Let the escrow take tokens of the sender."""
+        return Call(self._token, TOKEN.encode("approve", self._escrow, amount))
+
+    def mint(self, to: Address, amount: int) -> Call:
+        """Take tokens from the faucet of a local or test network."""
+        return Call(self._token, TOKEN.encode("mint", to, amount))
+
+    def deposit(self, to: Address, amount: int) -> Call:
+        return self._call("deposit", to, amount)
+
+    def deposit_with_permit(self, permit: SignedPermit) -> Call:
+        return self._call(
+            "depositWithPermit", permit.owner, permit.value, permit.deadline, permit.v, permit.r, permit.s
+        )
+
+    def request_withdraw(
+        self, account: Address, amount: int, *, deadline: int = 0, signature: bytes = BY_SENDER
+    ) -> Call:
+        return self._call("requestWithdraw", account, amount, deadline, signature)
+
+    def withdraw(
+        self, account: Address, to: Address, *, deadline: int = 0, signature: bytes = BY_SENDER
+    ) -> Call:
+        return self._call("withdraw", account, to, deadline, signature)
+
+    # ---------------------------------------------------------------- before a deal, and many at once
+
+    def cancel(
+        self, account: Address, side: Side, group: int, *, deadline: int = 0, signature: bytes = BY_SENDER
+    ) -> Call:
+        return self._call("cancel", account, side, group, deadline, signature)
+
+    def register_policy(self, policy: Policy) -> Call:
+        return self._call("registerPolicy", policy_message(policy).as_tuple(), policy.attestors)
+
+    def bundle(self, calls: Sequence[Call], *, skip: bool = False) -> Call:
+        """Make one call of several of the escrow; with `skip` a refused one does not stop the others."""
+        if len(calls) == 1:
+            return calls[0]
+        return self._call("multicall", [call.data for call in calls], skip)
+
+    def _call(self, function: str, *values: object) -> Call:
+        return Call(self._escrow, ESCROW.encode(function, *values))
+
+
+def match_tuple(offer: CapacityOffer, order: JobOrder) -> tuple[object, ...]:
+    """Return the contract's Match: both messages, both signatures; a missing one stays empty."""
+    return (
+        offer_message(offer).as_tuple(),
+        order_message(order).as_tuple(),
+        offer.signature or BY_SENDER,
+        order.signature or BY_SENDER,
+    )
+
+
+def _terms(terms: Terms) -> tuple[object, ...]:
+    return terms_message(terms).as_tuple()

@@ -1,0 +1,110 @@
+"""From the log of the chain to the events of the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from molt_market.chain.interface import interface
+from molt_market.chain.node import unhex
+from molt_market.domain import events
+from molt_market.domain.deals import Deal, DealStatus
+from molt_market.domain.ids import Address, EscrowId, Hash32, TransactionId
+from molt_market.domain.policies import Policy
+from molt_market.domain.terms import Terms
+
+ESCROW = interface("MoltEscrow")
+
+
+def decode_logs(logs: Iterable[Mapping[str, Any]], escrow: Address) -> tuple[events.Event, ...]:
+    """Return the events of the escrow among a node's log entries, in their order."""
+    decoded = (_decode(log) for log in logs if Address(log["address"]) == escrow)
+    return tuple(event for event in decoded if event is not None)
+
+
+def _decode(log: Mapping[str, Any]) -> events.Event | None:
+    named = ESCROW.decode_log([unhex(topic) for topic in log["topics"]], unhex(log["data"]))
+    if named is None:
+        return None
+    name, values = named
+    return _DECODERS[name](
+        *values,
+        transaction_id=TransactionId(log["transactionHash"]),
+        block=int(log["blockNumber"], 16),
+        log_index=int(log["logIndex"], 16),
+    )
+
+
+def _deal_opened(deal_id: bytes, buyer: str, provider: str, *others: Any, **where: Any) -> events.DealOpened:
+    voucher_signer, agent, price, gpu_count, duration, commitment, slot, policy_id, order_hash, word = others
+    terms = Terms(
+        buyer=Address(buyer),
+        voucher_signer=Address(voucher_signer),
+        provider=Address(provider),
+        agent=Address(agent),
+        price_per_gpu_hour=price,
+        gpu_count=gpu_count,
+        duration=duration,
+        commitment=commitment,
+        slot=slot,
+        policy_id=Hash32.of(policy_id),
+        order_hash=Hash32.of(order_hash),
+    )
+    return events.DealOpened(deal_id=EscrowId.of(deal_id), terms=terms, deal=Deal.unpack(word), **where)
+
+
+def _policy_registered(
+    policy_id: bytes, policy: tuple[Any, ...], attestors: tuple[str, ...], **where: Any
+) -> events.PolicyRegistered:
+    arbiter, bond, challenge, grace, notice, arbitration, share, threshold, _ = policy
+    known = Policy(
+        arbiter=Address(arbiter),
+        bond_bps=bond,
+        challenge_seconds=challenge,
+        grace_seconds=grace,
+        notice_minutes=notice,
+        arbitration_seconds=arbitration,
+        arbiter_share_bps=share,
+        threshold=threshold,
+        attestors=tuple(map(Address, attestors)),
+    )
+    return events.PolicyRegistered(policy_id=Hash32.of(policy_id), policy=known, **where)
+
+
+def _plain(event: type[events.Event], **fields: Callable[[Any], Any]) -> Callable[..., events.Event]:
+    """Make the decoder of an event whose fields are the contract's, each read by its own function."""
+
+    def decode(*values: Any, **where: Any) -> events.Event:
+        read = zip(fields.items(), values, strict=True)
+        return event(**{name: read_field(value) for (name, read_field), value in read}, **where)
+
+    return decode
+
+
+_DECODERS: dict[str, Callable[..., events.Event]] = {
+    "ItemRefused": _plain(events.ItemRefused, index=int, code=int, actual=int, limit=int),
+    "Deposited": _plain(events.Deposited, account=Address, sender=Address, amount=int),
+    "WithdrawRequested": _plain(events.WithdrawRequested, account=Address, amount=int, unlock_at=int),
+    "Withdrawn": _plain(events.Withdrawn, account=Address, to=Address, amount=int),
+    "OrdersCancelled": _plain(events.OrdersCancelled, account=Address, side=int, group=int, cutoff_at=int),
+    "PolicyRegistered": _policy_registered,
+    "DealOpened": _deal_opened,
+    "DealPaid": _plain(events.DealPaid, deal_id=EscrowId.of, gpu_seconds=int, to_provider=int, fee=int),
+    "DealClaimed": _plain(
+        events.DealClaimed,
+        deal_id=EscrowId.of,
+        gpu_seconds=int,
+        result_digest=Hash32.of,
+        usage_root=Hash32.of,
+        deadline=int,
+    ),
+    "DealClosed": _plain(
+        events.DealClosed,
+        deal_id=EscrowId.of,
+        status=DealStatus,
+        gpu_seconds=int,
+        to_provider=int,
+        fee=int,
+        to_buyer=int,
+    ),
+}

@@ -1,0 +1,89 @@
+"""One node, asked by JSON-RPC. It never retries: who asks decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from web3 import HTTPProvider
+from web3.types import RPCEndpoint
+
+from molt_market.chain.reverts import FOREIGN, RpcError, of_answer, of_transport
+from molt_market.domain.ids import Address
+from molt_market.domain.transactions import Call
+from molt_market.errors import WrongChain
+
+
+class Node:
+    """A node at an address. Errors are typed: NodeUnreachable, NodeError, or what a contract refused."""
+
+    def __init__(self, url: str, *, timeout_seconds: int = 10) -> None:
+        self.url = url
+        self._provider = HTTPProvider(
+            url, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None
+        )
+
+    def request(self, method: str, *params: Any) -> Any:
+        """Ask the node, and return its result."""
+        try:
+            return self.ask(method, *params)
+        except RpcError as error:
+            raise of_answer(error) from error
+
+    def ask(self, method: str, *params: Any) -> Any:
+        """As `request`, but the node's own error comes as an RpcError, for who has to tell them apart."""
+        try:
+            response: Any = self._provider.make_request(RPCEndpoint(method), list(params))
+        except FOREIGN as error:
+            raise of_transport(error, self.url) from error
+        if not isinstance(response, dict) or ("result" not in response and not response.get("error")):
+            raise of_transport(ValueError(f"{method} answered {response!r}"), self.url)
+        if response.get("error"):
+            raise RpcError(method, response["error"])
+        return response["result"]
+
+    def number(self, method: str, *params: Any) -> int:
+        """Ask for a number."""
+        return int(self.request(method, *params), 16)
+
+    def call(self, call: Call, *, sender: Address | None = None, block: int | str = "latest") -> bytes:
+        """Make a call without sending it. Raises what the contract refused with."""
+        return unhex(self.request("eth_call", fields_of(call, sender), block_name(block)))
+
+    def estimate_gas(self, call: Call, sender: Address) -> int:
+        """Return the gas that a call would take now. Raises what the contract refused with."""
+        return self.number("eth_estimateGas", fields_of(call, sender), "pending")
+
+    def code(self, address: Address) -> bytes:
+        return unhex(self.request("eth_getCode", address, "latest"))
+
+    def require_chain(self, chain_id: int) -> None:
+        """Raise WrongChain unless the node serves this chain."""
+        actual = self.number("eth_chainId")
+        if actual != chain_id:
+            raise WrongChain(expected=chain_id, actual=actual)
+
+    def block_time(self, block: int | str = "pending") -> int:
+        """Return the Unix second of a block; by default of the one that would be mined now."""
+        found = self.request("eth_getBlockByNumber", block_name(block), False)
+        if found is None:  # not every node shows a pending block
+            found = self.request("eth_getBlockByNumber", "latest", False)
+        return int(found["timestamp"], 16)
+
+
+def unhex(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def block_name(block: int | str) -> str:
+    """Write a block as a node takes it: a number, or a word like "latest"."""
+    return hex(block) if isinstance(block, int) else block
+
+
+def fields_of(call: Call, sender: Address | None) -> dict[str, str]:
+    """Write a call as a node takes it."""
+    fields = {"data": "0x" + call.data.hex()}
+    if call.to is not None:
+        fields["to"] = call.to
+    if sender is not None:
+        fields["from"] = sender
+    return fields

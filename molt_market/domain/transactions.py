@@ -1,0 +1,54 @@
+"""What is sent to a chain, and what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from molt_market.domain.events import Event
+from molt_market.domain.ids import Address, TransactionId
+
+AnyEvent = TypeVar("AnyEvent", bound=Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a contract: its address (None creates a contract) and its data."""
+
+    to: Address | None
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedTransaction:
+    """A transaction that only has to be sent. Sending it twice is harmless: it is mined at most once."""
+
+    id: TransactionId
+    sender: Address
+    nonce: int
+    call: Call
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How a transaction was mined. `gas_price` is wei per gas; one that did not succeed has no events.
+
+    `created` is the contract that it made, if it made one.
+    """
+
+    transaction_id: TransactionId
+    sender: Address
+    block: int
+    gas_used: int
+    gas_price: int
+    succeeded: bool
+    events: tuple[Event, ...] = ()
+    created: Address | None = None
+
+    def only(self, kind: type[AnyEvent]) -> AnyEvent:
+        """Return the one event of a kind. Raises LookupError if there is none, or more than one."""
+        found = [event for event in self.events if isinstance(event, kind)]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} {kind.__name__} in transaction {self.transaction_id}")
+        return found[0]

@@ -1,0 +1,1 @@
+"""Payments: from a match to a deal, from a proof to settled money, each step once."""

@@ -1,0 +1,56 @@
+"""The GPUs of a match, held in the book while its deal is opened."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from molt_market.domain.ids import EscrowId
+from molt_market.domain.matches import OrderMatch
+from molt_market.errors import MarketError
+from molt_market.payments.ports import ReservationBook
+
+RESERVED_FOR = timedelta(seconds=110)  # the book allows 120; its clock may differ a little from the chain's
+
+log = logging.getLogger(__name__)
+
+
+class Hold:
+    """A reservation that is released when its block is left by an error. Without a book it does nothing."""
+
+    def __init__(
+        self,
+        book: ReservationBook[Any] | None,
+        match: OrderMatch,
+        deal_id: EscrowId,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._book = book
+        self._match = match
+        self._deal_id = deal_id
+        self._now = now
+        self._reservation: Any = None
+
+    def take(self) -> None:
+        """Reserve. Raises what the book has against it."""
+        if self._book is not None:
+            self._reservation = self._book.reserve(self._match, self._now() + RESERVED_FOR)
+
+    def confirm(self) -> None:
+        """Note that the deal is open. The book may be late to learn it, the chain counts the GPUs anyway."""
+        if self._book is None or self._reservation is None:
+            return
+        try:
+            self._book.confirm(self._reservation, self._deal_id)
+        except MarketError as error:
+            log.warning("reservation_not_confirmed deal_id=%s reason=%s", self._deal_id, error)
+        self._reservation = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._book is not None and self._reservation is not None:
+            self._book.release(self._reservation)

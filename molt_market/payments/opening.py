@@ -1,0 +1,134 @@
+"""From a match to an open deal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from threading import RLock
+from typing import Any
+
+from molt_market.domain.amounts import Amount, Token
+from molt_market.domain.ids import Address, EscrowId
+from molt_market.domain.matches import OrderMatch
+from molt_market.domain.orders import JobOrder
+from molt_market.domain.settlement import price
+from molt_market.domain.terms import Terms
+from molt_market.domain.transactions import Call
+from molt_market.errors import InsufficientTokens, MatchMismatch, PolicyNotFound, TokenMismatch
+from molt_market.payments.hold import Hold
+from molt_market.payments.journal import Entry, EntryState, Journal, Opening
+from molt_market.payments.outbox import Outbox
+from molt_market.payments.ports import EscrowChain, ReservationBook
+from molt_market.signing.hashes import deal_id, terms_of
+from molt_market.signing.statements import sign_order, verify_offer
+from molt_market.signing.wallet import TransactionSigner
+
+
+class Openings:
+    """Opens deals, each once."""
+
+    def __init__(
+        self, client: EscrowChain, outbox: Outbox, journal: Journal, book: ReservationBook[Any] | None
+    ) -> None:
+        self._client = client
+        self._outbox = outbox
+        self._journal = journal
+        self._book = book
+        self._choosing = RLock()
+
+    def open(self, match: OrderMatch, wallet: TransactionSigner) -> EscrowId:
+        """Open the deal of a match, or return the one that it has; see PaymentService.create_job_escrow."""
+        require_match(match, self._client.token)
+        verify_offer(match.offer, self._client.domain)
+        signed, terms, entry = self._planned(match, wallet)
+        deal = deal_id(terms, self._client.domain)
+        if entry.in_flight or not self._client.is_open(deal):
+            with Hold(self._book, signed, deal, self._client.now) as hold:
+                self._outbox.send(
+                    entry.key, lambda: self._call(signed, terms, wallet, hold), when_mined=hold.confirm
+                )
+        return deal
+
+    def _planned(self, match: OrderMatch, wallet: TransactionSigner) -> tuple[OrderMatch, Terms, Entry]:
+        """Have the wallet sign the order for the match's offer, in a slot of its own, and write that down."""
+        with self._choosing:
+            order = match.order
+            if order.slot is None:
+                order = order.model_copy(update={"slot": self._slot_of(order, wallet.address)})
+            order = sign_order(order, wallet, self._client.domain, offer=match.offer)
+            terms = terms_of(match.offer, order, self._client.domain)
+            key = f"open:{deal_id(terms, self._client.domain)}"
+            entry = self._journal.plan(key, opening=Opening(order, match.offer_id))
+        return replace(match, order=order), terms, entry
+
+    def _slot_of(self, order: JobOrder, buyer: Address) -> int:
+        """Return the slot that the order was given before, else the buyer's next one that nobody is using.
+
+        An order keeps its slot, so that the contract opens one deal of it, however often it is tried.
+        """
+        in_use = set()
+        for entry in self._journal.openings(buyer):
+            known = entry.opening.order if entry.opening else None
+            if known is None or known.slot is None:
+                continue
+            if known.id == order.id:
+                return known.slot
+            if entry.state is not EntryState.FAILED:
+                in_use.add(known.slot)
+        return self._client.next_order_slot(buyer, in_use)
+
+    def _call(
+        self, match: OrderMatch, terms: Terms, wallet: TransactionSigner, hold: Hold
+    ) -> tuple[Call, TransactionSigner]:
+        """Make the one call that deposits what the buyer lacks and opens, and say who sends it."""
+        if not self._client.has_policy(terms.policy_id):
+            raise PolicyNotFound(terms.policy_id)
+        shortfall = self._shortfall(terms)
+        hold.take()
+        opening = self._client.calls.open(match.offer, match.order)
+        payer = self._client.account or wallet
+        if shortfall == 0:
+            return opening, payer
+        permit = self._client.permit(wallet, shortfall)
+        if permit is not None:
+            return self._client.calls.bundle([self._client.calls.deposit_with_permit(permit), opening]), payer
+        self._approve(match, shortfall, wallet)
+        deposit = self._client.calls.deposit(wallet.address, shortfall)
+        return self._client.calls.bundle(
+            [deposit, opening]
+        ), wallet  # only the buyer can move what he approved
+
+    def _shortfall(self, terms: Terms) -> int:
+        """Return what the buyer's balance in the escrow lacks, in base units. Raises InsufficientTokens."""
+        needed = Amount(price(terms), self._client.token)
+        balances = self._client.balances(terms.buyer)
+        if balances.total < needed:
+            raise InsufficientTokens(needed, balances.total)
+        return max(needed.base_units - balances.escrow.base_units, 0)
+
+    def _approve(self, match: OrderMatch, amount: int, wallet: TransactionSigner) -> None:
+        order = match.order
+        call = self._client.calls.approve(amount)
+        self._outbox.send(f"approve:{wallet.address}:{order.slot}:{amount}", lambda: (call, wallet))
+
+
+def require_match(match: OrderMatch, token: Token) -> None:
+    """Raise unless the match is what its offer and order say, in the deployment's token."""
+    offer, order = match.offer, match.order
+    needs = order.requirements
+    for price_ in (offer.price_per_hour, needs.max_price_per_hour):
+        if price_.token != token:
+            raise TokenMismatch(price_.token, token)
+    said = {
+        "order_id": order.id,
+        "offer_id": offer.id,
+        "provider_id": offer.provider_id,
+        "gpu_count": needs.min_gpu_count,
+        "price_per_hour": offer.price_per_hour,
+        "hours": needs.estimated_hours,
+        "total_cost": needs.cost_at(offer.price_per_hour),
+    }
+    for name, value in said.items():
+        if getattr(match, name) != value:
+            raise MatchMismatch(
+                f"{name} of the match is {getattr(match, name)}, its offer and order say {value}: match again"
+            )

@@ -1,0 +1,114 @@
+"""What payments need of the chain and of the book: ports, so that they know neither."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from molt_market.domain.amounts import Token
+from molt_market.domain.balances import Balances
+from molt_market.domain.deals import EscrowAccount
+from molt_market.domain.events import Event
+from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId
+from molt_market.domain.matches import OrderMatch
+from molt_market.domain.offers import CapacityOffer
+from molt_market.domain.orders import JobOrder
+from molt_market.domain.proofs import Confirmation, ExecutionProof
+from molt_market.domain.terms import Terms
+from molt_market.domain.transactions import Call, Receipt, SignedTransaction
+from molt_market.signing.signers import Signer
+from molt_market.signing.statements import SignedPermit
+from molt_market.signing.typed_data import Domain
+from molt_market.signing.wallet import TransactionSigner
+
+
+class Calls(Protocol):
+    """Encodes the escrow's calls."""
+
+    def open(self, offer: CapacityOffer, order: JobOrder) -> Call: ...
+
+    def release(self, terms: Terms, voucher: Confirmation) -> Call: ...
+
+    def claim(self, terms: Terms, proof: ExecutionProof) -> Call: ...
+
+    def finalize(self, terms: Terms) -> Call: ...
+
+    def approve(self, amount: int) -> Call: ...
+
+    def deposit(self, to: Address, amount: int) -> Call: ...
+
+    def deposit_with_permit(self, permit: SignedPermit) -> Call: ...
+
+    def bundle(self, calls: Sequence[Call]) -> Call: ...
+
+
+class Transactions(Protocol):
+    """Sends calls, step by step; `molt_market.chain.transactions` says what each step raises."""
+
+    def alone(self, sender: Address) -> AbstractContextManager[None]: ...
+
+    def next_nonce(self, sender: Address) -> int: ...
+
+    def sign(
+        self, call: Call, wallet: TransactionSigner, *, nonce: int | None = None
+    ) -> SignedTransaction: ...
+
+    def broadcast(self, signed: SignedTransaction) -> None: ...
+
+    def wait(self, signed: SignedTransaction, *, confirmations: int | None = None) -> Receipt: ...
+
+    def require_success(self, signed: SignedTransaction, receipt: Receipt) -> Receipt: ...
+
+
+class EscrowChain(Protocol):
+    """One deployment, as one account sees it; `molt_market.chain.client.MoltClient` is one."""
+
+    @property
+    def domain(self) -> Domain: ...
+
+    @property
+    def token(self) -> Token: ...
+
+    @property
+    def account(self) -> TransactionSigner | None: ...
+
+    @property
+    def calls(self) -> Calls: ...
+
+    @property
+    def transactions(self) -> Transactions: ...
+
+    def now(self) -> datetime: ...
+
+    def escrow(
+        self, deal_id: EscrowId, *, order_id: OrderId | None = None, offer_id: OfferId | None = None
+    ) -> EscrowAccount: ...
+
+    def is_open(self, deal_id: EscrowId) -> bool: ...
+
+    def deal_events(self, deal_id: EscrowId) -> Sequence[Event]: ...
+
+    def balances(self, account: Address) -> Balances: ...
+
+    def has_policy(self, policy_id: Hash32) -> bool: ...
+
+    def next_order_slot(self, buyer: Address, skip: Collection[int] = ()) -> int: ...
+
+    def permit(self, owner: Signer, amount: int) -> SignedPermit | None: ...
+
+
+Held = TypeVar("Held")
+
+
+class ReservationBook(Protocol[Held]):
+    """Holds the GPUs of a match while its deal is opened; `molt_market.orderbook.OrderBook` is one."""
+
+    def reserve(self, match: OrderMatch, until: datetime) -> Held: ...
+
+    def confirm(self, reservation: Held, deal_id: EscrowId) -> None: ...
+
+    def release(self, reservation: Held) -> None: ...
+
+    def free(self, deal_id: EscrowId) -> bool: ...
