@@ -288,7 +288,7 @@ contract MoltEscrow is IMoltEscrow, EIP712, ReentrancyGuardTransient {
         (bytes32 dealId, Terms memory terms, Deal memory deal) = _load(terms_);
         _requireStatus(deal, Status.LOCKED);
         if (deal.flags & Deals.STOPPED != 0) revert Refused(Code.ALREADY_STOPPED, deal.endsAt, deal.endsAt);
-        uint256 notice = deal.noticeMinutes * 1 minutes;
+        uint256 notice = uint256(deal.noticeMinutes) * 1 minutes; // not within uint8
         uint256 newEnd = Math.max(block.timestamp + notice, deal.openedAt + terms.commitment);
         if (newEnd >= deal.endsAt) revert Refused(Code.STOP_TOO_LATE, newEnd, deal.endsAt);
         _requireSigned(terms.buyer, Hashes.stop(dealId, deadline), deadline, sig);
