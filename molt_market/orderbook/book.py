@@ -285,7 +285,7 @@ class OrderBook:
     def _demand(self, order: JobOrder, now: datetime) -> Demand:
         present = self._orders.get(order.id, now) if order.id in self._orders else order
         if now >= order.expires_at or present.status is OrderStatus.EXPIRED:
-            raise Expired(f"order {order.id} at {utc(order.expires_at)}")
+            raise Expired(f"order {order.id} (until {utc(order.expires_at)})")
         if present.status is not OrderStatus.PENDING:
             raise InvalidStateTransition(present.status.name, OrderStatus.MATCHED.name)
         if now < order.created_at:
@@ -294,4 +294,4 @@ class OrderBook:
 
 
 def _expired_offer(offer: CapacityOffer) -> Expired:
-    return Expired(f"offer {offer.id} at {utc(offer.expires_at)}")
+    return Expired(f"offer {offer.id} (until {utc(offer.expires_at)})")

@@ -26,7 +26,7 @@ class Orders:
         if order.status is not OrderStatus.PENDING:
             raise InvalidStateTransition(order.status.name, OrderStatus.PENDING.name)
         if now >= order.expires_at:
-            raise Expired(f"order {order.id} at {utc(order.expires_at)}")
+            raise Expired(f"order {order.id} (until {utc(order.expires_at)})")
         self._orders[order.id] = order
 
     def get(self, order_id: OrderId, now: datetime) -> JobOrder:

@@ -132,7 +132,8 @@ class Market:
             raise Refusal("InsufficientCapacity", order["gpus"], self.free(offer, now))
         for hold in self.holds:
             ever_used = self._holds_gpus(hold, now) or hold["deal"] is not None
-            if ever_used and all(hold["order"][key] == order[key] for key in ("buyer", "slot")):
+            same_slot = all(hold["order"][key] == order[key] for key in ("buyer", "slot"))
+            if ever_used and same_slot and order["slot"] is not None:
                 raise Refusal("OrderAlreadyOpened", order["slot"])
         if all(e["order"]["id"] != order["id"] for e in self.orders):
             self.orders.append({"order": order, "status": "PENDING"})

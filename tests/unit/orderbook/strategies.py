@@ -89,7 +89,7 @@ def requirements(draw: st.DrawFn) -> JobRequirements:
 
 
 @st.composite
-def orders(draw: st.DrawFn, ids: st.SearchStrategy[str], slots: st.SearchStrategy[int]) -> JobOrder:
+def orders(draw: st.DrawFn, ids: st.SearchStrategy[str], slots: st.SearchStrategy[int | None]) -> JobOrder:
     needs = draw(requirements())
     limit = needs.max_price_per_hour
     created_at = draw(past_moments if draw(mostly(True, False)) else moments)
@@ -124,7 +124,9 @@ def plain_offers(draw: st.DrawFn, ids: st.SearchStrategy[str]) -> CapacityOffer:
 
 
 @st.composite
-def plain_orders(draw: st.DrawFn, ids: st.SearchStrategy[str], slots: st.SearchStrategy[int]) -> JobOrder:
+def plain_orders(
+    draw: st.DrawFn, ids: st.SearchStrategy[str], slots: st.SearchStrategy[int | None]
+) -> JobOrder:
     needs = JobRequirements(
         min_gpu_count=draw(st.integers(1, 3)),
         min_vram_gb=0,

@@ -113,6 +113,13 @@ def test_reserve__slot_of_the_buyer_in_use__raises_order_already_opened(offered:
     assert refusal.value.actual == 7
 
 
+def test_reserve__orders_without_slots_yet__do_not_collide(offered: OrderBook) -> None:
+    """A slot is assigned when the order is signed for its opening."""
+    for number in (1, 2):
+        offered.reserve(matched(offered, number, slot=None), SOON)
+    assert status(offered, "order-2") is OrderStatus.MATCHED
+
+
 def test_reserve__slot_of_a_freed_deal__stays_used(offered: OrderBook) -> None:
     offered.confirm(offered.reserve(matched(offered, 1, slot=7), SOON), DEAL_ID)
     offered.free(DEAL_ID)
