@@ -78,14 +78,20 @@ class Node:
         """Send a call of an ape contract's method, or raise Reverted."""
         return self.send(sender.address, method.contract.address, method.encode_input(*arguments))
 
-    def send(self, sender: str, to: str | None, data: bytes) -> Receipt:
+    def send(self, sender: str, to: str | None, data: bytes, value: int = 0) -> Receipt:
         """Send a transaction and return what became of it.
 
         Raises:
             Refused: it was mined with status 0, refused by the contract.
             Reverted: it was mined with status 0 for another reason.
         """
-        transaction = {"from": sender, "data": "0x" + data.hex(), "gas": hex(GAS), "gasPrice": "0x0"}
+        transaction = {
+            "from": sender,
+            "data": "0x" + data.hex(),
+            "gas": hex(GAS),
+            "gasPrice": "0x0",
+            "value": hex(value),
+        }
         receipt = self.request("eth_sendTransactionSync", transaction | ({} if to is None else {"to": to}))
         if receipt["status"] != "0x1":
             trace = self.request(

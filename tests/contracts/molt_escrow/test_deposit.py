@@ -172,19 +172,20 @@ def test_deposit__token_returns_true_without_moving__refused(deploy: Deploy, moc
 # ---------------------------------------------------------------- tokens that call back
 
 
-def answers(receipt: Receipt, token: Any) -> list[tuple[bool, bytes]]:
-    """Return what the calls that the token made in the middle came to."""
-    said = [values for name, values in receipt.events(token) if name == "Answered"]
+def answers(market: Market, *calls: tuple[str, bytes]) -> list[tuple[bool, bytes]]:
+    """Make the interrupted deposit, and return what each call came to."""
+    events = interrupted(market, *calls).events(market.token)
+    said = [values for name, values in events if name == "Answered"]
     return [(values["done"], bytes.fromhex(values["answer"][2:])) for values in said]
 
 
-def interrupted(market: Market, *calls: tuple[str, bytes]) -> list[tuple[bool, bytes]]:
+def interrupted(market: Market, *calls: tuple[str, bytes]) -> Receipt:
     """Deposit 1,000 of the buyer's, with these calls by the token in the middle of the transfer."""
     market.fund(BUYER, 1_000)
     market.node.transact(DEPLOYER, market.token.arm, [tuple(call) for call in calls])
     receipt = market.send(BUYER, "deposit", BUYER.address, 1_000)
     market.model.deposit(BUYER.address, 1_000)
-    return answers(receipt, market.token)
+    return receipt
 
 
 def test_deposit__token_calls_a_guarded_verb__refused_inside(deploy: Deploy, mock: Mock) -> None:
@@ -196,14 +197,14 @@ def test_deposit__token_calls_a_guarded_verb__refused_inside(deploy: Deploy, moc
         market.encode("depositWithPermit", token, 1, 0, 27, b"", b""),
         market.encode("withdraw", token, token, 0, b""),
     ]
-    assert interrupted(market, *((escrow, call) for call in calls)) == [(False, REENTRANT)] * 3
+    assert answers(market, *((escrow, call) for call in calls)) == [(False, REENTRANT)] * 3
     assert market.balance(BUYER) == 1_000
 
 
 def test_deposit__token_calls_a_guarded_verb_by_multicall__refused_inside(deploy: Deploy, mock: Mock) -> None:
     market = deploy(token=mock("ReenteringToken"))
     batch = market.encode("multicall", [market.encode("deposit", market.token.address, 1)], False)
-    [(done, answer)] = interrupted(market, (market.domain.escrow, batch))
+    [(done, answer)] = answers(market, (market.domain.escrow, batch))
     assert not done
     assert answer[:4] == SELECTOR
     assert refusal_in(answer) == (Code.MALFORMED_CALL, 4, 0)
@@ -214,7 +215,7 @@ def test_deposit__token_opens_a_deal__sees_nothing_of_the_deposit(deploy: Deploy
     market = deploy(token=mock("ReenteringToken"))
     market.stock(PROVIDER, 1_000)
     match = market.match({"price_per_gpu_hour": 31}, {"max_budget": 32 * 31})
-    [(done, answer)] = interrupted(market, (market.domain.escrow, market.encode("open", match.as_tuple())))
+    [(done, answer)] = answers(market, (market.domain.escrow, market.encode("open", match.as_tuple())))
     assert not done
     assert refusal_in(answer) == (Code.BUYER_BALANCE, 0, 32 * 31)
 
@@ -224,9 +225,8 @@ def test_deposit__token_opens_a_funded_deal__both_count(deploy: Deploy, mock: Mo
     market.stock(PROVIDER, 1_000)
     market.stock(BUYER, 992)
     match = market.match({"price_per_gpu_hour": 31})
-    [(done, _)] = interrupted(market, (market.domain.escrow, market.encode("open", match.as_tuple())))
-    assert done
-    market.opened(match, market.node.now)
+    receipt = interrupted(market, (market.domain.escrow, market.encode("open", match.as_tuple())))
+    market.opened(match, receipt.time)
     assert market.balance(BUYER) == 1_000
 
 
@@ -240,14 +240,14 @@ def test_deposit__token_calls_an_open_verb__works(deploy: Deploy, mock: Mock) ->
         market.encode("cancel", token, 0, 0, 0, b""),
         market.encode("registerPolicy", policy.as_tuple(), addresses(ATTESTORS)),
     ]
-    assert [done for done, _ in interrupted(market, *((escrow, call) for call in calls))] == [True] * 3
+    assert [done for done, _ in answers(market, *((escrow, call) for call in calls))] == [True] * 3
     assert market.balance(BUYER) == 1_000
 
 
 def test_deposit__token_acts_for_another__refused_inside(deploy: Deploy, mock: Mock) -> None:
     market = deploy(token=mock("ReenteringToken"))
     call = market.encode("requestWithdraw", BUYER.address, 0, 0, b"")
-    [(done, answer)] = interrupted(market, (market.domain.escrow, call))
+    [(done, answer)] = answers(market, (market.domain.escrow, call))
     assert not done
     assert refusal_in(answer) == (Code.BAD_SIGNATURE, int(market.token.address, 16), BUYER.number)
 
