@@ -272,7 +272,8 @@ _HOMES = {
     "signing.hashes": "deal_id offer_hash order_hash policy_id terms_of",
     "signing.signers": "LocalSigner Signer",
     "signing.statements": (
-        "sign_offer sign_order sign_receipt sign_voucher verify_offer verify_order verify_receipt verify_voucher"
+        "sign_offer sign_order sign_receipt sign_voucher"
+        " verify_offer verify_order verify_receipt verify_voucher"
     ),
     "signing.typed_data": "Domain",
     "signing.wallet": "Wallet",

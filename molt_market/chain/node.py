@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from eth_abi.exceptions import DecodingError
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
 from molt_market.chain.reverts import FOREIGN, RpcError, of_answer, of_transport
 from molt_market.domain.ids import Address
 from molt_market.domain.transactions import Call
-from molt_market.errors import WrongChain
+from molt_market.errors import NodeError, WrongChain
 
 
 class Node:
@@ -43,18 +46,24 @@ class Node:
 
     def number(self, method: str, *params: Any) -> int:
         """Ask for a number."""
-        return int(self.request(method, *params), 16)
+        answer = self.request(method, *params)
+        with readable(method):
+            return int(answer, 16)
 
     def call(self, call: Call, *, sender: Address | None = None, block: int | str = "latest") -> bytes:
         """Make a call without sending it. Raises what the contract refused with."""
-        return unhex(self.request("eth_call", fields_of(call, sender), block_name(block)))
+        answer = self.request("eth_call", fields_of(call, sender), block_name(block))
+        with readable("eth_call"):
+            return unhex(answer)
 
     def estimate_gas(self, call: Call, sender: Address) -> int:
         """Return the gas that a call would take now. Raises what the contract refused with."""
         return self.number("eth_estimateGas", fields_of(call, sender), "pending")
 
     def code(self, address: Address) -> bytes:
-        return unhex(self.request("eth_getCode", address, "latest"))
+        answer = self.request("eth_getCode", address, "latest")
+        with readable("eth_getCode"):
+            return unhex(answer)
 
     def require_chain(self, chain_id: int) -> None:
         """Raise WrongChain unless the node serves this chain."""
@@ -67,7 +76,17 @@ class Node:
         found = self.request("eth_getBlockByNumber", block_name(block), False)
         if found is None:  # not every node shows a pending block
             found = self.request("eth_getBlockByNumber", "latest", False)
-        return int(found["timestamp"], 16)
+        with readable("eth_getBlockByNumber"):
+            return int(found["timestamp"], 16)
+
+
+@contextmanager
+def readable(method: str) -> Iterator[None]:
+    """Raise NodeError if what a node answered cannot be read in this block."""
+    try:
+        yield
+    except (AttributeError, DecodingError, LookupError, TypeError, ValueError) as error:
+        raise NodeError(f"the node's answer to {method} cannot be read: {error!r}") from error
 
 
 def unhex(text: str) -> bytes:

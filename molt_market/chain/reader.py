@@ -10,7 +10,7 @@ from molt_market.chain.calls import match_tuple
 from molt_market.chain.deployments import Deployment
 from molt_market.chain.events import decode_logs
 from molt_market.chain.interface import interface
-from molt_market.chain.node import Node
+from molt_market.chain.node import Node, readable
 from molt_market.chain.token import TokenContract
 from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.balances import Balances
@@ -82,7 +82,7 @@ class EscrowReader:
         Raises:
             DealNotFound: the contract has no such deal.
         """
-        deal = Deal(*self._view("dealOf", deal_id))
+        deal = self._deal(deal_id)
         if deal.status == DealStatus.NONE:
             raise DealNotFound(deal_id)
         opened = self._opening(deal_id)
@@ -99,7 +99,7 @@ class EscrowReader:
             locked_until=moment(deal.deadline),
             released_at=closed_at,
             transaction_id=opened.transaction_id,
-            status=DealStatus(deal.status),
+            status=deal.status,
             terms=terms,
             bond=self._amount(bond(price(terms), deal.bond_bps)),
             paid_gpu_seconds=deal.paid,
@@ -114,7 +114,7 @@ class EscrowReader:
 
     def is_open(self, deal_id: EscrowId) -> bool:
         """Tell whether a deal was ever opened."""
-        return Deal(*self._view("dealOf", deal_id)).status != DealStatus.NONE
+        return self._deal(deal_id).status != DealStatus.NONE
 
     def deal_events(self, deal_id: EscrowId) -> tuple[Event, ...]:
         """Return all that was logged about a deal, in order; its opening first."""
@@ -185,6 +185,10 @@ class EscrowReader:
 
     # ---------------------------------------------------------------- inside
 
+    def _deal(self, deal_id: EscrowId) -> Deal:
+        status, *fields = self._view("dealOf", deal_id)
+        return Deal(DealStatus(status), *fields)
+
     def _opening(self, deal_id: EscrowId) -> DealOpened:
         if deal_id not in self._opened:
             found = self._logs(self.deployment.block, [ESCROW.topic("DealOpened"), deal_id], DealOpened)
@@ -210,7 +214,8 @@ class EscrowReader:
             "topics": topics,
         }
         logs = self.node.request("eth_getLogs", wanted)
-        found = decode_logs(logs, self.deployment.escrow)
+        with readable("eth_getLogs"):
+            found = decode_logs(logs, self.deployment.escrow)
         return tuple(event for event in found if isinstance(event, kind))
 
     def _view(self, function: str, *values: object, block: str = "latest") -> Any:

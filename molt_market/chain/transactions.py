@@ -16,7 +16,7 @@ from typing import Any
 from eth_utils import keccak
 
 from molt_market.chain.events import decode_logs
-from molt_market.chain.node import Node
+from molt_market.chain.node import Node, readable
 from molt_market.chain.reverts import RpcError
 from molt_market.domain.ids import Address, TransactionId
 from molt_market.domain.transactions import Call, Receipt, SignedTransaction
@@ -197,7 +197,9 @@ class Transactions:
 
     def _fees(self) -> dict[str, int]:
         """Return EIP-1559 fees: the tip that the node suggests, and room for the base fee to double."""
-        base_fee = int(self._node.request("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+        latest = self._node.request("eth_getBlockByNumber", "latest", False)
+        with readable("eth_getBlockByNumber"):
+            base_fee = int(latest["baseFeePerGas"], 16)
         tip = self._node.number("eth_maxPriorityFeePerGas")
         return {"maxFeePerGas": 2 * base_fee + tip, "maxPriorityFeePerGas": tip}
 
@@ -218,6 +220,10 @@ class Transactions:
         found: Mapping[str, Any] | None = self._node.request("eth_getTransactionReceipt", transaction_id)
         if found is None:
             return None
+        with readable("eth_getTransactionReceipt"):
+            return self._read_receipt(transaction_id, found)
+
+    def _read_receipt(self, transaction_id: TransactionId, found: Mapping[str, Any]) -> Receipt:
         created = found.get("contractAddress")
         return Receipt(
             transaction_id=transaction_id,

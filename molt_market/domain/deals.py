@@ -50,6 +50,7 @@ _STATE_OF = {
 
 EXCUSED = 1  # the bond is not at stake any more
 ATTESTED = 2  # a quorum of attestors signed the claim
+STOPPED = 4  # the buyer moved the end
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,43 @@ class DealClaimed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DealStopped(Event):
+    """The buyer ends the deal at `ends_at`, earlier than agreed."""
+
+    deal_id: EscrowId
+    ends_at: int
+    deadline: int
+    excused: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealDisputed(Event):
+    """A claim is contested, or lacks a quorum. `stake` is the buyer's; the other amounts have gone out."""
+
+    deal_id: EscrowId
+    counter: int
+    gpu_seconds: int
+    evidence: Hash32
+    stake: int
+    deadline: int
+    to_provider: int
+    fee: int
+    to_buyer: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DealRuled(Event):
+    """The arbiter ruled; `share` of the stakes is his."""
+
+    deal_id: EscrowId
+    arbiter: Address
+    gpu_seconds: int
+    share: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DealClosed(Event):
-    """The end of a deal. What goes to the provider includes his bond."""
+    """The end of a deal: where all that was still held has gone. The provider's part includes his bond."""
 
     deal_id: EscrowId
     status: DealStatus

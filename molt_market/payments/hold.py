@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -37,6 +38,11 @@ class Hold:
         """Reserve. Raises what the book has against it."""
         if self._book is not None:
             self._reservation = self._book.reserve(self._match, self._now() + RESERVED_FOR)
+
+    def try_to_take(self) -> None:
+        """Reserve, if the book has nothing against it: for a deal that may be open already."""
+        with suppress(MarketError):
+            self.take()
 
     def confirm(self) -> None:
         """Note that the deal is open. The book may be late to learn it, the chain counts the GPUs anyway."""

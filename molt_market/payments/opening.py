@@ -13,10 +13,10 @@ from molt_market.domain.orders import JobOrder
 from molt_market.domain.settlement import price
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call
-from molt_market.errors import InsufficientTokens, MatchMismatch, PolicyNotFound, TokenMismatch
+from molt_market.errors import InsufficientTokens, MarketError, MatchMismatch, PolicyNotFound, TokenMismatch
 from molt_market.payments.hold import Hold
 from molt_market.payments.journal import Entry, EntryState, Journal, Opening
-from molt_market.payments.outbox import Outbox
+from molt_market.payments.outbox import UNCERTAIN, Outbox
 from molt_market.payments.ports import EscrowChain, ReservationBook
 from molt_market.signing.hashes import deal_id, terms_of
 from molt_market.signing.statements import sign_order, verify_offer
@@ -41,11 +41,21 @@ class Openings:
         verify_offer(match.offer, self._client.domain)
         signed, terms, entry = self._planned(match, wallet)
         deal = deal_id(terms, self._client.domain)
-        if entry.in_flight or not self._client.is_open(deal):
-            with Hold(self._book, signed, deal, self._client.now) as hold:
+        if not entry.in_flight and self._client.is_open(deal):
+            return deal
+        with Hold(self._book, signed, deal, self._client.now) as hold:
+            if entry.in_flight:
+                hold.try_to_take()
+            try:
                 self._outbox.send(
                     entry.key, lambda: self._call(signed, terms, wallet, hold), when_mined=hold.confirm
                 )
+            except UNCERTAIN:
+                raise
+            except MarketError:
+                if not self._client.is_open(deal):  # else somebody opened this very deal before us
+                    raise
+                hold.confirm()
         return deal
 
     def _planned(self, match: OrderMatch, wallet: TransactionSigner) -> tuple[OrderMatch, Terms, Entry]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from molt_market.domain.deals import EscrowAccount
-from molt_market.domain.events import DealClaimed, DealClosed, Event
+from molt_market.domain.events import DealClaimed, DealClosed, DealDisputed, Event
 from molt_market.domain.ids import EscrowId, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.proofs import Confirmation, ExecutionProof
@@ -21,7 +21,7 @@ from molt_market.payments.steps import CLOSED, Action, Claim, Finalize, Release,
 from molt_market.signing.statements import verify_receipt, verify_voucher
 from molt_market.signing.wallet import TransactionSigner
 
-FREES_GPUS = (DealClaimed, DealClosed)
+FREES_GPUS = (DealClaimed, DealClosed, DealDisputed)
 
 
 class PaymentService:

@@ -59,9 +59,11 @@ def next_step(
     """
     if escrow.status is DealStatus.CLAIMED:
         return _of_claimed(escrow, now, proof, voucher)
+    due = now >= escrow.locked_until
+    if escrow.status is DealStatus.DISPUTED:
+        return (Finalize(),) if due else ()
     if escrow.status is not DealStatus.LOCKED:
         return ()
-    due = now >= escrow.locked_until
     if proof.receipt.gpu_seconds <= escrow.paid_gpu_seconds:
         return (Finalize(),) if due else ()
     if voucher is None:
