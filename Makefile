@@ -38,7 +38,7 @@ help:
 	@echo 'make dev             set up all environments, and say what to do next'
 
 demo: $(PRODUCT) $(NODE)
-	@$(python) scripts/demo.py
+	@$(python) -m scripts.demo
 
 # --- tests: one stage after the other, each also a target of its own: make test-unit ARGS='-k price' ---
 
