@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,6 +73,17 @@ def test_price_index__looks_at_the_wanted_models_up_to_the_limit_only() -> None:
     )
     assert [o.offer.id for o in index.candidates(demand)] == ["H100-9", "H100-10"]
     assert len(list(index.candidates_at_any_price(demand))) == 3
+
+
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_price_index__equal_offers__removes_the_one_that_is_meant(gone: int) -> None:
+    listings = [Listing.of(make_offer(id=f"offer-{number}"), Pool(), None) for number in (1, 0, 2)]
+    index = PriceIndex()
+    for listing in listings:
+        index.add(listing)
+    index.remove(listings.pop(gone))
+    left = index.candidates(Demand.of_requirements(make_requirements(), NOON))
+    assert {o.offer.id for o in left} == {o.offer.id for o in listings}
 
 
 @given(OFFERS, some.requirements())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import pytest
 from molt_market.domain.amounts import Amount
 from molt_market.domain.ids import EscrowId, Hash32, OfferId, OrderId
 from molt_market.domain.matches import OrderMatch
+from molt_market.domain.offers import OfferStatus
 from molt_market.domain.orders import OrderStatus
 from molt_market.errors import (
     Expired,
@@ -84,7 +86,9 @@ def test_reserve__offers_of_one_slot__share_their_gpus(offered: OrderBook) -> No
 def test_reserve__smaller_offer_on_a_full_slot__has_none_free(offered: OrderBook) -> None:
     """The slot may hold more than this offer ever had."""
     offered.reserve(matched(offered, min_gpu_count=8), SOON)
+    offered.remove_offer(OfferId("offer-1"))
     offered.add_offer(make_offer(id="offer-2", gpu_count=2))
+    assert offered.offer(OfferId("offer-2")).status is OfferStatus.FILLED
     with pytest.raises(InsufficientCapacity) as refusal:
         matched(offered, 2, min_gpu_count=1)
     assert refusal.value.available == 0
@@ -218,8 +222,18 @@ def test_reserve__refused__leaves_no_trace(offered: OrderBook) -> None:
     assert len(offered.match_order(make_order(min_gpu_count=8))) == 1
 
 
-def test_reserve__many_threads__never_exceed_the_gpus(offered: OrderBook) -> None:
+def test_reserve__many_threads__never_exceed_the_gpus(
+    offered: OrderBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause between looking and taking gives every thread the chance to look first."""
     matches = [matched(offered, number, min_gpu_count=1) for number in range(40)]
+    hold = offered._reservations.hold
+
+    def hold_after_a_pause(*args: Any) -> Reservation:
+        time.sleep(0.001)
+        return hold(*args)
+
+    monkeypatch.setattr(offered._reservations, "hold", hold_after_a_pause)
 
     def try_to_reserve(match: OrderMatch) -> bool:
         try:
