@@ -45,6 +45,7 @@ def settle_job(job: JobSettlementInput, payments: PaymentService) -> SettlementR
         ProofMismatch: input, proof and confirmation name different deals or hours. Nothing is sent.
         WrongSigner: the receipt is not the agent's, or the confirmation not the voucher signer's. Nothing
         is sent.
+        InvalidValue: the hours are more than the allocation's, or less than is paid already. Nothing is sent.
         DealNotFound: the contract has no such deal.
         Refused: the contract refuses it, for example TooLate or Quorum. Nothing moved.
         TransactionPending, NodeUnreachable, NodeError: it may have been sent; call again.
@@ -55,7 +56,9 @@ def settle_job(job: JobSettlementInput, payments: PaymentService) -> SettlementR
     ...     case SettlementStatus.Pending(claimable_at=when): print(f"call again at {when}")
     """
     escrow = payments.escrow(job.escrow_id)
-    job.agreed_gpu_seconds(escrow.terms)
+    gpu_seconds = job.agreed_gpu_seconds(escrow.terms)
+    if escrow.status not in CLOSED:
+        quote_settlement(escrow, gpu_seconds)  # refuses what no settlement can come to
     payments.advance(escrow, job.proof, job.buyer_confirmation)
     return settlement_of(payments.escrow(job.escrow_id), payments.deal_events(job.escrow_id))
 
