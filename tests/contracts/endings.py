@@ -148,12 +148,17 @@ class FullMarket(Market):
     def status(self, deal: OpenDeal) -> int:
         return int(self.escrow.dealOf(deal.id).status)
 
+    def contested(self, deal: OpenDeal, payout: model.Payout) -> None:
+        """Move the money of a contested claim in the model: the payout, and then the buyer's stake."""
+        modelled = self.modelled(deal)
+        self.model._credit(modelled, payout)
+        self.model.accounts[modelled.buyer].balance -= modelled.buyers_stake
+
     def _expect_contested(
         self, receipt: Receipt, deal: OpenDeal, payout: model.Payout, evidence: str
     ) -> None:
         modelled = self.modelled(deal)
-        self.model.accounts[modelled.buyer].balance -= modelled.buyers_stake
-        self.model._credit(modelled, payout)
+        self.contested(deal, payout)
         self._expect(
             receipt,
             "DealDisputed",

@@ -1,0 +1,254 @@
+"""What a party asks for by a signature that anybody brings: it binds a deal, a verb, a figure, for a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from molt_market.signing import messages
+from molt_market.signing.typed_data import Domain, Message
+from tests.contracts.actors import (
+    AGENT,
+    ARBITER,
+    BUYER,
+    PROVIDER,
+    RELAYER,
+    STRANGER,
+    VOUCHER_SIGNER,
+    Actor,
+)
+from tests.contracts.endings import FullMarket
+from tests.contracts.factories import HOUR, ZERO, OpenDeal
+from tests.contracts.refusals import Code, Refused, refused
+from tests.contracts.signatures import compact, high_s
+
+COUNTER, CLAIM = 8 * HOUR, 24 * HOUR
+EVIDENCE = "0x" + "ee" * 32
+
+
+@dataclass(frozen=True)
+class Request:
+    """A verb, whose word it takes, on which deal, and with what beside the terms and the deadline."""
+
+    method: str
+    message: type[Message]
+    owner: Actor
+    deal: Callable[[FullMarket, int], OpenDeal]
+    figures: tuple[Any, ...] = ()
+
+    def signed(self, deal: OpenDeal, deadline: int) -> Message:
+        return self.message(deal.id, *self.figures, deadline)
+
+    def send(self, market: FullMarket, deal: OpenDeal, **how: Any) -> Any:
+        """Send it as `how` says: by whom, with which deadline and signature."""
+        named = {"evidence": self.figures[1]} if self.method == "dispute" else {}
+        return getattr(market, self.method)(deal, *self.figures[:1], **named, **how)
+
+
+def locked(market: FullMarket, slot: int) -> OpenDeal:
+    return market.open(market.match(order={"slot": slot}))
+
+
+def ended(market: FullMarket, slot: int) -> OpenDeal:
+    deal = locked(market, slot)
+    market.node.mine(deal.ends_at)
+    return deal
+
+
+def claimed(market: FullMarket, slot: int) -> OpenDeal:
+    return market.claimed(market.match(order={"slot": slot}), CLAIM)
+
+
+def disputed(market: FullMarket, slot: int) -> OpenDeal:
+    return market.disputed(market.match(order={"slot": slot}), CLAIM, COUNTER)
+
+
+REQUESTS = {
+    "stop": Request("stop", messages.Stop, BUYER, locked),
+    "cancelDeal": Request("cancel_deal", messages.CancelDeal, PROVIDER, locked),
+    "claimUnattested": Request("claim_unattested", messages.UnattestedClaim, PROVIDER, ended, (CLAIM,)),
+    "dispute": Request("dispute", messages.Dispute, BUYER, claimed, (COUNTER, EVIDENCE)),
+    "concede as provider": Request("concede", messages.Concede, PROVIDER, disputed, (COUNTER,)),
+    "concede as buyer": Request("concede", messages.Concede, BUYER, disputed, (CLAIM,)),
+}
+
+
+@pytest.fixture(params=REQUESTS)
+def request_(request: pytest.FixtureRequest) -> Request:
+    return REQUESTS[request.param]
+
+
+def test_signed_request__own_call__needs_no_signature_and_no_deadline(
+    market: FullMarket, request_: Request
+) -> None:
+    """A deadline of 0 is long over: it binds signatures only."""
+    deal = request_.deal(market, 130)
+    request_.send(market, deal, sender=request_.owner, deadline=0)
+
+
+@pytest.mark.parametrize("form", [bytes, compact])
+def test_signed_request__brought_by_another__does_the_same(
+    market: FullMarket, request_: Request, form: Callable[[bytes], bytes]
+) -> None:
+    deal = request_.deal(market, 130)
+    deadline = market.node.now + HOUR
+    sig = form(request_.owner.sign(request_.signed(deal, deadline), market.domain))
+    request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
+
+
+def test_signed_request__in_its_last_second__does_the_same(market: FullMarket, request_: Request) -> None:
+    deal = request_.deal(market, 130)
+    deadline = market.node.now + 60
+    sig = request_.owner.sign(request_.signed(deal, deadline), market.domain)
+    market.node.at(deadline - 1)
+    request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
+
+
+@pytest.mark.parametrize("sender", [RELAYER, BUYER, PROVIDER], ids=lambda actor: actor.role)
+def test_signed_request__at_its_deadline__refused(
+    market: FullMarket, request_: Request, sender: Actor
+) -> None:
+    """Even when the signer brings his own signature: he need not."""
+    deal = request_.deal(market, 130)
+    deadline = market.node.now + 60
+    sig = request_.owner.sign(request_.signed(deal, deadline), market.domain)
+    market.node.at(deadline)
+    with refused(Code.TOO_LATE, actual=deadline, limit=deadline):
+        request_.send(market, deal, sender=sender, deadline=deadline, sig=sig)
+
+
+@pytest.mark.parametrize(
+    "signer", [AGENT, VOUCHER_SIGNER, BUYER, PROVIDER, ARBITER, STRANGER], ids=lambda actor: actor.role
+)
+def test_signed_request__by_another_key__refused(
+    market: FullMarket, request_: Request, signer: Actor
+) -> None:
+    """Not by the agent's nor the voucher signer's, which lie on machines, nor by the other party's."""
+    if signer is request_.owner:
+        signer = RELAYER
+    deal = request_.deal(market, 130)
+    deadline = market.node.now + HOUR
+    forged = signer.sign(request_.signed(deal, deadline), market.domain)
+    with refused(Code.BAD_SIGNATURE, actual=signer.address, limit=request_.owner.address):
+        request_.send(market, deal, sender=signer, deadline=deadline, sig=forged)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda sig: sig[:63], lambda sig: sig + b"\0", high_s, lambda sig: bytes(len(sig))],
+    ids=["63 bytes", "66 bytes", "high s", "zeros"],
+)
+def test_signed_request__malformed__refused(
+    market: FullMarket, request_: Request, spoil: Callable[[bytes], bytes]
+) -> None:
+    deal = request_.deal(market, 130)
+    deadline = market.node.now + HOUR
+    sig = spoil(request_.owner.sign(request_.signed(deal, deadline), market.domain))
+    with refused(Code.BAD_SIGNATURE, actual=0, limit=request_.owner.address):
+        request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
+
+
+@pytest.mark.parametrize("where", ["chain", "contract"])
+def test_signed_request__for_another_place__refused(
+    market: FullMarket, request_: Request, where: str
+) -> None:
+    deal = request_.deal(market, 130)
+    chain_id, escrow = market.domain.chain_id, market.domain.escrow
+    elsewhere = Domain(1, escrow) if where == "chain" else Domain(chain_id, str(market.token.address))
+    deadline = market.node.now + HOUR
+    message = request_.signed(deal, deadline)
+    sig = request_.owner.sign(message, elsewhere)
+    found = market.recovered(message, sig)
+    with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
+        request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
+
+
+def test_signed_request__for_another_deal__refused(market: FullMarket, request_: Request) -> None:
+    """The parties, the terms but the order, and the state are the same."""
+    signed_for, other = request_.deal(market, 130), request_.deal(market, 131)
+    deadline = market.node.now + HOUR
+    sig = request_.owner.sign(request_.signed(signed_for, deadline), market.domain)
+    found = market.recovered(request_.signed(other, deadline), sig)
+    with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
+        request_.send(market, other, sender=RELAYER, deadline=deadline, sig=sig)
+
+
+def test_signed_request__with_a_longer_deadline__refused(market: FullMarket, request_: Request) -> None:
+    deal = request_.deal(market, 130)
+    deadline = market.node.now + HOUR
+    sig = request_.owner.sign(request_.signed(deal, deadline), market.domain)
+    found = market.recovered(request_.signed(deal, deadline + 1), sig)
+    with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
+        request_.send(market, deal, sender=RELAYER, deadline=deadline + 1, sig=sig)
+
+
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [
+        ("claimUnattested", (CLAIM + 1,)),
+        ("dispute", (COUNTER - 1, EVIDENCE)),
+        ("dispute", (COUNTER, ZERO)),
+    ],
+)
+def test_signed_request__with_other_figures__refused(
+    market: FullMarket, name: str, figures: tuple[Any, ...]
+) -> None:
+    request_ = REQUESTS[name]
+    deal = request_.deal(market, 130)
+    deadline = market.node.now + HOUR
+    sig = request_.owner.sign(request_.signed(deal, deadline), market.domain)
+    altered = replace(request_, figures=figures)
+    found = market.recovered(altered.signed(deal, deadline), sig)
+    with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
+        altered.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
+
+
+@pytest.mark.parametrize(
+    ("name", "signed"),
+    [
+        ("stop", messages.CancelDeal),
+        ("cancelDeal", messages.Stop),
+        ("claimUnattested", messages.Split),
+        ("claimUnattested", messages.Concede),
+        ("concede as provider", messages.UnattestedClaim),
+        ("concede as provider", messages.Split),
+        ("concede as buyer", messages.Split),
+    ],
+)
+def test_signed_request__for_another_verb__refused(
+    market: FullMarket, name: str, signed: type[Message]
+) -> None:
+    """The fields are the same; the types are not."""
+    request_ = REQUESTS[name]
+    deal = request_.deal(market, 130)
+    deadline = market.node.now + HOUR
+    sig = request_.owner.sign(replace(request_, message=signed).signed(deal, deadline), market.domain)
+    found = market.recovered(request_.signed(deal, deadline), sig)
+    with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
+        request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
+
+
+def test_signed_request__replayed__refused(market: FullMarket, request_: Request) -> None:
+    """Every one of them leaves a state in which it cannot be done again."""
+    deal = request_.deal(market, 130)
+    deadline = market.node.now + HOUR
+    sig = request_.owner.sign(request_.signed(deal, deadline), market.domain)
+    request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
+    with pytest.raises(Refused) as caught:
+        request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
+    assert caught.value.answer[0] in {Code.WRONG_STATUS, Code.ALREADY_STOPPED}
+
+
+def test_signed_request__concession_signed_ahead__binds_its_figure_only(market: FullMarket) -> None:
+    """A provider who signed for a counter of 8 hours has not signed for one of 0."""
+    deal = market.claimed(market.match(), CLAIM)
+    deadline = market.node.now + HOUR
+    message = messages.Concede(deal.id, COUNTER, deadline)
+    sig = PROVIDER.sign(message, market.domain)
+    market.dispute(deal, 0)
+    found = market.recovered(messages.Concede(deal.id, 0, deadline), sig)
+    with refused(Code.BAD_SIGNATURE, actual=found, limit=PROVIDER.address):
+        market.concede(deal, 0, sender=BUYER, deadline=deadline, sig=sig)
