@@ -1,0 +1,1 @@
+"""Figures with their goals and baselines: `make bench NAME=gas`."""

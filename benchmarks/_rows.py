@@ -1,0 +1,65 @@
+"""What every benchmark writes: rows {name, n, metric, value, unit, goal, met, baseline, ratio}."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+RESULTS = Path(__file__).with_name("results")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure. `ratio` is value / baseline; less is better where `goal` is a ceiling."""
+
+    name: str
+    n: int
+    metric: str
+    value: float
+    unit: str
+    goal: float | None
+    met: bool | None
+    baseline: float | None
+    ratio: float | None
+
+    @classmethod
+    def ceiling(
+        cls,
+        name: str,
+        value: float,
+        *,
+        unit: str,
+        metric: str,
+        goal: float | None,
+        baseline: float | None,
+        n: int = 1,
+    ) -> "Row":
+        """Make a row of a figure that should not exceed its goal."""
+        met = None if goal is None else value <= goal
+        ratio = None if baseline is None else round(value / baseline, 4)
+        return cls(name, n, metric, value, unit, goal, met, baseline, ratio)
+
+
+def report(benchmark: str, rows: Sequence[Row]) -> None:
+    """Print the rows and write them to results/<benchmark>.json."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("what")
+    for column in ("n", "figure", "goal", "met", "baseline", "ratio"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            f"{row.name}",
+            str(row.n),
+            f"{row.value:,g}" if row.value < 1_000 else f"{row.value:,.0f}",
+            "" if row.goal is None else f"{row.goal:,.0f}",
+            "" if row.met is None else ("yes" if row.met else "NO"),
+            "" if row.baseline is None else f"{row.baseline:,.0f}",
+            "" if row.ratio is None else f"{row.ratio:.3f}",
+        )
+    Console(highlight=False, width=120).print(table)
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{benchmark}.json"
+    path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", "utf-8")
