@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from molt_market.orderbook import OrderBook
-from tests.unit.orderbook.manual_clock import ManualClock
+from molt_market.testing import ManualClock
+from tests.factories import NOON
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock()
+    return ManualClock(NOON)
 
 
 @pytest.fixture

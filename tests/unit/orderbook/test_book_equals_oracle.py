@@ -16,10 +16,10 @@ from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.orderbook import OrderBook, Reservation, ScoreWeights
-from tests.factories import make_match
+from molt_market.testing import ManualClock
+from tests.factories import NOON, make_match
 from tests.oracle.market import Market
 from tests.unit.orderbook import strategies as some
-from tests.unit.orderbook.manual_clock import ManualClock
 from tests.unit.orderbook.mirror import (
     match_as_answer,
     offer_as_dict,
@@ -72,7 +72,7 @@ def test_best_offers__any_book__equals_the_oracle(
 def filled(
     offers: list[tuple[CapacityOffer, Hash32 | None]], weights: ScoreWeights
 ) -> tuple[OrderBook, Market, int]:
-    clock = ManualClock()
+    clock = ManualClock(NOON)
     now = second(clock.now())
     book, market = OrderBook(clock, weights=weights), Market(asdict(weights))
     for offer, offer_hash in offers:
@@ -94,7 +94,7 @@ class BookMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.clock = ManualClock()
+        self.clock = ManualClock(NOON)
         self.book = OrderBook(self.clock)
         self.market = Market(asdict(ScoreWeights()))
         self.hashes: dict[OfferId, Hash32 | None] = {}

@@ -15,9 +15,9 @@ from molt_market.orderbook import OrderBook, PriceIndex
 from molt_market.orderbook.constraints import Kind, broken, fits
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing, Pool
+from molt_market.testing import ManualClock
 from tests.factories import NOON, make_offer, make_requirements
 from tests.unit.orderbook import strategies as some
-from tests.unit.orderbook.manual_clock import ManualClock
 
 OFFERS = st.lists(
     some.offers(st.uuids().map(lambda each: each.hex)), max_size=12, unique_by=lambda offer: offer.id
@@ -90,7 +90,7 @@ def test_price_index__equal_offers__removes_the_one_that_is_meant(gone: int) -> 
 def test_order_book__any_index__gives_the_same_answers(
     offers: list[CapacityOffer], needs: JobRequirements
 ) -> None:
-    books = [OrderBook(ManualClock(), index=index) for index in (PriceIndex(), WholeList())]
+    books = [OrderBook(ManualClock(NOON), index=index) for index in (PriceIndex(), WholeList())]
     for offer in offers:
         if offer.status.name == "ACTIVE" and offer.expires_at > NOON:
             for book in books:

@@ -20,6 +20,7 @@ from molt_market.errors import (
 )
 from molt_market.orderbook import OrderBook
 from molt_market.refusals import OrderNotYetValid
+from molt_market.testing import ManualClock
 from tests.factories import (
     AGENT,
     BUYER,
@@ -31,7 +32,6 @@ from tests.factories import (
     make_order,
     make_requirements,
 )
-from tests.unit.orderbook.manual_clock import ManualClock
 
 OTHER_HASH = Hash32("0x" + "07" * 32)
 SECOND = timedelta(seconds=1)

@@ -10,8 +10,8 @@ from molt_market.domain.ids import OfferId
 from molt_market.domain.offers import OfferStatus
 from molt_market.errors import Expired, InvalidStateTransition, NoMatchingOffers, OfferNotFound
 from molt_market.orderbook import OrderBook
+from molt_market.testing import ManualClock
 from tests.factories import DEAL_ID, NOON, make_offer, make_order
-from tests.unit.orderbook.manual_clock import ManualClock
 
 SECOND = timedelta(seconds=1)
 OFFER = OfferId("offer-1")

@@ -10,8 +10,8 @@ from molt_market.domain.ids import OrderId
 from molt_market.domain.orders import OrderStatus
 from molt_market.errors import Expired, InvalidStateTransition, OrderNotFound
 from molt_market.orderbook import OrderBook
+from molt_market.testing import ManualClock
 from tests.factories import DEAL_ID, NOON, make_offer, make_order
-from tests.unit.orderbook.manual_clock import ManualClock
 
 SECOND = timedelta(seconds=1)
 ORDER = OrderId("order-1")

@@ -28,8 +28,8 @@ from molt_market.errors import (
 )
 from molt_market.orderbook import MAX_RESERVATION_SECONDS, OrderBook, Reservation
 from molt_market.refusals import OrderAlreadyOpened
+from molt_market.testing import ManualClock
 from tests.factories import DEAL_ID, NOON, make_match, make_offer, make_order
-from tests.unit.orderbook.manual_clock import ManualClock
 
 SECOND = timedelta(seconds=1)
 SOON = NOON + 60 * SECOND

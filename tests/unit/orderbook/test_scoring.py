@@ -12,8 +12,8 @@ from molt_market.domain.ids import PartyId
 from molt_market.domain.matches import ScorePart
 from molt_market.errors import InvalidValue
 from molt_market.orderbook import OrderBook, ScoreWeights
-from tests.factories import PROVIDER, make_offer, make_order
-from tests.unit.orderbook.manual_clock import ManualClock
+from molt_market.testing import ManualClock
+from tests.factories import NOON, PROVIDER, make_offer, make_order
 
 NAMES = ("price", "model", "utilization", "bandwidth", "features", "reliability")
 
@@ -21,7 +21,7 @@ NAMES = ("price", "model", "utilization", "bandwidth", "features", "reliability"
 def part(name: str, offered: dict[str, Any] | None = None, **asked: Any) -> ScorePart:
     """Score one offer by one part alone."""
     weights = ScoreWeights(**{each: 1_000_000 if each == name else 0 for each in NAMES})
-    book = OrderBook(ManualClock(), weights=weights)
+    book = OrderBook(ManualClock(NOON), weights=weights)
     book.add_offer(make_offer(**offered or {}))
     [match] = book.match_order(make_order(**asked))
     assert tuple(reason.name for reason in match.reasons) == NAMES
@@ -86,7 +86,7 @@ def test_reliability__known__counts() -> None:
         asked.append(provider_id)
         return 900_000
 
-    book = OrderBook(ManualClock(), reliability=outcomes)
+    book = OrderBook(ManualClock(NOON), reliability=outcomes)
     book.add_offer(make_offer())
     [match] = book.match_order(make_order())
     assert match.reasons[-1] == ScorePart("reliability", 135_000, "90 % by past outcomes")
@@ -94,7 +94,9 @@ def test_reliability__known__counts() -> None:
 
 
 def test_weights__each_part_is_rounded_down_by_itself(book: OrderBook) -> None:
-    book = OrderBook(ManualClock(), weights=ScoreWeights(500_001, 199_999, 50_000, 50_000, 50_000, 150_000))
+    book = OrderBook(
+        ManualClock(NOON), weights=ScoreWeights(500_001, 199_999, 50_000, 50_000, 50_000, 150_000)
+    )
     book.add_offer(make_offer())
     [match] = book.match_order(make_order())
     assert match.reasons[0].millionths == 500_001 * 333_333 // 1_000_000
