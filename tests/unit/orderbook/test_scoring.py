@@ -93,7 +93,7 @@ def test_reliability__known__counts() -> None:
     assert asked == [PROVIDER]
 
 
-def test_weights__each_part_is_rounded_down_by_itself(book: OrderBook) -> None:
+def test_weights__each_part_is_rounded_down_by_itself() -> None:
     book = OrderBook(
         ManualClock(NOON), weights=ScoreWeights(500_001, 199_999, 50_000, 50_000, 50_000, 150_000)
     )
