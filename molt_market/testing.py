@@ -212,7 +212,7 @@ def devnet(
     Raises:
         AnvilNotFound, NodeUnreachable: as `anvil` says.
     """
-    with anvil(port=port, block_time=block_time) as url:
+    with anvil(port=port) as url:
         network = Network("local", Network.LOCAL.chain_id, url)
         deployment = deploy(
             network,
@@ -226,6 +226,8 @@ def devnet(
         node = Node(url)
         net = Devnet(url, network, deployment, node, ChainClock(node), _policy())
         _fund(net)
+        if block_time is not None:  # only now: setting up takes a dozen blocks
+            node.request("evm_setIntervalMining", block_time)
         yield net
 
 

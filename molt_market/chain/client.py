@@ -41,7 +41,7 @@ class MoltClient(EscrowReader):
     Args:
         network: the chain; the node has to serve it.
         rpc_url: the node (default: the network's own, else MOLT_RPC_URL).
-        deployment: what is deployed there, or its file (default: `deployments/<chain-id>.json`).
+        deployment: what is deployed there, its file or folder (default: `deployments/<chain-id>.json`).
         account: signs and pays for what is sent; without one the client only reads.
         confirmations: blocks on top of a transaction's before it counts (default: the network's).
         timeout_seconds: how long to wait for a transaction.
@@ -198,6 +198,4 @@ def _deployment_of(network: Network, given: Deployment | Path | None) -> Deploym
                 f"the deployment is of chain {given.chain_id}, not {network.chain_id}: give the network's own"
             )
         return given
-    if given is not None:
-        return load_deployment(network.chain_id, given)
-    return load_deployment(network.chain_id)
+    return load_deployment(network.chain_id, given)

@@ -77,14 +77,16 @@ class Deployment(Value):
             )
 
 
-def load_deployment(chain_id: int, folder: Path | None = None) -> Deployment:
-    """Read the deployment of a chain from a folder (default: the configured one).
+def load_deployment(chain_id: int, where: Path | None = None) -> Deployment:
+    """Read the deployment of a chain: from a file, or from a folder's `<chain-id>.json`.
+
+    The default is the configured folder.
 
     Raises:
         DeploymentNotFound: there is no file for this chain.
         DeploymentMismatch: the file is damaged or about another chain.
     """
-    path = _path(chain_id, folder)
+    path = where if where is not None and where.suffix == ".json" else _path(chain_id, where)
     try:
         deployment = Deployment.model_validate_json(path.read_text("utf-8"))
     except FileNotFoundError as error:

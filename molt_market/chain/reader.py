@@ -132,11 +132,15 @@ class EscrowReader:
         """Return an account's own tokens, those in the escrow left out."""
         return self._amount(self.token_contract.balance_of(account))
 
-    def balances(self, account: Address) -> Balances:
-        """Return an account's own tokens and its balance in the escrow."""
-        [(balance, withdrawing, unlock_at, _)] = [self._view("accountOf", account)]
+    def balances(self, account: Address, *, pending: bool = False) -> Balances:
+        """Return an account's own tokens and its balance in the escrow.
+
+        With `pending`, what is sent and not yet mined counts too, as far as the node knows it.
+        """
+        block = "pending" if pending else "latest"
+        balance, withdrawing, unlock_at, _ = self._view("accountOf", account, block=block)
         return Balances(
-            wallet=self.balance_of(account),
+            wallet=self._amount(self.token_contract.balance_of(account, block)),
             escrow=self._amount(balance),
             withdrawing=self._amount(withdrawing),
             unlock_at=moment(unlock_at) if withdrawing else None,

@@ -23,14 +23,15 @@ class TokenContract:
         self._chain_id = chain_id
         self.address = address
 
-    def balance_of(self, account: Address) -> int:
-        return self._number("balanceOf", account)
+    def balance_of(self, account: Address, block: str = "latest") -> int:
+        return self._number("balanceOf", account, block=block)
 
     def allowance(self, owner: Address, spender: Address) -> int:
         return self._number("allowance", owner, spender)
 
     def permit_nonce(self, owner: Address) -> int:
-        return self._number("nonces", owner)
+        """Return the nonce of the owner's next permit, after those that are sent and not yet mined."""
+        return self._number("nonces", owner, block="pending")
 
     @property
     def symbol(self) -> str:
@@ -60,11 +61,12 @@ class TokenContract:
         except (CallReverted, NodeError):
             return "1"
 
-    def _number(self, function: str, *values: object) -> int:
-        return int(self._ask(function, *values)[0])
+    def _number(self, function: str, *values: object, block: str = "latest") -> int:
+        return int(self._ask(function, *values, block=block)[0])
 
     def _text(self, function: str) -> str:
         return str(self._ask(function)[0])
 
-    def _ask(self, function: str, *values: object) -> tuple[Any, ...]:
-        return TOKEN.decode(function, self._node.call(Call(self.address, TOKEN.encode(function, *values))))
+    def _ask(self, function: str, *values: object, block: str = "latest") -> tuple[Any, ...]:
+        call = Call(self.address, TOKEN.encode(function, *values))
+        return TOKEN.decode(function, self._node.call(call, block=block))

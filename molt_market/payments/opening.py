@@ -110,7 +110,7 @@ class Openings:
     def _shortfall(self, terms: Terms) -> int:
         """Return what the buyer's balance in the escrow lacks, in base units. Raises InsufficientTokens."""
         needed = Amount(price(terms), self._client.token)
-        balances = self._client.balances(terms.buyer)
+        balances = self._client.balances(terms.buyer, pending=True)  # other openings may be on their way
         if balances.total < needed:
             raise InsufficientTokens(needed, balances.total)
         return max(needed.base_units - balances.escrow.base_units, 0)
