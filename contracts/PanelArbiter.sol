@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IERC20, SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
-import {IMoltEscrow, Terms} from "./interfaces/IMoltEscrow.sol";
+import {Account, IMoltEscrow, Terms} from "./interfaces/IMoltEscrow.sol";
 import {IPanelArbiter} from "./interfaces/IPanelArbiter.sol";
 import {Hashes} from "./libraries/Hashes.sol";
 import {Signatures} from "./libraries/Signatures.sol";
@@ -47,12 +47,15 @@ contract PanelArbiter is IPanelArbiter, EIP712 {
 
     /// @inheritdoc IPanelArbiter
     function requestShares(IMoltEscrow escrow) external {
-        escrow.requestWithdraw(address(this), escrow.accountOf(address(this)).balance, 0, "");
+        Account memory account = escrow.accountOf(address(this));
+        // anyone may call this: a new mark would start the delay again, for ever
+        if (account.withdrawing != 0) revert SharesPending(account.unlockAt);
+        escrow.requestWithdraw(address(this), account.balance, 0, "");
     }
 
     /// @inheritdoc IPanelArbiter
     function withdrawShares(IMoltEscrow escrow, IERC20 token) external {
-        escrow.withdraw(address(this), address(this), 0, "");
+        if (escrow.accountOf(address(this)).withdrawing != 0) escrow.withdraw(address(this), address(this), 0, "");
         uint256 part = token.balanceOf(address(this)) / _members.length; // the dust waits for the next time,
         for (uint256 i = 0; i < _members.length; i++) {
             token.trySafeTransfer(_members[i], part); // and so does a part that the token will not deliver

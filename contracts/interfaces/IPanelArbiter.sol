@@ -15,6 +15,8 @@ interface IPanelArbiter {
     error NoQuorum(uint256 signatures, uint256 threshold);
     /// @notice Not a member, or not in ascending order, or there already.
     error NotAMember(address signer);
+    /// @notice There is a mark already: it can be withdrawn from `unlockAt` on.
+    error SharesPending(uint256 unlockAt);
 
     event Ruled(address indexed escrow, bytes32 indexed dealId, uint256 gpuSeconds);
     event SharesPaid(address indexed token, uint256 toEachMember);
@@ -24,10 +26,10 @@ interface IPanelArbiter {
     function rule(IMoltEscrow escrow, Terms calldata terms, uint40 gpuSeconds, uint40 deadline, bytes calldata sigs)
         external;
 
-    /// @notice Mark all of the panel's balance in an escrow for withdrawal.
+    /// @notice Mark all of the panel's balance in an escrow for withdrawal, unless a mark is waiting already.
     function requestShares(IMoltEscrow escrow) external;
 
-    /// @notice Withdraw what was marked and split it equally among the members.
+    /// @notice Withdraw what was marked, if anything was, and split all that the panel holds equally among the members.
     /// @dev A member that the token refuses to pay holds up nobody: his part is split again the next time.
     function withdrawShares(IMoltEscrow escrow, IERC20 token) external;
 

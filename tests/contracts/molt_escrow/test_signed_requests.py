@@ -34,7 +34,7 @@ class Request:
     """A verb, whose word it takes, on which deal, and with what beside the terms and the deadline."""
 
     method: str
-    message: type[Message]
+    message: Callable[..., Message]
     owner: Actor
     deal: Callable[[FullMarket, int], OpenDeal]
     figures: tuple[Any, ...] = ()
