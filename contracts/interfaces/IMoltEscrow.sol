@@ -78,9 +78,9 @@ struct Policy {
     uint32 challenge; // seconds in which the buyer may contest a claim
     uint32 grace; // seconds after the end in which the provider may claim
     uint8 noticeMinutes; // between a stop and its effect; also the tolerated start-up time
+    uint8 threshold; // attestors needed for a claim; 0 = claims are never attested
     uint32 arbitration; // seconds in which the arbiter may rule
     uint16 arbiterShareBps; // of the stakes, for a ruling
-    uint8 threshold; // attestors needed for a claim; 0 = claims are never attested
     bytes32 attestorsHash; // keccak256(abi.encode(address[] sorted ascending))
 }
 

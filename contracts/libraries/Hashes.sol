@@ -17,7 +17,7 @@ library Hashes {
         "Terms(address buyer,address voucherSigner,address provider,address agent,uint96 pricePerGpuHour,uint32 gpuCount,uint32 duration,uint32 commitment,uint64 slot,bytes32 policyId,bytes32 orderHash)"
     );
     bytes32 internal constant POLICY_TYPEHASH = keccak256(
-        "Policy(address arbiter,uint16 bondBps,uint32 challenge,uint32 grace,uint8 noticeMinutes,uint32 arbitration,uint16 arbiterShareBps,uint8 threshold,bytes32 attestorsHash)"
+        "Policy(address arbiter,uint16 bondBps,uint32 challenge,uint32 grace,uint8 noticeMinutes,uint8 threshold,uint32 arbitration,uint16 arbiterShareBps,bytes32 attestorsHash)"
     );
     bytes32 internal constant VOUCHER_TYPEHASH = keccak256("Voucher(bytes32 dealId,uint40 gpuSeconds)");
     bytes32 internal constant RECEIPT_TYPEHASH =

@@ -6,19 +6,24 @@ import {Deals} from "./Deals.sol";
 
 /// @title What GPU-seconds are worth, all rounded down
 /// @dev Every figure is the floor of a cumulative value: splitting a payment changes nothing, and the dust stays with
-/// what is still held, which goes to the buyer at the close. GPU-seconds < 2^40, prices < 2^96: nothing overflows.
+/// what is still held, which goes to the buyer at the close. GPU-seconds < 2^40, prices < 2^96 and shares < 2^14, so
+/// products stay below 2^150 and are not checked; differences are.
 library Money {
     uint256 internal constant SECONDS_PER_HOUR = 3_600;
     uint256 internal constant BPS = 10_000;
 
     /// @notice GPU-seconds of the whole allocation.
     function allocation(Terms memory terms) internal pure returns (uint256) {
-        return uint256(terms.gpuCount) * terms.duration;
+        unchecked {
+            return uint256(terms.gpuCount) * terms.duration;
+        }
     }
 
     /// @notice Price of the first `gpuSeconds`.
     function due(Terms memory terms, uint256 gpuSeconds) internal pure returns (uint256) {
-        return gpuSeconds * terms.pricePerGpuHour / SECONDS_PER_HOUR;
+        unchecked {
+            return gpuSeconds * terms.pricePerGpuHour / SECONDS_PER_HOUR;
+        }
     }
 
     /// @notice Price of the whole allocation.
@@ -28,7 +33,9 @@ library Money {
 
     /// @notice The provider's stake on delivering what is priced at `price_`.
     function bond(uint256 price_, uint256 bondBps) internal pure returns (uint256) {
-        return price_ * bondBps / BPS;
+        unchecked {
+            return price_ * bondBps / BPS;
+        }
     }
 
     /// @notice What raising the paid GPU-seconds to `gpuSeconds` brings the provider and the fee account.

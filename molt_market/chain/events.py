@@ -56,7 +56,7 @@ def _deal_opened(deal_id: bytes, buyer: str, provider: str, *others: Any, **wher
 def _policy_registered(
     policy_id: bytes, policy: tuple[Any, ...], attestors: tuple[str, ...], **where: Any
 ) -> events.PolicyRegistered:
-    arbiter, bond, challenge, grace, notice, arbitration, share, threshold, _ = policy
+    arbiter, bond, challenge, grace, notice, threshold, arbitration, share, _ = policy
     known = Policy(
         arbiter=Address(arbiter),
         bond_bps=bond,

@@ -35,6 +35,7 @@ from molt_market.signing.wallet import TransactionSigner
 UNCHECKED_GAS = 1_000_000
 LEAST_POLL_SECONDS = 0.02
 MOST_POLL_SECONDS = 1.0
+RECEIPT_DELAY_SECONDS = 3.0  # a node may count a transaction a moment before it has its receipt
 KNOWN_ALREADY = ("already known", "already imported", "known transaction")
 GONE_BY = ("nonce too low",)
 
@@ -117,14 +118,18 @@ class Transactions:
         """
         needed = self._confirmations if confirmations is None else confirmations
         pause = LEAST_POLL_SECONDS
-        give_up_at = time.monotonic() + self._timeout_seconds
+        started = last_possible = time.monotonic()
         while True:
             receipt = self._receipt(signed.id)
             if receipt is not None and self._is_confirmed(receipt, needed):
                 return receipt
-            if receipt is None:
-                self._require_nonce_free(signed)
-            if time.monotonic() >= give_up_at:
+            now = time.monotonic()
+            late = now - started >= self._timeout_seconds
+            if receipt is not None or not self._nonce_is_used(signed):
+                last_possible = now
+            elif late or now - last_possible >= RECEIPT_DELAY_SECONDS:
+                raise TransactionDropped(signed.id)
+            if late:
                 raise TransactionPending(signed.id, self._timeout_seconds)
             time.sleep(pause)
             pause = min(2 * pause, MOST_POLL_SECONDS)
@@ -208,10 +213,8 @@ class Transactions:
         if available < needed:
             raise InsufficientGas(account, needed, available)
 
-    def _require_nonce_free(self, signed: SignedTransaction) -> None:
-        mined = self._node.number("eth_getTransactionCount", signed.sender, "latest")
-        if mined > signed.nonce and self._receipt(signed.id) is None:  # it may have been mined in between
-            raise TransactionDropped(signed.id)
+    def _nonce_is_used(self, signed: SignedTransaction) -> bool:
+        return self._node.number("eth_getTransactionCount", signed.sender, "latest") > signed.nonce
 
     def _is_confirmed(self, receipt: Receipt, needed: int) -> bool:
         return needed == 0 or self._node.number("eth_blockNumber") >= receipt.block + needed

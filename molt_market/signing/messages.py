@@ -99,9 +99,9 @@ class Policy(Message):
     challenge: Uint32
     grace: Uint32
     notice_minutes: Uint8
+    threshold: Uint8
     arbitration: Uint32
     arbiter_share_bps: Uint16
-    threshold: Uint8
     attestors_hash: Bytes32
 
 
