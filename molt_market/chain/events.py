@@ -12,6 +12,7 @@ from molt_market.domain.deals import Deal, DealStatus
 from molt_market.domain.ids import Address, EscrowId, Hash32, TransactionId
 from molt_market.domain.policies import Policy
 from molt_market.domain.terms import Terms
+from molt_market.signing import messages
 
 ESCROW = interface("MoltEscrow")
 
@@ -56,16 +57,16 @@ def _deal_opened(deal_id: bytes, buyer: str, provider: str, *others: Any, **wher
 def _policy_registered(
     policy_id: bytes, policy: tuple[Any, ...], attestors: tuple[str, ...], **where: Any
 ) -> events.PolicyRegistered:
-    arbiter, bond, challenge, grace, notice, threshold, arbitration, share, _ = policy
+    message = messages.Policy(*policy)  # its fields stand in the contract's order
     known = Policy(
-        arbiter=Address(arbiter),
-        bond_bps=bond,
-        challenge_seconds=challenge,
-        grace_seconds=grace,
-        notice_minutes=notice,
-        arbitration_seconds=arbitration,
-        arbiter_share_bps=share,
-        threshold=threshold,
+        arbiter=Address(message.arbiter),
+        bond_bps=message.bond_bps,
+        challenge_seconds=message.challenge,
+        grace_seconds=message.grace,
+        notice_minutes=message.notice_minutes,
+        arbitration_seconds=message.arbitration,
+        arbiter_share_bps=message.arbiter_share_bps,
+        threshold=message.threshold,
         attestors=tuple(map(Address, attestors)),
     )
     return events.PolicyRegistered(policy_id=Hash32.of(policy_id), policy=known, **where)

@@ -53,7 +53,7 @@ def of_revert(data: bytes) -> MarketError:
 
     A refusal of the escrow becomes its own class of `molt_market.refusals`, all else a CallReverted.
     """
-    for contract in ("MoltEscrow", "MoltToken"):
+    for contract in ("MoltEscrow", "MoltToken", "PanelArbiter"):
         known = interface(contract).decode_error(data)
         if known is None:
             continue
@@ -82,4 +82,4 @@ def of_transport(error: Exception, url: str) -> MarketError:
     """Return the error of a request that got no answer, or none that can be read."""
     if isinstance(error, UNREACHABLE):
         return NodeUnreachable(url)
-    return NodeError(f"the node at {url} gave no answer that can be read: {error}")
+    return NodeError(f"the node at {url} gave no answer that can be read: {error!r}")

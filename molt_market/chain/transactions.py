@@ -124,13 +124,13 @@ class Transactions:
             if receipt is not None and self._is_confirmed(receipt, needed):
                 return receipt
             now = time.monotonic()
-            late = now - started >= self._timeout_seconds
-            if receipt is not None or not self._nonce_is_used(signed):
-                last_possible = now
-            elif late or now - last_possible >= RECEIPT_DELAY_SECONDS:
-                raise TransactionDropped(signed.id)
-            if late:
+            if receipt is None and self._nonce_is_used(signed):
+                if now - last_possible >= RECEIPT_DELAY_SECONDS:
+                    raise TransactionDropped(signed.id)
+            elif now - started >= self._timeout_seconds:
                 raise TransactionPending(signed.id, self._timeout_seconds)
+            else:
+                last_possible = now
             time.sleep(pause)
             pause = min(2 * pause, MOST_POLL_SECONDS)
 

@@ -1,0 +1,35 @@
+import pytest
+
+from molt_market.chain.networks import Network
+from molt_market.errors import InvalidValue
+
+KNOWN = [Network.LOCAL, Network.MAINNET, Network.SEPOLIA, Network.BASE_SEPOLIA, Network.ARBITRUM_SEPOLIA]
+
+
+def test_known__have_their_chain_ids() -> None:
+    assert [each.chain_id for each in KNOWN] == [31_337, 1, 11_155_111, 84_532, 421_614]
+
+
+def test_known__only_the_local_one_has_an_address() -> None:
+    """No third party is asked unless the user names it."""
+    assert [each.rpc_url for each in KNOWN] == ["http://127.0.0.1:8545", None, None, None, None]
+
+
+def test_known__only_on_the_local_one_to_be_mined_is_enough() -> None:
+    assert [each.name for each in KNOWN if each.confirmations == 0] == ["local"]
+
+
+def test_custom__is_what_it_is_given() -> None:
+    network = Network.custom(7, "http://node:8545", confirmations=2)
+    assert (network.chain_id, network.rpc_url, network.confirmations) == (7, "http://node:8545", 2)
+
+
+@pytest.mark.parametrize("chain_id", [0, -1, True, "1"])
+def test_custom__no_chain_id__is_refused(chain_id: int) -> None:
+    with pytest.raises(InvalidValue):
+        Network.custom(chain_id, "http://node:8545")
+
+
+def test_custom__negative_confirmations__are_refused() -> None:
+    with pytest.raises(InvalidValue):
+        Network.custom(7, "http://node:8545", confirmations=-1)
