@@ -648,12 +648,14 @@ contract MoltEscrow is IMoltEscrow, EIP712, ReentrancyGuardTransient {
         emit DealDisputed(dealId, counter, deal.claim, evidence, stake, deal.deadline, toProvider, fee, toBuyer);
     }
 
-    /// @dev The stakes follow the ruling, less the arbiter's share.
+    /// @dev The stakes, less the arbiter's share, are split as the ruling splits the bond at stake, not the GPU-seconds:
+    /// the bond has a step, and a claim up to it must bring no more than the truth.
     function _closeDispute(bytes32 dealId, Terms memory terms, Deal memory deal, uint256 gpuSeconds, uint256 share)
         private
     {
-        uint256 stakes = Money.pot(terms, deal) - share;
-        uint256 won = stakes * (gpuSeconds - deal.paid) / (deal.claim - deal.paid);
+        uint256 stake = Money.stake(terms, deal);
+        uint256 earned = Money.bondEarned(terms, deal, gpuSeconds) - Money.bondEarned(terms, deal, deal.paid);
+        uint256 won = stake == 0 ? 0 : (Money.pot(terms, deal) - share) * earned / stake;
         _close(dealId, terms, deal, gpuSeconds, won, share);
     }
 

@@ -76,9 +76,9 @@ class Deal(model.Deal):
         return Payout(provider=provider, fee=fee, buyer=buyer)
 
     def rule(self, units: int, share: int = 0) -> Payout:
-        """Close the dispute at `units`: what the arbiter leaves of the pot is split as the ruling splits."""
-        contested = self.claim - self.paid
-        won = (self.pot - share) * (units - self.paid) // contested
+        """Close the dispute at `units`: the pot, less the share, is split as the bond at stake is."""
+        earned = self.bond_of(units) - self.bond_of(self.paid)
+        won = (self.pot - share) * earned // self.stake if self.stake else 0
         return self._end(units, won, share)
 
     def fall_silent(self) -> Payout:

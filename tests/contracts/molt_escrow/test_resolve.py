@@ -87,9 +87,10 @@ def test_resolve__odd_figures__every_floor_favours_the_buyer(market: FullMarket,
     before = market.balance(PROVIDER), market.balance(BUYER), market.balance(FEE_RECIPIENT)
     market.resolve(deal, units)
     bond, due = 900_002, units * 1_000_003 // 3_600
-    pot = 2 * (bond * 20_001 // 32_400 - bond * 7_777 // 32_400)
+    stake, earned = (bond * above // 32_400 - bond * 7_777 // 32_400 for above in (20_001, units))
+    pot = 2 * stake
     share = pot * 500 // 10_000
-    won = (pot - share) * (units - 7_777) // (20_001 - 7_777)
+    won = (pot - share) * earned // stake
     fee = due // 100 - 2_160_284 // 100
     assert market.balance(ARBITER) == share
     assert market.balance(FEE_RECIPIENT) - before[2] == fee
@@ -123,6 +124,27 @@ def test_resolve__unattested_and_true__pays_the_claim(market: FullMarket) -> Non
     market.resolve(deal, 32 * HOUR)
     assert market.balance(PROVIDER) == 1_000 * UNIT + 31_680 * CENT - SHARE
     assert market.balance(BUYER) == 9_680 * UNIT
+
+
+@pytest.mark.parametrize("claim", [31 * HOUR, 32 * HOUR], ids=["up to the step", "all"])
+def test_resolve__overclaimed_up_to_the_whole_bond__earns_what_the_truth_earns(
+    market: FullMarket, claim: int
+) -> None:
+    """31 of 32 GPU-hours earn the whole bond. Whoever delivered 16 keeps half of it, less the share."""
+    deal = market.unattested(market.match(), claim)
+    receipt = market.resolve(deal, 16 * HOUR)
+    (_, closed) = receipt.events(market.escrow)[-1]
+    assert closed["toProvider"] == 15_840 * CENT + 1_520 * CENT
+    assert market.balance(ARBITER) == SHARE
+
+
+def test_resolve__within_the_tolerated_start_up__the_provider_wins_the_stakes(market: FullMarket) -> None:
+    """All was claimed, 31 of 32 GPU-hours are found: the whole bond is earned with them."""
+    deal = market.disputed(market.match(), 32 * HOUR, COUNTER)
+    receipt = market.resolve(deal, 31 * HOUR)
+    (_, closed) = receipt.events(market.escrow)[-1]
+    assert closed["toProvider"] == 22_770 * CENT + 48 * UNIT * 95 // 100
+    assert closed["toBuyer"] == 10 * UNIT
 
 
 def test_resolve__no_stakes__pays_the_ruling_alone(market: FullMarket) -> None:
