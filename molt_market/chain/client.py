@@ -10,7 +10,6 @@ from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
 from molt_market.chain.reader import EscrowReader
 from molt_market.chain.transactions import UNCHECKED_GAS, Transactions
-from molt_market.config import settings
 from molt_market.domain.amounts import Amount
 from molt_market.domain.fields import seconds
 from molt_market.domain.ids import Address
@@ -19,7 +18,6 @@ from molt_market.domain.transactions import Call, Receipt
 from molt_market.errors import (
     DeploymentMismatch,
     InsufficientTokens,
-    InvalidValue,
     MarketError,
     TokenMismatch,
     WalletError,
@@ -65,7 +63,7 @@ class MoltClient(EscrowReader):
         confirmations: int | None = None,
         timeout_seconds: int = 180,
     ) -> None:
-        node = Node(_address_of(network, rpc_url))
+        node = Node(network.node_address(rpc_url))
         node.require_chain(network.chain_id)
         super().__init__(node, _deployment_of(network, deployment))
         self.deployment.require_code(node.code(self.deployment.escrow))
@@ -182,13 +180,6 @@ class MoltClient(EscrowReader):
                 f"the token at {self.token_contract.address} has {decimals} decimals, the deployment's file"
                 f" says {self.token.decimals}: correct the file"
             )
-
-
-def _address_of(network: Network, rpc_url: str | None) -> str:
-    url = rpc_url or network.rpc_url or settings().rpc_url
-    if url is None:
-        raise InvalidValue(f"network {network.name} has no usual node: give rpc_url, or set MOLT_RPC_URL")
-    return url
 
 
 def _deployment_of(network: Network, given: Deployment | Path | None) -> Deployment:

@@ -54,12 +54,9 @@ def deploy(
         InvalidValue: a token for tests on the main network, or no node to ask.
         NodeUnreachable, WrongChain, InsufficientGas: nothing was deployed.
     """
-    url = rpc_url or network.rpc_url
-    if url is None:
-        raise InvalidValue(f"network {network.name} has no usual node: give rpc_url")
     if network.chain_id == Network.MAINNET.chain_id and not isinstance(token, str):
         raise InvalidValue("anyone may mint a MoltToken, it is worth nothing: give the token to settle in")
-    node = Node(url)
+    node = Node(network.node_address(rpc_url))
     node.require_chain(network.chain_id)
     transactions = Transactions(node, network.chain_id, confirmations=network.confirmations)
     receiver = fee_recipient or wallet.address

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from molt_market.config import settings
 from molt_market.errors import InvalidValue
 
 
@@ -39,6 +40,19 @@ class Network:
     def custom(cls, chain_id: int, rpc_url: str, *, confirmations: int = 0) -> Network:
         """Name a chain that is not among the known ones."""
         return cls(f"chain-{chain_id}", chain_id, rpc_url, confirmations)
+
+    def node_address(self, given: str | None = None) -> str:
+        """Return the address of a node: the one given, else the network's own, else MOLT_RPC_URL.
+
+        Raises:
+            InvalidValue: there is none of these.
+        """
+        address = given or self.rpc_url or settings().rpc_url
+        if address is None:
+            raise InvalidValue(
+                f"network {self.name} has no node of its own: give rpc_url, or set MOLT_RPC_URL"
+            )
+        return address
 
 
 Network.LOCAL = Network("local", 31_337, "http://127.0.0.1:8545")

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.settlement import (
@@ -157,6 +158,23 @@ def test_settle__closed__again__returns_the_same_and_sends_nothing(scene: Scene,
     sent = scene.sent(net.provider)
     assert settle_job(job, scene.provider) == first == settle_job(job, net.payments(net.provider))
     assert scene.sent(net.provider) == sent
+
+
+def test_settle__all_deals__leave_nothing_behind(scene: Scene, net: Devnet) -> None:
+    """By balanceOf: no token is made or lost, and the contract holds what it owes, to the base unit."""
+    everybody = [*net.buyers, *net.providers, net.fee_recipient, net.operator, net.stranger, net.arbiter]
+    before = sum(scene.wealth(wallet).base_units for wallet in everybody)
+    offers = [scene.offer(price_per_hour=Amount(10**18 // 7 + spread)) for spread in range(3)]
+    escrows = [scene.open(offer=offer, estimated_hours=5, min_gpu_count=2) for offer in offers]
+    scene.run(5)
+    for escrow, hours in zip(escrows, ("5", "4.7777", "0.0003"), strict=True):
+        settle_job(scene.job(escrow, hours, confirmed=hours == "5"), scene.provider)
+    net.warp(net.policy.challenge_seconds)
+    for escrow in escrows[1:]:
+        scene.provider.refund_payment(escrow, "the window is over")
+    owed = sum(scene.client.balances(wallet.address).escrow.base_units for wallet in everybody)
+    assert scene.escrow_holds().base_units == owed
+    assert sum(scene.wealth(wallet).base_units for wallet in everybody) == before
 
 
 def test_settle__anyone_may_send_it(scene: Scene, net: Devnet) -> None:
