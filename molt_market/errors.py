@@ -241,8 +241,10 @@ class PolicyNotFound(EscrowError):
 class NotYet(EscrowError):
     """The step is right but too early: repeat it from `due_at` on."""
 
-    def __init__(self, step: str, due_at: datetime) -> None:
-        super().__init__(f"{step} is possible from {utc(due_at)} on: call again then")
+    def __init__(self, step: str, due_at: datetime, instead: str = "") -> None:
+        super().__init__(
+            f"{step} is possible from {utc(due_at)} on: call again then{instead and ', or '}{instead}"
+        )
         self.step = step
         self.due_at = due_at
 

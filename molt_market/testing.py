@@ -26,6 +26,7 @@ from molt_market.chain.deploy import TokenSpec, deploy
 from molt_market.chain.deployments import Deployment
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
+from molt_market.chain.panel import deploy_panel
 from molt_market.chain.reader import ChainClock
 from molt_market.config import settings
 from molt_market.domain.amounts import Amount
@@ -42,7 +43,7 @@ from molt_market.signing.wallet import Wallet
 
 # Anvil's own, known to everybody: never send anything of value to its accounts.
 MNEMONIC = "test test test test test test test test test test test junk"
-ACCOUNTS = 20
+ACCOUNTS = 21
 HARDFORK = "prague"
 PURSE = 100_000  # whole tokens that each buyer and provider gets
 LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
@@ -128,7 +129,8 @@ def _wallets(first: int, count: int) -> tuple[Wallet, ...]:
 class Devnet:
     """A local chain with the contracts on it. All roles have native coin; buyers and providers have tokens.
 
-    `policy` is registered: two of the three attestors make a claim, the challenge window is an hour.
+    `policy` and `panel_policy` are registered: two of the three attestors make a claim, the challenge window
+    is an hour. The first one's arbiter is an account, the other's a panel: two of its three members rule.
     """
 
     url: str
@@ -136,7 +138,9 @@ class Devnet:
     deployment: Deployment
     node: Node
     clock: Clock
+    panel: Address
     policy: Policy
+    panel_policy: Policy
     operator: Wallet = field(default_factory=lambda: dev_wallet(0))
     fee_recipient: Wallet = field(default_factory=lambda: dev_wallet(1))
     arbiter: Wallet = field(default_factory=lambda: dev_wallet(2))
@@ -145,6 +149,7 @@ class Devnet:
     providers: tuple[Wallet, ...] = field(default_factory=lambda: _wallets(9, 4))
     agents: tuple[Wallet, ...] = field(default_factory=lambda: _wallets(13, 4))
     stranger: Wallet = field(default_factory=lambda: dev_wallet(17))
+    panel_members: tuple[Wallet, ...] = field(default_factory=lambda: _wallets(18, 3))
 
     @property
     def buyer(self) -> Wallet:
@@ -166,6 +171,10 @@ class Devnet:
     @property
     def policy_id(self) -> Hash32:
         return policy_id(self.policy)
+
+    @property
+    def panel_policy_id(self) -> Hash32:
+        return policy_id(self.panel_policy)
 
     def client(self, account: Wallet | None = None) -> MoltClient:
         """Return the deployment as an account sees it."""
@@ -224,16 +233,19 @@ def devnet(
             cancel_delay_seconds=cancel_delay_seconds,
         )
         node = Node(url)
-        net = Devnet(url, network, deployment, node, ChainClock(node), _policy())
+        members = [wallet.address for wallet in _wallets(18, 3)]
+        panel = deploy_panel(network, dev_wallet(0), members, 2)
+        policies = _policy(dev_wallet(2).address), _policy(panel)
+        net = Devnet(url, network, deployment, node, ChainClock(node), panel, *policies)
         _fund(net)
         if block_time is not None:  # only now: setting up takes a dozen blocks
             node.request("evm_setIntervalMining", block_time)
         yield net
 
 
-def _policy() -> Policy:
+def _policy(arbiter: Address) -> Policy:
     return Policy(
-        arbiter=dev_wallet(2).address,
+        arbiter=arbiter,
         challenge_seconds=3_600,
         threshold=2,
         attestors=tuple(wallet.address for wallet in _wallets(3, 3)),
@@ -241,9 +253,10 @@ def _policy() -> Policy:
 
 
 def _fund(net: Devnet) -> None:
-    """Register the policy, give buyers and providers tokens, let the providers deposit for their bonds."""
+    """Register the policies, give buyers and providers tokens, let the providers deposit for their bonds."""
     client = net.client(net.operator)
-    client.register_policy(net.policy)
+    for policy in (net.policy, net.panel_policy):
+        client.register_policy(policy)
     purse = client.token.amount(PURSE)
     for wallet in (*net.buyers, *net.providers):
         client.send(client.calls.mint(wallet.address, purse.base_units))

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from molt_market.chain.interface import interface
-from molt_market.domain.ids import Address
+from molt_market.domain.agreements import (
+    Concession,
+    ProviderCancellation,
+    RulingVote,
+    SignedStatement,
+    SplitAgreement,
+    StopRequest,
+    UnattestedClaim,
+)
+from molt_market.domain.disputes import Dispute
+from molt_market.domain.fields import seconds
+from molt_market.domain.ids import Address, Signature
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.policies import Policy
@@ -19,6 +30,7 @@ from molt_market.signing.statements import SignedPermit
 
 ESCROW = interface("MoltEscrow")
 TOKEN = interface("MoltToken")
+PANEL = interface("PanelArbiter")
 
 BY_SENDER = b""  # instead of a signature: who sends the call is who has to sign
 
@@ -55,6 +67,57 @@ class EscrowCalls:
 
     def finalize(self, terms: Terms) -> Call:
         return self._call("finalize", _terms(terms))
+
+    # ---------------------------------------------------------------- how it ends otherwise
+
+    def stop(self, terms: Terms, request: StopRequest | None = None) -> Call:
+        return self._call("stop", _terms(terms), *_signed(request))
+
+    def cancel_deal(self, terms: Terms, cancellation: ProviderCancellation | None = None) -> Call:
+        return self._call("cancelDeal", _terms(terms), *_signed(cancellation))
+
+    def claim_unattested(self, terms: Terms, gpu_seconds: int, claim: UnattestedClaim | None = None) -> Call:
+        return self._call("claimUnattested", _terms(terms), gpu_seconds, *_signed(claim))
+
+    def dispute(self, terms: Terms, dispute: Dispute) -> Call:
+        counter = dispute.counter(terms)
+        return self._call("dispute", _terms(terms), counter, dispute.evidence, *_signed(dispute))
+
+    def concede(self, terms: Terms, gpu_seconds: int, concession: Concession | None = None) -> Call:
+        return self._call("concede", _terms(terms), gpu_seconds, *_signed(concession))
+
+    def resolve(self, terms: Terms, gpu_seconds: int) -> Call:
+        """Rule, as the arbiter."""
+        return self._call("resolve", _terms(terms), gpu_seconds)
+
+    def settle(self, terms: Terms, agreement: SplitAgreement) -> Call:
+        """Close as both agree; the sender's own signature may be missing."""
+        return self._call(
+            "settle",
+            _terms(terms),
+            agreement.gpu_seconds,
+            seconds(agreement.until),
+            agreement.buyer_signature or BY_SENDER,
+            agreement.provider_signature or BY_SENDER,
+        )
+
+    # ---------------------------------------------------------------- a panel of arbiters
+
+    def rule(self, terms: Terms, votes: Sequence[RulingVote]) -> Call:
+        """Bring the ruling that members of a panel signed to its contract. All votes have to be the same."""
+        vote = votes[0]
+        ascending = sorted(votes, key=lambda each: each.signer.number())
+        signatures = b"".join(compact(each.signature).raw() for each in ascending)
+        figures = (vote.gpu_seconds, seconds(vote.until))
+        return Call(vote.panel, PANEL.encode("rule", self._escrow, _terms(terms), *figures, signatures))
+
+    def request_shares(self, panel: Address) -> Call:
+        """Mark all that a panel has in the escrow for withdrawal."""
+        return Call(panel, PANEL.encode("requestShares", self._escrow))
+
+    def withdraw_shares(self, panel: Address) -> Call:
+        """Withdraw what was marked, in equal parts to the panel's members."""
+        return Call(panel, PANEL.encode("withdrawShares", self._escrow, self._token))
 
     # ---------------------------------------------------------------- money in and out
 
@@ -112,6 +175,13 @@ def match_tuple(offer: CapacityOffer, order: JobOrder) -> tuple[object, ...]:
         offer.signature or BY_SENDER,
         order.signature or BY_SENDER,
     )
+
+
+def _signed(statement: SignedStatement | Dispute | None) -> tuple[int, Signature | bytes]:
+    """Return deadline and signature of a statement; without one, who sends the call is who has to sign."""
+    if statement is None or statement.until is None or statement.signature is None:
+        return 0, BY_SENDER
+    return seconds(statement.until), statement.signature
 
 
 def _terms(terms: Terms) -> tuple[object, ...]:

@@ -110,6 +110,8 @@ class EscrowReader:
             opened_at=moment(deal.opened_at),
             ends_at=moment(deal.ends_at),
             excused=deal.excused,
+            attested=deal.attested,
+            stopped=deal.stopped,
         )
 
     def is_open(self, deal_id: EscrowId) -> bool:

@@ -84,6 +84,14 @@ class Deal:
     def excused(self) -> bool:
         return bool(self.flags & EXCUSED)
 
+    @property
+    def attested(self) -> bool:
+        return bool(self.flags & ATTESTED)
+
+    @property
+    def stopped(self) -> bool:
+        return bool(self.flags & STOPPED)
+
 
 _WIDTHS = (8, 8, 16, 16, 40, 40, 40, 40, 40, 8)
 
@@ -95,6 +103,9 @@ class EscrowAccount(Value):
     of the present status: from then on anyone may finalize. `ends_at` is when the allocation ends (a stop
     moves it), `opened_at` is when the chain opened it; neither is known before it is confirmed. Usage is in
     GPU-seconds.
+
+    `attested`: a quorum signed the claim. `stopped`: the buyer moved the end. `excused`: the provider's
+    bond is not at stake. In a dispute `paid_gpu_seconds` is the buyer's counter.
     """
 
     id: EscrowId
@@ -119,6 +130,8 @@ class EscrowAccount(Value):
     opened_at: Moment | None = None
     ends_at: Moment | None = None
     excused: bool = False
+    attested: bool = False
+    stopped: bool = False
 
     @property
     def state(self) -> EscrowState:

@@ -83,7 +83,7 @@ class SettlementQuote:
     """Where the money of a deal goes, over its whole life.
 
     provider_payment + platform_fee + buyer_refund is the price that was locked; bond_to_provider +
-    bond_to_buyer is the bond.
+    bond_to_buyer + arbiter_share is the provider's bond, and in a dispute the buyer's `stake` beside it.
     """
 
     gpu_seconds: int
@@ -92,6 +92,8 @@ class SettlementQuote:
     buyer_refund: Amount
     bond_to_provider: Amount
     bond_to_buyer: Amount
+    stake: Amount
+    arbiter_share: Amount
 
 
 def quote_settlement(escrow: EscrowAccount, gpu_seconds: int, *, completed: bool = False) -> SettlementQuote:
@@ -106,20 +108,32 @@ def quote_settlement(escrow: EscrowAccount, gpu_seconds: int, *, completed: bool
             f"{gpu_seconds} GPU-seconds: {escrow.paid_gpu_seconds} are paid, {terms.gpu_seconds} are"
             " allocated; settle at a number between them"
         )
-    paid = owed(terms, gpu_seconds, paid=0, fee_bps=escrow.fee_bps)
     whole_bond = bond(price(terms), escrow.bond_bps)
-    earned = whole_bond if completed or escrow.excused else _bond_earned(escrow, gpu_seconds)
+    earned = whole_bond if completed or escrow.excused else bond_of(escrow, gpu_seconds)
+    return quote_of(escrow, gpu_seconds, bond_to_provider=earned)
+
+
+def quote_of(
+    escrow: EscrowAccount, gpu_seconds: int, *, bond_to_provider: int, stake: int = 0, arbiter_share: int = 0
+) -> SettlementQuote:
+    """Return the quote of a deal that closes at `gpu_seconds` and goes so with bond and stakes."""
+    terms = escrow.terms
+    paid = owed(terms, gpu_seconds, paid=0, fee_bps=escrow.fee_bps)
+    at_stake = bond(price(terms), escrow.bond_bps) + stake
     return SettlementQuote(
         gpu_seconds=gpu_seconds,
         provider_payment=Amount(paid.to_provider, escrow.token),
         platform_fee=Amount(paid.fee, escrow.token),
         buyer_refund=Amount(price(terms) - due(terms, gpu_seconds), escrow.token),
-        bond_to_provider=Amount(earned, escrow.token),
-        bond_to_buyer=Amount(whole_bond - earned, escrow.token),
+        bond_to_provider=Amount(bond_to_provider, escrow.token),
+        bond_to_buyer=Amount(at_stake - bond_to_provider - arbiter_share, escrow.token),
+        stake=Amount(stake, escrow.token),
+        arbiter_share=Amount(arbiter_share, escrow.token),
     )
 
 
-def _bond_earned(escrow: EscrowAccount, gpu_seconds: int) -> int:
+def bond_of(escrow: EscrowAccount, gpu_seconds: int) -> int:
+    """Return the part of a deal's bond that `gpu_seconds` earn back, in base units."""
     return bond_earned(
         escrow.terms,
         gpu_seconds,

@@ -13,7 +13,8 @@ from molt_market.domain.orders import JobOrder
 from molt_market.domain.settlement import price
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call
-from molt_market.errors import InsufficientTokens, MarketError, MatchMismatch, PolicyNotFound, TokenMismatch
+from molt_market.errors import MarketError, MatchMismatch, PolicyNotFound, TokenMismatch
+from molt_market.payments.funding import Funding
 from molt_market.payments.hold import Hold
 from molt_market.payments.journal import Entry, EntryState, Journal, Opening
 from molt_market.payments.outbox import UNCERTAIN, Outbox
@@ -31,6 +32,7 @@ class Openings:
     ) -> None:
         self._client = client
         self._outbox = outbox
+        self._funding = Funding(client, outbox)
         self._journal = journal
         self._book = book
         self._choosing = RLock()
@@ -92,33 +94,14 @@ class Openings:
         """Make the one call that deposits what the buyer lacks and opens, and say who sends it."""
         if not self._client.has_policy(terms.policy_id):
             raise PolicyNotFound(terms.policy_id)
-        shortfall = self._shortfall(terms)
+        cost = Amount(price(terms), self._client.token)
+        lacking = self._funding.shortfall(terms.buyer, cost)
         hold.take()
         opening = self._client.calls.open(match.offer, match.order)
         payer = self._client.account or wallet
-        if shortfall == 0:
-            return opening, payer
-        permit = self._client.permit(wallet, shortfall)
-        if permit is not None:
-            return self._client.calls.bundle([self._client.calls.deposit_with_permit(permit), opening]), payer
-        self._approve(match, shortfall, wallet)
-        deposit = self._client.calls.deposit(wallet.address, shortfall)
-        return self._client.calls.bundle(
-            [deposit, opening]
-        ), wallet  # only the buyer can move what he approved
-
-    def _shortfall(self, terms: Terms) -> int:
-        """Return what the buyer's balance in the escrow lacks, in base units. Raises InsufficientTokens."""
-        needed = Amount(price(terms), self._client.token)
-        balances = self._client.balances(terms.buyer, pending=True)  # other openings may be on their way
-        if balances.total < needed:
-            raise InsufficientTokens(needed, balances.total)
-        return max(needed.base_units - balances.escrow.base_units, 0)
-
-    def _approve(self, match: OrderMatch, amount: int, wallet: TransactionSigner) -> None:
-        order = match.order
-        call = self._client.calls.approve(amount)
-        self._outbox.send(f"approve:{wallet.address}:{order.slot}:{amount}", lambda: (call, wallet))
+        return self._funding.with_deposit(
+            opening, wallet, lacking, payer=payer, reference=str(match.order.slot)
+        )
 
 
 def require_match(match: OrderMatch, token: Token) -> None:

@@ -7,9 +7,18 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from molt_market.domain.agreements import (
+    Concession,
+    ProviderCancellation,
+    RulingVote,
+    SplitAgreement,
+    StopRequest,
+    UnattestedClaim,
+)
 from molt_market.domain.amounts import Token
 from molt_market.domain.balances import Balances
 from molt_market.domain.deals import EscrowAccount
+from molt_market.domain.disputes import Dispute
 from molt_market.domain.events import Event
 from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId
 from molt_market.domain.matches import OrderMatch
@@ -34,6 +43,24 @@ class Calls(Protocol):
     def claim(self, terms: Terms, proof: ExecutionProof) -> Call: ...
 
     def finalize(self, terms: Terms) -> Call: ...
+
+    def stop(self, terms: Terms, request: StopRequest | None = None) -> Call: ...
+
+    def cancel_deal(self, terms: Terms, cancellation: ProviderCancellation | None = None) -> Call: ...
+
+    def claim_unattested(
+        self, terms: Terms, gpu_seconds: int, claim: UnattestedClaim | None = None
+    ) -> Call: ...
+
+    def dispute(self, terms: Terms, dispute: Dispute) -> Call: ...
+
+    def concede(self, terms: Terms, gpu_seconds: int, concession: Concession | None = None) -> Call: ...
+
+    def resolve(self, terms: Terms, gpu_seconds: int) -> Call: ...
+
+    def rule(self, terms: Terms, votes: Sequence[RulingVote]) -> Call: ...
+
+    def settle(self, terms: Terms, agreement: SplitAgreement) -> Call: ...
 
     def approve(self, amount: int) -> Call: ...
 

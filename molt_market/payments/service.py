@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from molt_market.domain.deals import EscrowAccount
-from molt_market.domain.events import DealClaimed, DealClosed, DealDisputed, Event
+from molt_market.domain.agreements import ProviderCancellation
+from molt_market.domain.deals import DealStatus, EscrowAccount
+from molt_market.domain.disputes import Dispute, DisputeResolution
+from molt_market.domain.endings import quote_dispute
 from molt_market.domain.ids import EscrowId, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.proofs import Confirmation, ExecutionProof
-from molt_market.domain.terms import Terms
-from molt_market.domain.transactions import Call, Receipt
-from molt_market.errors import InvalidStateTransition, NotYet, ProofMismatch, WalletError, WrongSigner
-from molt_market.payments.journal import Journal, MemoryJournal
+from molt_market.domain.settlement import SettlementResult
+from molt_market.domain.transactions import Receipt
+from molt_market.errors import EscrowError, InvalidStateTransition, NotYet, ProofMismatch, WrongSigner
+from molt_market.payments.endings import DealEndings
+from molt_market.payments.journal import Journal
 from molt_market.payments.opening import Openings
-from molt_market.payments.outbox import Outbox
 from molt_market.payments.ports import EscrowChain, ReservationBook
-from molt_market.payments.steps import CLOSED, Action, Claim, Finalize, Release, Step, key_of, next_step
+from molt_market.payments.results import resolution_of, settlement_of
+from molt_market.payments.steps import CLOSED, Contest, Finalize, next_step
+from molt_market.signing.agreements import verify_dispute
 from molt_market.signing.statements import verify_receipt, verify_voucher
 from molt_market.signing.wallet import TransactionSigner
 
-FREES_GPUS = (DealClaimed, DealClosed, DealDisputed)
 
+class PaymentService(DealEndings):
+    """Opens deals from matches, and ends them in every way that there is, each step once.
 
-class PaymentService:
-    """Opens deals from matches, and settles them, each step once.
+    The reference's verbs are here; what the parties and the arbiter do beside them, DealEndings has.
 
     Gas is paid by the client's account. Without one, the buyer's wallet pays for opening, and nothing else
     can be sent.
@@ -44,10 +47,7 @@ class PaymentService:
         book: ReservationBook[Any] | None = None,
         journal: Journal | None = None,
     ) -> None:
-        self.client = client
-        self._book = book
-        self._journal = journal or MemoryJournal()
-        self._outbox = Outbox(client.transactions, self._journal)
+        super().__init__(client, book=book, journal=journal)
         self._openings = Openings(client, self._outbox, self._journal, book)
 
     # ---------------------------------------------------------------- the reference's verbs
@@ -99,14 +99,20 @@ class PaymentService:
             raise NotYet(f"the next payment of deal {present.id}", present.locked_until)
         return closing
 
-    def refund_payment(self, escrow: EscrowAccount, reason: str) -> TransactionId:
-        """Close a deal whose deadline is over: the buyer gets back all that was neither paid nor claimed.
+    def refund_payment(
+        self, escrow: EscrowAccount, reason: str, cancellation: ProviderCancellation | None = None
+    ) -> TransactionId:
+        """Give the buyer back what is neither paid nor claimed: when due, or if the provider cancels.
 
-        Anyone may; `reason` goes to the journal. For a closed deal, return what closed it.
+        From the deadline on anyone may close the deal; before it, the provider's signature does. `reason`
+        goes to the journal. For a closed deal, return what closed it.
 
         Raises:
-            NotYet: the deadline is not over; the error says when it is.
-            InvalidStateTransition: everything was paid, nothing is left to refund.
+            NotYet: the deadline is not over; the error says when it is. A buyer can `stop` the deal before.
+            InvalidStateTransition: everything was paid, nothing is left to refund; or the provider cancels
+            what
+                is claimed already.
+            ProofMismatch, WrongSigner: the cancellation is of another deal, or not the provider's.
             TransactionPending and others: as `create_job_escrow`.
         """
         present = self.escrow(escrow.id)
@@ -115,27 +121,63 @@ class PaymentService:
         closing = self._closing(present)
         if closing is not None:
             return closing
-        if self.client.now() < present.locked_until:
-            raise NotYet(f"the refund of deal {present.id}", present.locked_until)
-        return self._send(present, (Finalize(),), note=reason).transaction_id
+        if self.client.now() >= present.locked_until:
+            return self._send(present, (Finalize(),), note=reason).transaction_id
+        if cancellation is not None:
+            return self.cancel(present, cancellation, reason=reason)
+        running = present.status is DealStatus.LOCKED
+        instead = "stop the deal, or have the provider cancel it" if running else ""
+        raise NotYet(f"the refund of deal {present.id}", present.locked_until, instead)
 
-    # ---------------------------------------------------------------- what settle_job is made of
+    def handle_dispute(self, escrow: EscrowAccount, dispute: Dispute) -> DisputeResolution:
+        """Contest a claim as its buyer, and say how the dispute stands. Call it again to look further.
 
-    def escrow(self, deal_id: EscrowId) -> EscrowAccount:
-        """Return a deal as the chain has it now; with the ids of order and offer if it was opened here.
+        The first call pays the buyer's counter and stakes on the rest; what his balance lacks of the stake is
+        deposited by permit in the same transaction. Once the time to rule is over, a call closes the dispute.
+        Another counter in a later call changes nothing: a deal has one dispute.
+
+        The client's account has to be the buyer, unless the dispute is signed (`sign_dispute`); then the
+        stake has to be in the buyer's balance.
+
+        Raises:
+            InvalidStateTransition: nothing is claimed, or the deal was closed without a dispute.
+            CounterOutOfRange: less than is paid already, or not less than is claimed.
+            TooLate: the time to contest the claim is over.
+            InsufficientTokens: the buyer cannot stake. WrongSigner: the account is not the buyer.
+            ProofMismatch: the dispute is about another deal.
+            TransactionPending and others: as `create_job_escrow`.
+        """
+        present = self.escrow(escrow.id)
+        if dispute.escrow_id != present.id:
+            raise ProofMismatch(f"the dispute is about deal {dispute.escrow_id}, not {present.id}")
+        if resolution_of(present, self.deal_events(present.id)) is None:
+            self._contest(present, dispute)
+        elif present.status is DealStatus.DISPUTED and self.client.now() >= present.locked_until:
+            self._send(present, (Finalize(),))
+        return self.resolution(present.id)
+
+    # ---------------------------------------------------------------- how a deal stands
+
+    def settlement(self, deal_id: EscrowId) -> SettlementResult:
+        """Say how a deal is settled so far, however it ended. Sends nothing.
 
         Raises:
             DealNotFound: the contract has no such deal.
         """
-        entry = self._journal.get(f"open:{deal_id}")
-        if entry is None or entry.opening is None:
-            return self.client.escrow(deal_id)
-        opening = entry.opening
-        return self.client.escrow(deal_id, order_id=opening.order.id, offer_id=opening.offer_id)
+        return settlement_of(self.escrow(deal_id), self.deal_events(deal_id))
 
-    def deal_events(self, deal_id: EscrowId) -> Sequence[Event]:
-        """Return what the chain logged about a deal. Raises DealNotFound."""
-        return self.client.deal_events(deal_id)
+    def resolution(self, deal_id: EscrowId) -> DisputeResolution:
+        """Say how the dispute of a deal stands. Sends nothing.
+
+        Raises:
+            DealNotFound: the contract has no such deal. EscrowError: the deal has no dispute.
+        """
+        found = resolution_of(self.escrow(deal_id), self.deal_events(deal_id))
+        if found is None:
+            raise EscrowError(f"deal {deal_id} has no dispute: nobody has contested a claim")
+        return found
+
+    # ---------------------------------------------------------------- what settle_job is made of
 
     def advance(
         self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None = None
@@ -147,26 +189,19 @@ class PaymentService:
 
     # ---------------------------------------------------------------- inside
 
-    def _send(self, escrow: EscrowAccount, step: Step, *, note: str = "") -> Receipt:
-        call = self.client.calls.bundle([self._call(action, escrow.terms) for action in step])
-        receipt = self._outbox.send(key_of(step, escrow.id), lambda: (call, self._payer()), note=note)
-        if self._book is not None and any(isinstance(each, FREES_GPUS) for each in receipt.events):
-            self._book.free(escrow.id)
-        return receipt
-
-    def _call(self, action: Action, terms: Terms) -> Call:
-        match action:
-            case Release(voucher=voucher):
-                return self.client.calls.release(terms, voucher)
-            case Claim(proof=proof):
-                return self.client.calls.claim(terms, proof)
-            case Finalize():
-                return self.client.calls.finalize(terms)
-
-    def _payer(self) -> TransactionSigner:
-        if self.client.account is None:
-            raise WalletError("nobody pays for gas: connect with an account (a Wallet)")
-        return self.client.account
+    def _contest(self, escrow: EscrowAccount, dispute: Dispute) -> None:
+        """Open a dispute; what the buyer lacks of the stake comes with it."""
+        quote = quote_dispute(escrow, dispute.counter(escrow.terms))
+        note = f"{dispute.reason}: {dispute.text}"
+        if dispute.signature is not None:
+            verify_dispute(dispute, escrow.terms, self.client.domain)
+        if self._payer().address == escrow.buyer:
+            lacking = self._funding.shortfall(escrow.buyer, quote.stake, coming=quote.to_buyer)
+        elif dispute.signature is None:
+            raise WrongSigner(expected=escrow.buyer, actual=self._payer().address)
+        else:
+            lacking = 0  # nobody can deposit for him: the contract says if it is not enough
+        self._send(escrow, (Contest(dispute),), note=note, deposit=lacking)
 
     def _require_genuine(
         self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None
@@ -188,10 +223,3 @@ class PaymentService:
                 f"the confirmation is for {confirmation.gpu_seconds} GPU-seconds, the proof for"
                 f" {receipt.gpu_seconds}: make them agree"
             )
-
-    def _closing(self, escrow: EscrowAccount) -> TransactionId | None:
-        """Return the transaction that closed a deal; None while it is open."""
-        if escrow.status not in CLOSED:
-            return None
-        events = self.client.deal_events(escrow.id)
-        return next(each.transaction_id for each in events if isinstance(each, DealClosed))

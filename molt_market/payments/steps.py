@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from molt_market.domain.agreements import (
+    Concession,
+    ProviderCancellation,
+    RulingVote,
+    SplitAgreement,
+    StopRequest,
+    UnattestedClaim,
+)
 from molt_market.domain.deals import DealStatus, EscrowAccount
+from molt_market.domain.disputes import Dispute
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.proofs import Confirmation, ExecutionProof
 
@@ -30,7 +39,67 @@ class Finalize:
     """Close a deal whose deadline is over."""
 
 
-Action: TypeAlias = Release | Claim | Finalize
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End early, as the buyer; without a request, who sends it is the buyer. So it is with the next four."""
+
+    request: StopRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Give up, as the provider."""
+
+    cancellation: ProviderCancellation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimUnattested:
+    """Demand without attestors, as the provider; the arbiter has to rule."""
+
+    gpu_seconds: int
+    claim: UnattestedClaim | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Contest a claim, as the buyer."""
+
+    dispute: Dispute
+
+
+@dataclass(frozen=True, slots=True)
+class Concede:
+    """Give in, as either party."""
+
+    gpu_seconds: int
+    concession: Concession | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """Rule, as the arbiter."""
+
+    gpu_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Bring the ruling of a panel."""
+
+    votes: tuple[RulingVote, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Close as both parties agreed."""
+
+    agreement: SplitAgreement
+
+
+Action: TypeAlias = (
+    Release | Claim | Finalize | Stop | Cancel | ClaimUnattested | Contest | Concede | Resolve | Rule | Settle
+)
 Step: TypeAlias = tuple[Action, ...]
 """What to send in one transaction; empty if there is nothing to do (yet)."""
 

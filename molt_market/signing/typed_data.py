@@ -75,6 +75,13 @@ class TokenDomain(SigningDomain):
         super().__init__(name, version, chain_id, Address(token))
 
 
+class PanelDomain(SigningDomain):
+    """The domain of one PanelArbiter, which rulings are signed for."""
+
+    def __init__(self, chain_id: int, panel: str) -> None:
+        super().__init__("PanelArbiter", "1", chain_id, Address(panel))
+
+
 class _Field(NamedTuple):
     name: str
     type: str

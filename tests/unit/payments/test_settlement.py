@@ -10,7 +10,7 @@ from molt_market.domain.events import DealClaimed, DealClosed, DealDisputed, Dea
 from molt_market.domain.ids import ZERO_HASH, DisputeId, TransactionId
 from molt_market.domain.settlement import SettlementStatus, quote_settlement
 from molt_market.errors import EscrowError
-from molt_market.payments.settlement import settlement_of
+from molt_market.payments.results import settlement_of
 from tests.factories import ARBITER, DEAL_ID, make_escrow
 
 ALL = 4 * 8 * 3_600  # 320 MOLT, a bond of 32, 1 % fee

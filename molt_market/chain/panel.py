@@ -1,0 +1,95 @@
+"""Panels: contracts that rule as an arbiter when enough of their members signed the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from molt_market.chain.artefacts import artefact
+from molt_market.chain.client import MoltClient
+from molt_market.chain.interface import interface
+from molt_market.chain.networks import Network
+from molt_market.chain.node import Node
+from molt_market.chain.transactions import Transactions
+from molt_market.domain.ids import Address
+from molt_market.domain.policies import by_number
+from molt_market.domain.transactions import Call, Receipt
+from molt_market.errors import DeploymentMismatch, InvalidValue
+from molt_market.signing.wallet import TransactionSigner
+
+PANEL = interface("PanelArbiter")
+MAX_MEMBERS = 16
+
+
+def deploy_panel(
+    network: Network,
+    wallet: TransactionSigner,
+    members: Collection[Address],
+    threshold: int,
+    *,
+    rpc_url: str | None = None,
+) -> Address:
+    """Deploy a panel of these members, `threshold` of whom rule; return what a policy names as its arbiter.
+
+    Nobody can change it afterwards, and `wallet`, which pays for it, has no right over it.
+
+    Raises:
+        InvalidValue: a member is named twice, or there are too many or too few for the threshold.
+        NodeUnreachable, WrongChain, InsufficientGas: nothing was deployed.
+    """
+    ascending = by_number(tuple(members))
+    if not 1 <= threshold <= len(ascending) <= MAX_MEMBERS:
+        raise InvalidValue(
+            f"{threshold} of {len(ascending)} members: name at most {MAX_MEMBERS}, and 1 to all of them rule"
+        )
+    url = rpc_url or network.rpc_url
+    if url is None:
+        raise InvalidValue(f"network {network.name} has no usual node: give rpc_url")
+    node = Node(url)
+    node.require_chain(network.chain_id)
+    transactions = Transactions(node, network.chain_id, confirmations=network.confirmations)
+    code = artefact("PanelArbiter").creation_code + PANEL.encode_constructor(ascending, threshold)
+    created = transactions.send(Call(None, code), wallet).created
+    if created is None:
+        raise InvalidValue("the transaction created no contract: ask another node")
+    return created
+
+
+class Panel:
+    """One panel, beside the escrow that a client sees.
+
+    Raises:
+        DeploymentMismatch: the code at the address is no PanelArbiter of this version.
+    """
+
+    def __init__(self, client: MoltClient, address: Address) -> None:
+        if not artefact("PanelArbiter").is_code(client.node.code(address)):
+            raise DeploymentMismatch(f"there is no PanelArbiter at {address}: correct the address")
+        self._client = client
+        self.address = address
+
+    @property
+    def members(self) -> tuple[Address, ...]:
+        """Who may rule, ascending."""
+        return tuple(map(Address, self._ask("members")))
+
+    @property
+    def threshold(self) -> int:
+        """How many members have to rule alike."""
+        return int(self._ask("threshold"))
+
+    def request_shares(self) -> Receipt:
+        """Mark the panel's shares of stakes for withdrawal after the escrow's delay. Anyone may."""
+        return self._client.send(self._client.calls.request_shares(self.address))
+
+    def withdraw_shares(self) -> Receipt:
+        """Pay the shares that are marked to the members, in equal parts. Anyone may.
+
+        Raises:
+            TooEarly: the delay is not over. ZeroAmount: nothing is marked.
+        """
+        return self._client.send(self._client.calls.withdraw_shares(self.address))
+
+    def _ask(self, function: str) -> Any:
+        call = Call(self.address, PANEL.encode(function))
+        return PANEL.decode(function, self._client.node.call(call))[0]

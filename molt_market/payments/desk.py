@@ -1,0 +1,156 @@
+"""What all payments of deals have in common: reading a deal, sending a step of it once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, TypeVar
+
+from molt_market.domain.deals import DealStatus, EscrowAccount
+from molt_market.domain.events import DealClaimed, DealClosed, DealDisputed, Event
+from molt_market.domain.ids import Address, EscrowId, TransactionId
+from molt_market.domain.terms import Terms
+from molt_market.domain.transactions import Call, Receipt
+from molt_market.errors import InvalidStateTransition, WalletError, WrongSigner
+from molt_market.payments.funding import Funding
+from molt_market.payments.journal import Journal, MemoryJournal
+from molt_market.payments.outbox import Outbox
+from molt_market.payments.ports import Calls, EscrowChain, ReservationBook
+from molt_market.payments.steps import (
+    CLOSED,
+    Action,
+    Cancel,
+    Claim,
+    ClaimUnattested,
+    Concede,
+    Contest,
+    Finalize,
+    Release,
+    Resolve,
+    Rule,
+    Settle,
+    Step,
+    Stop,
+    key_of,
+)
+from molt_market.signing.wallet import TransactionSigner
+
+FREES_GPUS = (DealClaimed, DealClosed, DealDisputed)
+
+Found = TypeVar("Found", bound=Event)
+
+
+class DealDesk:
+    """Reads deals, and sends their steps through the journal. `PaymentService` is what users see of it."""
+
+    def __init__(
+        self,
+        client: EscrowChain,
+        *,
+        book: ReservationBook[Any] | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.client = client
+        self._book = book
+        self._journal = journal or MemoryJournal()
+        self._outbox = Outbox(client.transactions, self._journal)
+        self._funding = Funding(client, self._outbox)
+
+    # ---------------------------------------------------------------- reading
+
+    def escrow(self, deal_id: EscrowId) -> EscrowAccount:
+        """Return a deal as the chain has it now; with the ids of order and offer if it was opened here.
+
+        Raises:
+            DealNotFound: the contract has no such deal.
+        """
+        entry = self._journal.get(f"open:{deal_id}")
+        if entry is None or entry.opening is None:
+            return self.client.escrow(deal_id)
+        opening = entry.opening
+        return self.client.escrow(deal_id, order_id=opening.order.id, offer_id=opening.offer_id)
+
+    def deal_events(self, deal_id: EscrowId) -> Sequence[Event]:
+        """Return what the chain logged about a deal. Raises DealNotFound."""
+        return self.client.deal_events(deal_id)
+
+    def _event(self, escrow: EscrowAccount, kind: type[Found]) -> Found | None:
+        """Return the last event of a kind in a deal's log."""
+        found = [event for event in self.client.deal_events(escrow.id) if isinstance(event, kind)]
+        return found[-1] if found else None
+
+    def _closing(self, escrow: EscrowAccount) -> TransactionId | None:
+        """Return the transaction that closed a deal; None while it is open."""
+        closed = self._event(escrow, DealClosed) if escrow.status in CLOSED else None
+        return closed.transaction_id if closed else None
+
+    def _closed_at(self, escrow: EscrowAccount, gpu_seconds: int, wanted: str) -> TransactionId | None:
+        """Return the transaction that closed a deal at these GPU-seconds; None while it is open.
+
+        Raises InvalidStateTransition if it is closed otherwise.
+        """
+        if escrow.status not in CLOSED:
+            return None
+        if escrow.paid_gpu_seconds != gpu_seconds:
+            raise InvalidStateTransition(escrow.status.name, wanted)
+        return self._closing(escrow)
+
+    # ---------------------------------------------------------------- sending
+
+    def _send(self, escrow: EscrowAccount, step: Step, *, note: str = "", deposit: int = 0) -> Receipt:
+        """Send a step once, with a deposit of the payer's if it needs one, in base units."""
+        key = key_of(step, escrow.id)
+
+        def prepare() -> tuple[Call, TransactionSigner]:
+            calls = self.client.calls
+            call = calls.bundle([encoded(action, escrow.terms, calls) for action in step])
+            payer = self._payer()
+            return self._funding.with_deposit(call, payer, deposit, payer=payer, reference=key)
+
+        receipt = self._outbox.send(key, prepare, note=note)
+        if self._book is not None and any(isinstance(each, FREES_GPUS) for each in receipt.events):
+            self._book.free(escrow.id)
+        return receipt
+
+    def _payer(self) -> TransactionSigner:
+        if self.client.account is None:
+            raise WalletError("nobody pays for gas: connect with an account (a Wallet)")
+        return self.client.account
+
+    def _require_payer(self, party: Address) -> None:
+        """Raise WrongSigner unless the client's account is this party: the contract goes by the sender."""
+        actual = self._payer().address
+        if actual != party:
+            raise WrongSigner(expected=party, actual=actual)
+
+
+def require_status(escrow: EscrowAccount, allowed: Collection[DealStatus], wanted: str) -> None:
+    """Raise InvalidStateTransition unless a deal is in one of these."""
+    if escrow.status not in allowed:
+        raise InvalidStateTransition(escrow.status.name, wanted)
+
+
+def encoded(action: Action, terms: Terms, calls: Calls) -> Call:  # noqa: C901 - one line for each action
+    """Return the contract's call of an action."""
+    match action:
+        case Release(voucher=voucher):
+            return calls.release(terms, voucher)
+        case Claim(proof=proof):
+            return calls.claim(terms, proof)
+        case Finalize():
+            return calls.finalize(terms)
+        case Stop(request=request):
+            return calls.stop(terms, request)
+        case Cancel(cancellation=cancellation):
+            return calls.cancel_deal(terms, cancellation)
+        case ClaimUnattested(gpu_seconds=gpu_seconds, claim=claim):
+            return calls.claim_unattested(terms, gpu_seconds, claim)
+        case Contest(dispute=dispute):
+            return calls.dispute(terms, dispute)
+        case Concede(gpu_seconds=gpu_seconds, concession=concession):
+            return calls.concede(terms, gpu_seconds, concession)
+        case Resolve(gpu_seconds=gpu_seconds):
+            return calls.resolve(terms, gpu_seconds)
+        case Rule(votes=votes):
+            return calls.rule(terms, votes)
+        case Settle(agreement=agreement):
+            return calls.settle(terms, agreement)

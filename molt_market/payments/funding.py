@@ -1,0 +1,49 @@
+"""What an account lacks in the escrow comes with the call that needs it."""
+
+from __future__ import annotations
+
+from molt_market.domain.amounts import Amount
+from molt_market.domain.ids import Address
+from molt_market.domain.transactions import Call
+from molt_market.errors import InsufficientTokens
+from molt_market.payments.outbox import Outbox
+from molt_market.payments.ports import EscrowChain
+from molt_market.signing.wallet import TransactionSigner
+
+
+class Funding:
+    """Bundles deposits with calls, by permit where the token takes them."""
+
+    def __init__(self, client: EscrowChain, outbox: Outbox) -> None:
+        self._client = client
+        self._outbox = outbox
+
+    def shortfall(self, account: Address, needed: Amount, *, coming: Amount | None = None) -> int:
+        """Return the base units that an account's balance lacks after what is `coming`.
+
+        Raises:
+            InsufficientTokens: wallet and balance together are not enough.
+        """
+        balances = self._client.balances(account)
+        credited = coming or Amount.zero(needed.token)
+        if balances.total + credited < needed:
+            raise InsufficientTokens(needed, balances.total + credited)
+        return max(needed.base_units - balances.escrow.base_units - credited.base_units, 0)
+
+    def with_deposit(
+        self, call: Call, owner: TransactionSigner, amount: int, *, payer: TransactionSigner, reference: str
+    ) -> tuple[Call, TransactionSigner]:
+        """Make one call that deposits `amount` base units of the owner's and then does `call`.
+
+        Returns it and who has to send it: the payer, but for a token without permits the owner, who alone can
+        move what he approved. `reference` names the approval in the journal.
+        """
+        if amount == 0:
+            return call, payer
+        calls = self._client.calls
+        permit = self._client.permit(owner, amount)
+        if permit is not None:
+            return calls.bundle([calls.deposit_with_permit(permit), call]), payer
+        approval = calls.approve(amount)
+        self._outbox.send(f"approve:{owner.address}:{reference}:{amount}", lambda: (approval, owner))
+        return calls.bundle([calls.deposit(owner.address, amount), call]), owner
