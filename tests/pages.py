@@ -39,7 +39,7 @@ class Page:
     def table(self, title: str, nth: int = 0) -> list[list[str]]:
         """Return the cells of a section's table, without its head; code marks are taken off whole cells."""
         tables = re.findall(r"(?:^\|.*\|\n)+", self.section(title), re.MULTILINE)
-        rows = [re.split(r" \| ", row.strip("| ")) for row in tables[nth].splitlines()]
+        rows = [row[1:-1].split("|") for row in tables[nth].splitlines()]
         return [[plain(cell) for cell in row] for row in rows[2:]]
 
     def blocks(self, language: str | None = None) -> list[Block]:

@@ -30,13 +30,13 @@ def gained(scene: Scene, escrow: EscrowAccount) -> tuple[Amount, Amount]:
 
 
 def finalize(stage: Stage, escrow: EscrowAccount) -> tuple[Amount, Amount]:
-    """Finalize as a stranger at the deadline, no second before; return what buyer and provider have got."""
+    """Finalize as a stranger at the deadline, not a minute before; return what buyer and provider have got."""
     present = stage.scene.client.escrow(escrow.id)
     left = int((present.locked_until - stage.net.clock.now()).total_seconds())
-    stage.net.warp(left - 1)
+    stage.net.warp(left - 60)
     with pytest.raises(TooEarly):
         stage.send(escrow, "finalize", "0")
-    stage.net.warp(1)
+    stage.net.warp(60)
     stage.send(escrow, "finalize", "0")
     return gained(stage.scene, escrow)
 
