@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Self
 
 from molt_market.domain.amounts import Amount
@@ -167,6 +166,6 @@ def _status(escrow: EscrowAccount) -> SettlementStatus:
 
 
 def _hours(escrow: EscrowAccount, gpu_seconds: int) -> str:
-    """Write GPU-seconds as hours of the whole allocation, to a ten-thousandth."""
-    hours = Decimal(gpu_seconds) / (escrow.terms.gpu_count * SECONDS_PER_HOUR)
-    return f"{hours.quantize(Decimal('0.0001')).normalize():f}"
+    """Write GPU-seconds as hours of the whole allocation, rounded down to a ten-thousandth."""
+    hours, rest = divmod(gpu_seconds * 10_000 // (escrow.terms.gpu_count * SECONDS_PER_HOUR), 10_000)
+    return f"{hours}.{rest:04d}".rstrip("0").removesuffix(".")
