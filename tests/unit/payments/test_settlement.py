@@ -57,6 +57,12 @@ def test_closed__a_part_paid__is_a_partial_refund() -> None:
     assert result.buyer_refund == Amount.from_molt(20)
 
 
+def test_closed__a_second_short__is_not_said_to_be_all() -> None:
+    escrow = closed(ALL - 4)
+    result = settlement_of(escrow, [closing(escrow)])
+    assert result.status == SettlementStatus.PartialRefund(reason="7.9997 of 8 hours delivered")
+
+
 def test_closed__nothing_paid__is_a_full_refund() -> None:
     escrow = closed(0, DealStatus.REFUNDED)
     result = settlement_of(escrow, [closing(escrow)])
