@@ -70,10 +70,28 @@ if TYPE_CHECKING:
     from molt_market.chain.deploy import TokenSpec, deploy
     from molt_market.chain.deployments import Deployment, load_deployment
     from molt_market.chain.networks import Network
+    from molt_market.chain.panel import Panel, deploy_panel
+    from molt_market.domain.agreements import (
+        Concession,
+        ProviderCancellation,
+        RulingVote,
+        SplitAgreement,
+        StopRequest,
+        UnattestedClaim,
+    )
     from molt_market.domain.amounts import MOLT, Amount, Token
     from molt_market.domain.balances import Balances
     from molt_market.domain.clock import Clock, SystemClock
     from molt_market.domain.deals import DealStatus, EscrowAccount, EscrowState
+    from molt_market.domain.disputes import Dispute, DisputeOutcome, DisputeReason, DisputeResolution
+    from molt_market.domain.endings import (
+        ContestQuote,
+        quote_default,
+        quote_dispute,
+        quote_ruling,
+        quote_split,
+        quote_unattested_claim,
+    )
     from molt_market.domain.gpus import Feature, GpuCapacity, Location
     from molt_market.domain.ids import Address, DisputeId, EscrowId, Hash32, OfferId, OrderId, TransactionId
     from molt_market.domain.matches import OrderMatch, ScorePart
@@ -95,8 +113,22 @@ if TYPE_CHECKING:
     from molt_market.orderbook.reservations import Reservation
     from molt_market.orderbook.scoring import ScoreWeights
     from molt_market.payments.journal import Journal, MemoryJournal
+    from molt_market.payments.parts import FailedPart, OpenedParts
     from molt_market.payments.service import PaymentService
     from molt_market.payments.settlement import settle_job
+    from molt_market.signing.agreements import (
+        sign_cancellation,
+        sign_concession,
+        sign_dispute,
+        sign_ruling,
+        sign_split,
+        sign_stop,
+        sign_unattested_claim,
+        verify_dispute,
+        verify_ruling,
+        verify_split,
+        verify_statement,
+    )
     from molt_market.signing.hashes import deal_id, offer_hash, order_hash, policy_id, terms_of
     from molt_market.signing.signers import LocalSigner, Signer
     from molt_market.signing.statements import (
@@ -123,13 +155,19 @@ __all__ = [
     "CapacityOffer",
     "ChainError",
     "Clock",
+    "Concession",
     "Confirmation",
+    "ContestQuote",
     "DealNotFound",
     "DealStatus",
     "Deployment",
     "DeploymentMismatch",
     "DeploymentNotFound",
+    "Dispute",
     "DisputeId",
+    "DisputeOutcome",
+    "DisputeReason",
+    "DisputeResolution",
     "Domain",
     "EscrowAccount",
     "EscrowError",
@@ -137,6 +175,7 @@ __all__ = [
     "EscrowState",
     "ExecutionProof",
     "Expired",
+    "FailedPart",
     "Feature",
     "GpuCapacity",
     "Hash32",
@@ -169,11 +208,13 @@ __all__ = [
     "OfferId",
     "OfferNotFound",
     "OfferStatus",
+    "OpenedParts",
     "OrderBook",
     "OrderId",
     "OrderMatch",
     "OrderNotFound",
     "OrderStatus",
+    "Panel",
     "PaymentFailed",
     "PaymentService",
     "Policy",
@@ -181,10 +222,12 @@ __all__ = [
     "PriceExceedsBudget",
     "Priority",
     "ProofMismatch",
+    "ProviderCancellation",
     "Receipt",
     "Refused",
     "Reservation",
     "ReservationLapsed",
+    "RulingVote",
     "ScorePart",
     "ScoreWeights",
     "SettlementQuote",
@@ -192,6 +235,8 @@ __all__ = [
     "SettlementStatus",
     "SignatureError",
     "Signer",
+    "SplitAgreement",
+    "StopRequest",
     "SystemClock",
     "Terms",
     "Token",
@@ -202,6 +247,7 @@ __all__ = [
     "TransactionId",
     "TransactionPending",
     "TransactionRejected",
+    "UnattestedClaim",
     "Unfinalised",
     "UnknownModel",
     "UnsignedOffer",
@@ -218,23 +264,40 @@ __all__ = [
     "countersign",
     "deal_id",
     "deploy",
+    "deploy_panel",
     "gpu_seconds",
     "issue_receipt",
     "load_deployment",
     "offer_hash",
     "order_hash",
     "policy_id",
+    "quote_default",
+    "quote_dispute",
+    "quote_ruling",
     "quote_settlement",
+    "quote_split",
+    "quote_unattested_claim",
     "settle_job",
+    "sign_cancellation",
+    "sign_concession",
+    "sign_dispute",
     "sign_offer",
     "sign_order",
     "sign_receipt",
+    "sign_ruling",
+    "sign_split",
+    "sign_stop",
+    "sign_unattested_claim",
     "sign_voucher",
     "terms_of",
+    "verify_dispute",
     "verify_offer",
     "verify_order",
     "verify_proof",
     "verify_receipt",
+    "verify_ruling",
+    "verify_split",
+    "verify_statement",
     "verify_voucher",
 ]
 
@@ -247,10 +310,18 @@ _HOMES = {
     "chain.deploy": "TokenSpec deploy",
     "chain.deployments": "Deployment load_deployment",
     "chain.networks": "Network",
+    "chain.panel": "Panel deploy_panel",
+    "domain.agreements": (
+        "Concession ProviderCancellation RulingVote SplitAgreement StopRequest UnattestedClaim"
+    ),
     "domain.amounts": "Amount MOLT Token",
     "domain.balances": "Balances",
     "domain.clock": "Clock SystemClock",
     "domain.deals": "DealStatus EscrowAccount EscrowState",
+    "domain.disputes": "Dispute DisputeOutcome DisputeReason DisputeResolution",
+    "domain.endings": (
+        "ContestQuote quote_default quote_dispute quote_ruling quote_split quote_unattested_claim"
+    ),
     "domain.gpus": "Feature GpuCapacity Location",
     "domain.ids": "Address DisputeId EscrowId Hash32 OfferId OrderId TransactionId",
     "domain.matches": "OrderMatch ScorePart",
@@ -267,13 +338,18 @@ _HOMES = {
     "orderbook.reservations": "Reservation",
     "orderbook.scoring": "ScoreWeights",
     "payments.journal": "Journal MemoryJournal",
+    "payments.parts": "FailedPart OpenedParts",
     "payments.service": "PaymentService",
     "payments.settlement": "settle_job",
+    "signing.agreements": (
+        "sign_cancellation sign_concession sign_dispute sign_ruling sign_split sign_stop"
+        " sign_unattested_claim verify_dispute verify_ruling verify_split verify_statement"
+    ),
     "signing.hashes": "deal_id offer_hash order_hash policy_id terms_of",
     "signing.signers": "LocalSigner Signer",
     "signing.statements": (
-        "sign_offer sign_order sign_receipt sign_voucher"
-        " verify_offer verify_order verify_receipt verify_voucher"
+        "sign_offer sign_order sign_receipt sign_voucher verify_offer verify_order"
+        " verify_receipt verify_voucher"
     ),
     "signing.typed_data": "Domain",
     "signing.wallet": "Wallet",

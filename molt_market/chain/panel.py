@@ -42,10 +42,7 @@ def deploy_panel(
         raise InvalidValue(
             f"{threshold} of {len(ascending)} members: name at most {MAX_MEMBERS}, and 1 to all of them rule"
         )
-    url = rpc_url or network.rpc_url
-    if url is None:
-        raise InvalidValue(f"network {network.name} has no usual node: give rpc_url")
-    node = Node(url)
+    node = Node(network.node_address(rpc_url))
     node.require_chain(network.chain_id)
     transactions = Transactions(node, network.chain_id, confirmations=network.confirmations)
     code = artefact("PanelArbiter").creation_code + PANEL.encode_constructor(ascending, threshold)

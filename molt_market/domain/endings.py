@@ -95,7 +95,8 @@ def quote_ruling(escrow: EscrowAccount, gpu_seconds: int, *, arbiter_share_bps: 
     stake = _stake(escrow, counter, claim)
     buyers = stake if escrow.attested else 0
     share = (stake + buyers) * arbiter_share_bps // BPS
-    won = (stake + buyers - share) * (gpu_seconds - counter) // (claim - counter)
+    earned = _stake(escrow, counter, gpu_seconds)  # the stakes are split as the bond is, step included
+    won = (stake + buyers - share) * earned // stake if stake else 0
     returned = _uncontested_bond(escrow, counter, claim)
     return quote_of(escrow, gpu_seconds, bond_to_provider=returned + won, stake=buyers, arbiter_share=share)
 

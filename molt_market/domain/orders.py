@@ -184,6 +184,40 @@ class JobOrder(Value):
             return self.max_budget
         return self.requirements.cost_at(self.requirements.max_price_per_hour)
 
+    def in_parts(self, *gpu_counts: int) -> tuple[Self, ...]:
+        """Split the order over several providers: for each GPU count an order of its own, opened by itself.
+
+        The budget is shared by GPUs, rounded down. The parts are not signed, and the same each time.
+
+        Raises:
+            InvalidValue: the counts do not add up, or the order is signed, or bound to a slot or an offer.
+
+        >>> requirements = JobRequirements(
+        ...     min_gpu_count=12, min_vram_gb=40, max_price_per_hour=Amount.from_molt(15), estimated_hours=8)
+        >>> order = JobOrder(id="big", buyer_id="buyer-123", requirements=requirements)
+        >>> [(part.id, str(part.budget)) for part in order.in_parts(8, 4)]
+        [('big.1', '960 MOLT'), ('big.2', '480 MOLT')]
+        """
+        whole = self.requirements.min_gpu_count
+        if sum(gpu_counts) != whole:
+            raise InvalidValue(f"parts of {sum(gpu_counts)} GPUs, the order is for {whole}: make them add up")
+        if self.slot is not None or self.offer_hash is not None or self.signature is not None:
+            raise InvalidValue(
+                f"order {self.id} is signed, or has a slot or an offer, which go for one deal: unset them"
+            )
+        return tuple(self._part(number, count) for number, count in enumerate(gpu_counts, start=1))
+
+    def _part(self, number: int, gpu_count: int) -> Self:
+        needs = {**dict(self.requirements), "min_gpu_count": gpu_count}
+        share = self.budget.base_units * gpu_count // self.requirements.min_gpu_count
+        fields = {
+            **dict(self),
+            "id": OrderId(f"{self.id}.{number}"),
+            "requirements": JobRequirements(**needs),
+            "max_budget": Amount(share, self.budget.token),
+        }
+        return type(self)(**fields)
+
     def with_status(self, status: OrderStatus) -> Self:
         """Return the order in its next status. Raises InvalidStateTransition."""
         return self.model_copy(update={"status": transition(self.status, status)})

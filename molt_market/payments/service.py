@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from molt_market.domain.agreements import ProviderCancellation
+from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.disputes import Dispute, DisputeResolution
 from molt_market.domain.endings import quote_dispute
@@ -17,6 +19,7 @@ from molt_market.errors import EscrowError, InvalidStateTransition, NotYet, Proo
 from molt_market.payments.endings import DealEndings
 from molt_market.payments.journal import Journal
 from molt_market.payments.opening import Openings
+from molt_market.payments.parts import OpenedParts, open_parts
 from molt_market.payments.ports import EscrowChain, ReservationBook
 from molt_market.payments.results import resolution_of, settlement_of
 from molt_market.payments.steps import CLOSED, Contest, Finalize, next_step
@@ -76,6 +79,21 @@ class PaymentService(DealEndings):
         <EscrowState.LOCKED: 'locked'>
         """
         return self.escrow(self._openings.open(match, buyer_wallet))
+
+    def create_job_escrows(
+        self, matches: Sequence[OrderMatch], buyer_wallet: TransactionSigner, *, max_budget: Amount
+    ) -> OpenedParts:
+        """Open several deals, for example the parts of an order (`JobOrder.in_parts`), under one budget.
+
+        Each match is opened by itself as `create_job_escrow` does, and its order is signed for no more than
+        the match costs: all signatures together allow at most `max_budget`. One that fails leaves the
+        others, and is reported. To call it again opens those that are missing.
+
+        Raises:
+            PriceExceedsBudget: together they cost more than `max_budget`; nothing is sent.
+            InvalidValue: an order is matched twice; nothing is sent.
+        """
+        return open_parts(matches, max_budget, lambda match: self.create_job_escrow(match, buyer_wallet))
 
     def release_payment(
         self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None = None
