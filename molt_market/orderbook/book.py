@@ -10,18 +10,14 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from molt_market.domain.clock import Clock, SystemClock
+from molt_market.domain.deals import DealStatus
 from molt_market.domain.fields import seconds
 from molt_market.domain.ids import EscrowId, Hash32, OfferId, OrderId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer, OfferStatus
 from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus
-from molt_market.errors import (
-    Expired,
-    InsufficientCapacity,
-    InvalidStateTransition,
-    OfferNotFound,
-    utc,
-)
+from molt_market.domain.states import way_to
+from molt_market.errors import Expired, InsufficientCapacity, InvalidStateTransition, OfferNotFound, utc
 from molt_market.orderbook.constraints import fits
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.index import OfferIndex, PriceIndex
@@ -267,6 +263,22 @@ class OrderBook:
         """Let the GPUs of a deal go that no longer uses them; False if it holds none here."""
         self._now()
         return self._reservations.free(deal_id)
+
+    @_alone
+    def follow(self, deal_id: EscrowId, status: DealStatus, *, paid: bool = False) -> None:
+        """Note how a confirmed deal stands now: its order follows, and its GPUs are free unless it is LOCKED.
+
+        `paid` says that a voucher was redeemed, so the job runs. Repeating it is harmless; a deal that was
+        not confirmed here is left alone. Raises InvalidStateTransition if no way of the order leads there.
+        """
+        now = self._now()
+        order_id = self._reservations.order_of(deal_id)
+        if order_id is None:
+            return
+        if status is not DealStatus.LOCKED:
+            self._reservations.free(deal_id)
+        for step in way_to(self._orders.get(order_id, now).status, status, paid=paid):
+            self._orders.move(order_id, step, now)
 
     # ------------------------------------------------------------------------------------ inside
 

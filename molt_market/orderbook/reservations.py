@@ -125,6 +125,10 @@ class Reservations:
         self._give_back(self._deals[deal_id])
         return True
 
+    def order_of(self, deal_id: EscrowId) -> OrderId | None:
+        """Return the order of a confirmed deal; None for a deal of others."""
+        return self._deals[deal_id].order_id if deal_id in self._deals else None
+
     def lapse(self, now: datetime) -> list[Reservation]:
         """Release what has run out of time, and return it."""
         lapsed = []

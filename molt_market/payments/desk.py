@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeVar
 
 from molt_market.domain.deals import DealStatus, EscrowAccount
-from molt_market.domain.events import DealClaimed, DealClosed, DealDisputed, Event
+from molt_market.domain.events import DealClaimed, DealClosed, DealDisputed, DealPaid, Event
 from molt_market.domain.ids import Address, EscrowId, TransactionId
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call, Receipt
-from molt_market.errors import InvalidStateTransition, WalletError, WrongSigner
+from molt_market.errors import InvalidStateTransition, MarketError, WalletError, WrongSigner
 from molt_market.payments.funding import Funding
 from molt_market.payments.journal import Journal, MemoryJournal
 from molt_market.payments.outbox import Outbox
@@ -34,7 +35,7 @@ from molt_market.payments.steps import (
 )
 from molt_market.signing.wallet import TransactionSigner
 
-FREES_GPUS = (DealClaimed, DealClosed, DealDisputed)
+log = logging.getLogger(__name__)
 
 Found = TypeVar("Found", bound=Event)
 
@@ -107,9 +108,18 @@ class DealDesk:
             return self._funding.with_deposit(call, payer, deposit, payer=payer, reference=key)
 
         receipt = self._outbox.send(key, prepare, note=note)
-        if self._book is not None and any(isinstance(each, FREES_GPUS) for each in receipt.events):
-            self._book.free(escrow.id)
+        self._tell_the_book(escrow, receipt)
         return receipt
+
+    def _tell_the_book(self, escrow: EscrowAccount, receipt: Receipt) -> None:
+        """Let the book follow the deal. It may know better already, then it stays where it is."""
+        if self._book is None:
+            return
+        status = status_after(escrow.status, receipt.events)
+        try:
+            self._book.follow(escrow.id, status, paid=any(isinstance(e, DealPaid) for e in receipt.events))
+        except MarketError as error:
+            log.warning("order_does_not_follow deal_id=%s reason=%s", escrow.id, error)
 
     def _payer(self) -> TransactionSigner:
         if self.client.account is None:
@@ -121,6 +131,19 @@ class DealDesk:
         actual = self._payer().address
         if actual != party:
             raise WrongSigner(expected=party, actual=actual)
+
+
+def status_after(status: DealStatus, events: Iterable[Event]) -> DealStatus:
+    """Return a deal's status after what happened to it."""
+    for event in events:
+        match event:
+            case DealClaimed():
+                status = DealStatus.CLAIMED
+            case DealDisputed():
+                status = DealStatus.DISPUTED
+            case DealClosed(status=closed):
+                status = closed
+    return status
 
 
 def require_status(escrow: EscrowAccount, allowed: Collection[DealStatus], wanted: str) -> None:

@@ -17,7 +17,7 @@ from molt_market.domain.agreements import (
 )
 from molt_market.domain.amounts import Token
 from molt_market.domain.balances import Balances
-from molt_market.domain.deals import EscrowAccount
+from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.disputes import Dispute
 from molt_market.domain.events import Event
 from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId
@@ -130,7 +130,10 @@ Held = TypeVar("Held")
 
 
 class ReservationBook(Protocol[Held]):
-    """Holds the GPUs of a match while its deal is opened; `molt_market.orderbook.OrderBook` is one."""
+    """Holds the GPUs of a match while its deal is opened, and notes how the deal goes on.
+
+    `molt_market.orderbook.OrderBook` is one.
+    """
 
     def reserve(self, match: OrderMatch, until: datetime) -> Held: ...
 
@@ -138,4 +141,4 @@ class ReservationBook(Protocol[Held]):
 
     def release(self, reservation: Held) -> None: ...
 
-    def free(self, deal_id: EscrowId) -> bool: ...
+    def follow(self, deal_id: EscrowId, status: DealStatus, *, paid: bool = False) -> None: ...

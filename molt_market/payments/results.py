@@ -28,7 +28,7 @@ MOVES = (DealPaid, DealClaimed, DealDisputed, DealRuled, DealClosed)
 OF_DISPUTES = (DealDisputed, DealRuled, DealClosed)
 
 
-def settlement_of(escrow: EscrowAccount, events: Iterable[Event]) -> SettlementResult:
+def settlement_of(escrow: EscrowAccount, events: Sequence[Event]) -> SettlementResult:
     """Return what the log says of a deal's money so far.
 
     Raises:
@@ -40,7 +40,7 @@ def settlement_of(escrow: EscrowAccount, events: Iterable[Event]) -> SettlementR
     if closed:
         log.require_sums(escrow, quote)
     return SettlementResult(
-        status=_status(escrow),
+        status=_status(escrow, events),
         provider_payment=quote.provider_payment,
         buyer_refund=_refunded(escrow),
         platform_fee=Amount(log.fee, escrow.token),
@@ -50,7 +50,7 @@ def settlement_of(escrow: EscrowAccount, events: Iterable[Event]) -> SettlementR
 
 def resolution_of(escrow: EscrowAccount, events: Sequence[Event]) -> DisputeResolution | None:
     """Return how a deal's dispute stands; None if it never had one."""
-    disputed = next((event for event in events if isinstance(event, DealDisputed)), None)
+    disputed = _dispute_in(events)
     if disputed is None:
         return None
     log = Ledger.of(events)
@@ -71,6 +71,10 @@ def resolution_of(escrow: EscrowAccount, events: Sequence[Event]) -> DisputeReso
             dict.fromkeys(event.transaction_id for event in events if isinstance(event, OF_DISPUTES))
         ),
     )
+
+
+def _dispute_in(events: Iterable[Event]) -> DealDisputed | None:
+    return next((event for event in events if isinstance(event, DealDisputed)), None)
 
 
 def _outcome(escrow: EscrowAccount, events: Sequence[Event], disputed: DealDisputed) -> DisputeOutcome:
@@ -150,19 +154,34 @@ def _total(events: Iterable[Event], name: str) -> int:
     return sum(getattr(event, name, 0) for event in events)
 
 
-def _status(escrow: EscrowAccount) -> SettlementStatus:
+def _status(escrow: EscrowAccount, events: Sequence[Event]) -> SettlementStatus:
     if escrow.status is DealStatus.DISPUTED:
         return SettlementStatus.Disputed(dispute_id=DisputeId(escrow.id))
     if escrow.status not in CLOSED:
         return SettlementStatus.Pending(claimable_at=escrow.locked_until)
     if escrow.paid_gpu_seconds == escrow.terms.gpu_seconds:
         return SettlementStatus.Success()
-    delivered = (
-        f"{_hours(escrow, escrow.paid_gpu_seconds)} of {_hours(escrow, escrow.terms.gpu_seconds)} hours"
-    )
+    paid, allocated = _hours(escrow, escrow.paid_gpu_seconds), _hours(escrow, escrow.terms.gpu_seconds)
+    reason = f"{paid} of {allocated} hours{_how(escrow, events)}"
     if escrow.paid_gpu_seconds == 0:
-        return SettlementStatus.FullRefund(reason=f"{delivered} delivered")
-    return SettlementStatus.PartialRefund(reason=f"{delivered} delivered")
+        return SettlementStatus.FullRefund(reason=reason)
+    return SettlementStatus.PartialRefund(reason=reason)
+
+
+def _how(escrow: EscrowAccount, events: Sequence[Event]) -> str:
+    """Say why so many hours were paid and not more."""
+    disputed = _dispute_in(events)
+    if disputed is None:
+        return " delivered"
+    match _outcome(escrow, events, disputed):
+        case DisputeOutcome.Ruled():
+            return ", as ruled"
+        case DisputeOutcome.Conceded():
+            return ", as conceded"
+        case DisputeOutcome.Settled():
+            return ", as agreed"
+        case _:
+            return ", as nobody ruled"
 
 
 def _hours(escrow: EscrowAccount, gpu_seconds: int) -> str:
