@@ -36,9 +36,38 @@ class Auditor:
         return json.load(connection.getresponse())["result"]
 
 
+@dataclass(frozen=True)
+class Agreed:
+    """What two parties agreed on: prices in base units, usage in GPU-seconds.
+
+    `deliverable` is what could be delivered (less than was allocated after a stop), `tolerated` what may be
+    missing of it before the bond suffers.
+    """
+
+    buyer: str
+    provider: str
+    price_per_gpu_hour: int
+    allocated: int
+    deliverable: int
+    tolerated: int
+    bond_bps: int
+
+    def due(self, units: int) -> int:
+        return units * self.price_per_gpu_hour // SECONDS_PER_HOUR
+
+    @property
+    def bond(self) -> int:
+        return self.due(self.allocated) * self.bond_bps // BPS
+
+    def earned(self, units: int) -> int:
+        """Return the part of the bond that so much delivery earns back."""
+        whole = units > 0 and units + self.tolerated >= self.deliverable
+        return self.bond if whole else self.bond * units // self.deliverable
+
+
 @dataclass
 class Ledger:
-    """What every account should have gained or lost, worked out by hand from what was agreed."""
+    """What every account should have gained or lost, worked out by hand from what was agreed and happened."""
 
     fee_bps: int
     fee_account: str
@@ -46,20 +75,44 @@ class Ledger:
 
     def held(self, account: str, units: int) -> None:
         """The escrow held this much for an account from the start, and gives it back in the end."""
-        self._move("escrow", account, units)
+        self.move("escrow", account, units)
 
-    def paid(self, buyer: str, provider: str, price_per_gpu_hour: int, gpu_seconds: int) -> None:
-        """A deal paid `gpu_seconds`: the buyer the price, the provider that less the fee."""
-        due = gpu_seconds * price_per_gpu_hour // SECONDS_PER_HOUR
-        fee = due * self.fee_bps // BPS
-        self._move(buyer, provider, due - fee)
-        self._move(buyer, self.fee_account, fee)
+    def paid(self, deal: Agreed, units: int) -> None:
+        """The buyer paid for so much: the provider gets that less the fee."""
+        fee = deal.due(units) * self.fee_bps // BPS
+        self.move(deal.buyer, deal.provider, deal.due(units) - fee)
+        self.move(deal.buyer, self.fee_account, fee)
 
-    def undelivered(self, buyer: str, provider: str, bond: int, *, delivered: int, allocated: int) -> None:
-        """The bond's undelivered part goes from the provider to the buyer."""
-        self._move(provider, buyer, bond - bond * delivered // allocated)
+    def delivered(self, deal: Agreed, units: int) -> None:
+        """The deal ended at so much without a dispute: what the bond did not earn goes to the buyer."""
+        self.paid(deal, units)
+        self.move(deal.provider, deal.buyer, deal.bond - deal.earned(units))
 
-    def _move(self, source: str, target: str, units: int) -> None:
+    def disputed(  # noqa: PLR0917 - one figure for each thing that was said
+        self,
+        deal: Agreed,
+        counter: int,
+        claim: int,
+        ruling: int,
+        arbiter: str,
+        share_bps: int,
+        *,
+        attested: bool,
+    ) -> None:
+        """The deal ended by a ruling (or concession, or default: share 0) between counter and claim."""
+        self.paid(deal, ruling)
+        self.move(deal.provider, deal.buyer, deal.bond - deal.earned(claim))
+        stake = deal.earned(claim) - deal.earned(counter)
+        pot = stake * (2 if attested else 1)
+        share = pot * share_bps // BPS
+        won = (pot - share) * (deal.earned(ruling) - deal.earned(counter)) // stake if stake else 0
+        self.move(deal.provider, "pot", stake)
+        self.move(deal.buyer, "pot", pot - stake)
+        self.move("pot", arbiter, share)
+        self.move("pot", deal.provider, won)
+        self.move("pot", deal.buyer, pot - share - won)
+
+    def move(self, source: str, target: str, units: int) -> None:
         self.changes[source] = self.changes.get(source, 0) - units
         self.changes[target] = self.changes.get(target, 0) + units
 

@@ -1,4 +1,4 @@
-"""Who plays in the demo, and what they offer and ask for."""
+"""Who plays in the demo, what they offer and what they ask for."""
 
 import csv
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from molt_market import Amount, CapacityOffer, GpuCapacity, JobOrder, JobRequire
 from molt_market.testing import Devnet
 
 OFFERS = Path(__file__).with_name("offers.csv")
+HOURS = 24
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Cast:
             ("provider", net.providers),
             ("agent", net.agents),
             ("attestor", net.attestors),
+            ("panel-member", net.panel_members),
         ):
             named |= {f"{role}-{number}": wallet for number, wallet in enumerate(wallets, start=1)}
         object.__setattr__(self, "wallets", named)
@@ -42,7 +44,10 @@ class Cast:
 
 
 def offers(cast: Cast) -> list[CapacityOffer]:
-    """Return the offers of the list, not signed yet; each has a slot (a pool of GPUs) of its own."""
+    """Return the offers of the list, not signed yet; each has a slot (a pool of GPUs) of its own.
+
+    Disputes about provider-1's deals go to a panel, all others to one arbiter.
+    """
     lines = (line for line in OFFERS.read_text("utf-8").splitlines() if not line.startswith("#"))
     return [
         CapacityOffer(
@@ -55,37 +60,44 @@ def offers(cast: Cast) -> list[CapacityOffer]:
             location=Location(country=row["country"]),
             agent=cast[row["provider"].replace("provider", "agent")].address,
             slot=slot,
-            policy_id=cast.net.policy_id,
+            policy_id=cast.net.panel_policy_id if row["provider"] == "provider-1" else cast.net.policy_id,
         )
         for slot, row in enumerate(csv.DictReader(lines))
     ]
 
 
-def orders(cast: Cast) -> list[JobOrder]:
-    """Return the three orders."""
-    training = JobRequirements(
-        min_gpu_count=8,
-        min_vram_gb=80,
-        preferred_models=("H100",),
-        max_price_per_hour=Amount.from_molt("2.50"),
-        estimated_hours=24,
+# The orders by how their deals will end: buyer, GPUs, VRAM of each from, models, and the limit price.
+JOBS = {
+    "confirmed": ("buyer-1", 6, 80, "H100", "2.50"),
+    "attested": ("buyer-2", 4, 141, "H200", "3"),
+    "vouchers while it runs": ("buyer-3", 2, 40, "L40", "1.20"),
+    "stopped at once": ("buyer-1", 2, 80, "A100", "2"),
+    "stopped after 6 h": ("buyer-2", 2, 80, "A100", "2"),
+    "cancelled at once": ("buyer-3", 1, 80, "A100", "2"),
+    "cancelled after 6 h": ("buyer-1", 2, 48, "L40S", "1.20"),
+    "no-show": ("buyer-2", 2, 80, "H100", "2.50"),
+    "never claimed": ("buyer-3", 2, 80, "H100", "2.50"),
+    "ruled by a panel": ("buyer-1", 4, 141, "H200", "3"),
+    "conceded": ("buyer-2", 2, 180, "B200", "5"),
+    "silent arbiter": ("buyer-3", 2, 80, "A100", "2"),
+    "unattested": ("buyer-1", 2, 48, "L40S", "1.20"),
+    "split": ("buyer-2", 2, 48, "L40", "1.20"),
+    "repriced": ("buyer-3", 4, 180, "B200", "5"),
+}
+OVER_TWO = ("buyer-3", (6, 4), 80, "H100", "3")  # one need, more than any provider has left
+
+
+def order(cast: Cast, job: tuple[str, int, int, str, str], slot: int | None) -> JobOrder:
+    """Return the order of a job, in a slot of its buyer's (None: the next one that is free)."""
+    buyer, gpus, vram_gb, model, limit = job
+    return JobOrder(
+        buyer_id=cast[buyer].address,
+        slot=slot,
+        requirements=JobRequirements(
+            min_gpu_count=gpus,
+            min_vram_gb=vram_gb,
+            required_models=(model,),
+            max_price_per_hour=Amount.from_molt(limit),
+            estimated_hours=HOURS,
+        ),
     )
-    long_context = JobRequirements(
-        min_gpu_count=4,
-        min_vram_gb=141,
-        required_models=("H200",),
-        max_price_per_hour=Amount.from_molt(3),
-        estimated_hours=24,
-    )
-    inference = JobRequirements(
-        min_gpu_count=2,
-        min_vram_gb=40,
-        max_price_per_hour=Amount.from_molt("1.20"),
-        estimated_hours=12,
-        location=Location(country="CA"),
-    )
-    needs = (training, long_context, inference)
-    return [
-        JobOrder(buyer_id=buyer.address, requirements=need)
-        for buyer, need in zip(cast.net.buyers, needs, strict=True)
-    ]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-WIDTH = 110
+WIDTH = 120
 
 console = Console(highlight=False, width=WIDTH)
 

@@ -2,34 +2,63 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from scripts.demo.audit import Ledger
+from scripts.demo.audit import Agreed, Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
+CODES = (
+    "BAD_SIGNATURE",
+    "CAPACITY_EXCEEDED",
+    "ORDER_ALREADY_OPENED",
+    "TOO_EARLY",
+    "OFFER_CANCELLED",
+    "NOT_ABOVE_PAID",
+    "RULING_OUT_OF_RANGE",
+)
 
 
-def test_demo__run_as_a_process__accounts_for_every_unit() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.demo"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+@pytest.fixture(scope="module")
+def said() -> str:
+    """What the demo says, run as a process of its own."""
+    command = [sys.executable, "-m", "scripts.demo"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "with status 0" in done.stdout
-    assert "BAD_SIGNATURE" in done.stdout
-    assert "every base unit where it belongs" in done.stdout
+    return done.stdout
+
+
+def test_demo__in_the_end__accounts_for_every_unit(said: str) -> None:
+    assert "every base unit where it belongs" in said
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_demo__each_refusal__is_mined_with_its_code(said: str, code: str) -> None:
+    (line,) = [line for line in said.splitlines() if line.endswith(code)]
+    assert "with status 0" in line
+
+
+def test_demo__every_deal__is_closed(said: str) -> None:
+    ended = said.split("How the deals ended")[1].split("Withdrawals", maxsplit=1)[0].splitlines()[2:]
+    statuses = [line.split()[-1] for line in ended if line.strip()]
+    assert statuses.count("RELEASED") == 15
+    assert statuses.count("REFUNDED") == 3
+
+
+# ---------------------------------------------------------------- the ledger
+
+DEAL = Agreed("buyer", "provider", 3_600, allocated=3_600, deliverable=3_600, tolerated=0, bond_bps=1_000)
+BEFORE = {"buyer": 10_000, "provider": 0, "platform": 0}
 
 
 @pytest.fixture
 def ledger() -> Ledger:
     """One GPU-hour at 3,600 base units, paid by the buyer."""
     ledger = Ledger(fee_bps=100, fee_account="platform")
-    ledger.paid("buyer", "provider", 3_600, 3_600)
+    ledger.paid(DEAL, 3_600)
     return ledger
-
-
-BEFORE = {"buyer": 10_000, "provider": 0, "platform": 0}
 
 
 def test_unaccounted__all_as_agreed__is_empty(ledger: Ledger) -> None:
@@ -44,3 +73,17 @@ def test_unaccounted__one_unit_with_the_wrong_account__names_both(ledger: Ledger
 def test_unaccounted__one_unit_gone__names_the_account_and_the_sum(ledger: Ledger) -> None:
     after = {"buyer": 6_399, "provider": 3_564, "platform": 36}
     assert ledger.unaccounted(BEFORE, after) == {"buyer": -1, "all accounts together": -1}
+
+
+def test_earned__within_the_tolerance__is_the_whole_bond() -> None:
+    assert replace(DEAL, tolerated=60).earned(3_540) == 360
+    assert replace(DEAL, tolerated=60).earned(3_539) == 353
+
+
+def test_disputed__ruling_half_way__splits_the_stakes_after_the_share() -> None:
+    """The claim is all, the counter nothing: both stake 360, the arbiter takes 72, each party half of 648."""
+    ledger = Ledger(fee_bps=0, fee_account="platform")
+    ledger.disputed(DEAL, 0, 3_600, 1_800, "arbiter", 1_000, attested=True)
+    assert ledger.changes["arbiter"] == 72
+    assert ledger.changes["provider"] == 1_800 - 360 + 324
+    assert ledger.changes["buyer"] == -1_800 - 360 + 324
