@@ -167,8 +167,6 @@ def new_price(stage: Stage) -> None:
     offer = sign_offer(CapacityOffer(**fields), stage.cast["provider-4"], stage.net.domain)
     stage.book.add_offer(offer)
     in_use = stage.client("stranger").gpus_in_use(stage.cast["provider-4"].address, old.slot)
-    say(
-        f"at the new price: the same GPUs for {offer.price_per_hour}; {in_use} of them are in use, 2 more now."
-    )
+    say(f"at the new price: the same GPUs for {offer.price_per_hour}; {in_use} are in use, 2 more now.")
     asked = order(stage.cast, ("buyer-1", 2, *JOBS["repriced"][2:]), None)
     open_deal(stage, "at the new price", matches(stage, asked, shown=False)[0])
