@@ -7,6 +7,7 @@ from itertools import chain
 from molt_market.chain.artefacts import artefact
 from molt_market.domain.deals import DealStatus, EscrowState
 from molt_market.domain.orders import TRANSITIONS, OrderStatus
+from molt_market.domain.states import ORDER_STATUSES
 from tests.pages import Page, codes
 
 PAGE = Page("states.md")
@@ -26,6 +27,14 @@ def test_one_table__gives_a_deals_status_the_state_that_the_code_gives_it() -> N
             assert (escrow, OrderStatus[order] in BEFORE) == ("-", True)
         else:
             assert EscrowState.of(DealStatus[on_chain]).name == escrow
+
+
+def test_one_table__is_the_one_that_the_code_goes_by() -> None:
+    told: dict[DealStatus, set[OrderStatus]] = {status: set() for status in DealStatus}
+    for on_chain, _, order, _ in PAGE.table("One table"):
+        if on_chain != "-":
+            told[DealStatus[on_chain]].add(OrderStatus[order])
+    assert told == ORDER_STATUSES
 
 
 def test_order_transitions__are_those_of_the_code() -> None:
