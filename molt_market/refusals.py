@@ -445,9 +445,9 @@ class FeeAboveLimit(CodedRefusal):
 
 
 class BuyerBalance(CodedRefusal):
-    """The buyer's balance in the escrow is below the price: deposit the difference."""
+    """The buyer's balance in the escrow is below the price (or his stake): deposit the difference."""
 
-    says = "the buyer's balance is {actual:units}, the price {limit:units}: deposit the difference"
+    says = "the buyer's balance is {actual:units}, {limit:units} are needed: deposit the difference"
 
 
 class ProviderBalance(CodedRefusal):
@@ -478,9 +478,9 @@ class NotCompleted(CodedRefusal):
 
 
 class UnattestedPolicy(CodedRefusal):
-    """The policy has no attestors, so no claim can be made: the buyer's voucher pays."""
+    """The policy has no attestors, so no claim is attested: a voucher pays, a split, or the arbiter's ruling."""
 
-    says = "the policy has no attestors, so nothing can be claimed: ask the buyer for a voucher"
+    says = "the policy has no attestors: ask the buyer for a voucher, or claim without (claim_unattested)"
 
 
 class AttestorSet(CodedRefusal):

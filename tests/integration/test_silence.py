@@ -30,7 +30,7 @@ def gained(scene: Scene, escrow: EscrowAccount) -> tuple[Amount, Amount]:
 
 
 def finalize(stage: Stage, escrow: EscrowAccount) -> tuple[Amount, Amount]:
-    """Finalize as a stranger at the deadline, not a minute before; return what buyer and provider have got."""
+    """Finalize as a stranger at the deadline, not before; return what buyer and provider have got."""
     present = stage.scene.client.escrow(escrow.id)
     left = int((present.locked_until - stage.net.clock.now()).total_seconds())
     stage.net.warp(left - 60)
