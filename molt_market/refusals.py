@@ -478,7 +478,7 @@ class NotCompleted(CodedRefusal):
 
 
 class UnattestedPolicy(CodedRefusal):
-    """The policy has no attestors, so no claim is attested: a voucher pays, a split, or the arbiter's ruling."""
+    """The policy has no attestors, so no claim is attested: a voucher, a split or a ruling pays."""
 
     says = "the policy has no attestors: ask the buyer for a voucher, or claim without (claim_unattested)"
 

@@ -34,8 +34,8 @@ class Policy(Value):
 
     Shares in basis points: `bond_bps` of the price is the provider's stake on delivering, `arbiter_share_bps`
     of the stakes goes to the arbiter for a ruling. Windows in seconds, the notice in minutes. `threshold`
-    attestors make a claim; 0 goes with no attestors, and then no
-    claim is ever attested: vouchers pay, a split, or the arbiter's ruling.
+    attestors make a claim; 0 goes with no attestors, and then no claim is attested: a voucher, a split or a
+    ruling pays.
 
     >>> Policy(arbiter="0x" + "a1" * 20).bond_bps
     1000
