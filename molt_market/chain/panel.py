@@ -76,14 +76,17 @@ class Panel:
         return int(self._ask("threshold"))
 
     def request_shares(self) -> Receipt:
-        """Mark the panel's shares of stakes for withdrawal after the escrow's delay. Anyone may."""
+        """Mark the panel's shares of stakes for withdrawal after the escrow's delay. Anyone may.
+
+        Raises:
+            CallReverted: they are marked already (SharesPending).
+        """
         return self._client.send(self._client.calls.request_shares(self.address))
 
     def withdraw_shares(self) -> Receipt:
-        """Pay the shares that are marked to the members, in equal parts. Anyone may.
+        """Pay the shares that are marked, and what else the panel holds, to the members in equal parts.
 
-        Raises:
-            TooEarly: the delay is not over. ZeroAmount: nothing is marked.
+        Anyone may; dust waits for the next time. Raises TooEarly if shares are marked and the delay is not over.
         """
         return self._client.send(self._client.calls.withdraw_shares(self.address))
 
