@@ -86,7 +86,7 @@ class Panel:
     def withdraw_shares(self) -> Receipt:
         """Pay the shares that are marked, and what else the panel holds, to the members in equal parts.
 
-        Anyone may; dust waits for the next time. Raises TooEarly if shares are marked and the delay is not over.
+        Anyone may; dust waits for the next time. Raises TooEarly if the delay of marked shares is not over.
         """
         return self._client.send(self._client.calls.withdraw_shares(self.address))
 
