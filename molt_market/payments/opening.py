@@ -75,16 +75,18 @@ class Openings:
     def _slot_of(self, order: JobOrder, buyer: Address) -> int:
         """Return the slot that the order was given before, else the buyer's next one that nobody is using.
 
-        An order keeps its slot, so that the contract opens one deal of it, however often it is tried.
+        An order keeps its slot, so that the contract opens one deal of it, however often it is tried. Also one
+        that failed keeps it until it expires: it may be tried again, or be opened by who has seen it signed.
         """
         in_use = set()
+        now = self._client.now()
         for entry in self._journal.openings(buyer):
             known = entry.opening.order if entry.opening else None
             if known is None or known.slot is None:
                 continue
             if known.id == order.id:
                 return known.slot
-            if entry.state is not EntryState.FAILED:
+            if entry.state is not EntryState.FAILED or now < known.expires_at:
                 in_use.add(known.slot)
         return self._client.next_order_slot(buyer, in_use)
 

@@ -1,0 +1,165 @@
+"""An order over several providers, and several offers on one pool of GPUs."""
+
+from __future__ import annotations
+
+import pytest
+
+from molt_market.domain.deals import DealStatus
+from molt_market.domain.ids import OfferId
+from molt_market.domain.matches import OrderMatch
+from molt_market.domain.orders import OrderStatus
+from molt_market.errors import InsufficientCapacity, InvalidValue, PriceExceedsBudget
+from molt_market.orderbook import OrderBook
+from molt_market.payments.settlement import settle_job
+from molt_market.refusals import CapacityExceeded, OfferCancelled
+from molt_market.signing.messages import Side
+from molt_market.testing import Devnet
+from tests.integration.scene import Scene, molt
+
+# 12 GPUs for 24 hours: 8 at 2.5 MOLT and 4 at 2.6.
+BUDGET = molt(730)
+COST = molt("480") + molt("249.6")
+
+
+@pytest.fixture
+def book(scene: Scene, net: Devnet) -> OrderBook:
+    """Two providers with 8 GPUs each."""
+    book = OrderBook(net.clock)
+    book.add_offer(scene.offer(id=OfferId("cheaper")))
+    book.add_offer(scene.offer(net.providers[1], id=OfferId("dearer"), price_per_hour=molt("2.6")))
+    return book
+
+
+def matched_parts(scene: Scene, book: OrderBook) -> list[OrderMatch]:
+    """Split an order of 12 GPUs over both."""
+    parts = scene.order(min_gpu_count=12, max_budget=molt(864)).in_parts(8, 4)
+    return [
+        next(match for match in book.match_order(part) if match.offer_id == offer)
+        for part, offer in zip(parts, ("cheaper", "dearer"), strict=True)
+    ]
+
+
+# ---------------------------------------------------------------- an order over several providers
+
+
+def test_parts__each_is_a_deal_of_its_own__under_one_budget(
+    scene: Scene, net: Devnet, book: OrderBook
+) -> None:
+    matches = matched_parts(scene, book)
+    before = scene.wealth(net.buyer)
+    payments = net.payments(net.buyer, book=book)
+    opened = payments.create_job_escrows(matches, net.buyer, max_budget=BUDGET)
+    assert opened.failures == ()
+    assert [escrow.provider for escrow in opened.escrows] == [p.address for p in net.providers[:2]]
+    assert before - scene.wealth(net.buyer) == COST
+    assert [book.order(match.order_id).status for match in matches] == [OrderStatus.ESCROWED] * 2
+
+
+def test_parts__the_signatures_allow_no_more_than_the_parts_cost(
+    scene: Scene, net: Devnet, book: OrderBook
+) -> None:
+    """So all of them together can never cost more than the budget, whoever gets hold of them."""
+    payments = net.payments(net.buyer, book=book)
+    payments.create_job_escrows(matched_parts(scene, book), net.buyer, max_budget=BUDGET)
+    entries = payments._journal.openings(net.buyer.address)
+    budgets = [entry.opening.order.budget for entry in entries if entry.opening]
+    assert budgets == [molt(480), molt("249.6")]
+
+
+def test_parts__dearer_than_the_budget__sends_nothing(scene: Scene, net: Devnet, book: OrderBook) -> None:
+    sent = scene.sent(net.buyer)
+    with pytest.raises(PriceExceedsBudget) as caught:
+        scene.buyer.create_job_escrows(matched_parts(scene, book), net.buyer, max_budget=molt(729))
+    assert (caught.value.price, caught.value.budget) == (COST, molt(729))
+    assert scene.sent(net.buyer) == sent
+
+
+def test_parts__one_fails__the_other_stands_and_it_is_told(
+    scene: Scene, net: Devnet, book: OrderBook
+) -> None:
+    matches = matched_parts(scene, book)
+    scene.open(min_gpu_count=8)  # somebody else takes the cheaper one, and the book does not know it yet
+    payments = net.payments(net.buyer, book=book)
+    opened = payments.create_job_escrows(matches, net.buyer, max_budget=BUDGET)
+    [failure] = opened.failures
+    assert (failure.match.order_id, type(failure.error)) == (matches[0].order_id, CapacityExceeded)
+    assert [escrow.provider for escrow in opened.escrows] == [net.providers[1].address]
+    assert [book.order(match.order_id).status for match in matches] == [
+        OrderStatus.PENDING,
+        OrderStatus.ESCROWED,
+    ]
+
+
+def test_parts__again__opens_what_is_missing_and_nothing_twice(
+    scene: Scene, net: Devnet, book: OrderBook
+) -> None:
+    matches = matched_parts(scene, book)
+    blocking = scene.open(min_gpu_count=8)
+    payments = net.payments(net.buyer, book=book)
+    first = payments.create_job_escrows(matches, net.buyer, max_budget=BUDGET)
+    scene.provider.cancel(blocking)
+    again = payments.create_job_escrows(matches, net.buyer, max_budget=BUDGET)
+    assert again.failures == ()
+    assert again.escrows[1] == first.escrows[0]
+    assert len(net.client().deal_events(again.escrows[0].id)) == 1
+
+
+def test_parts__end_by_themselves(scene: Scene, net: Devnet, book: OrderBook) -> None:
+    opened = scene.buyer.create_job_escrows(matched_parts(scene, book), net.buyer, max_budget=BUDGET)
+    first, second = opened.escrows
+    settle_job(scene.job(first, "24", confirmed=True), scene.provider)
+    net.payments(net.providers[1]).cancel(second)
+    statuses = [scene.client.escrow(escrow.id).status for escrow in opened.escrows]
+    assert statuses == [DealStatus.RELEASED, DealStatus.REFUNDED]
+
+
+def test_parts__an_order_twice__is_refused(scene: Scene, net: Devnet, book: OrderBook) -> None:
+    match = matched_parts(scene, book)[0]
+    with pytest.raises(InvalidValue, match="twice"):
+        scene.buyer.create_job_escrows([match, match], net.buyer, max_budget=molt(1_000))
+
+
+# ---------------------------------------------------------------- repricing on one slot
+
+
+def test_reprice__on_the_slot__the_gpus_in_use_stay_in_use(scene: Scene, net: Devnet) -> None:
+    """A new offer on the slot of an old one shares its pool, in the book and on the chain."""
+    book = OrderBook(net.clock)
+    payments = net.payments(net.buyer, book=book)
+    old = scene.offer(slot=4)
+    book.add_offer(old)
+    running = payments.create_job_escrow(book.match_order(scene.order())[0], net.buyer)
+    book.remove_offer(old.id)
+    new = scene.offer(id=OfferId("repriced"), slot=4, price_per_hour=molt("2.8"))
+    book.add_offer(new)
+    with pytest.raises(InsufficientCapacity) as caught:
+        book.match_order(scene.order(min_gpu_count=8))
+    assert caught.value.available == 4
+    second = payments.create_job_escrow(book.match_order(scene.order())[0], net.buyer)
+    assert (running.terms.slot, second.terms.slot) == (4, 4)
+    assert second.terms.price_per_gpu_hour == molt("2.8").base_units
+    assert scene.client.gpus_in_use(net.provider.address, 4) == 8
+    payments.redeem(running, scene.voucher(running, "24"))
+    assert scene.client.gpus_in_use(net.provider.address, 4) == 4
+    assert book.match_order(scene.order())
+
+
+def test_reprice__a_match_of_the_old_price__cannot_double_the_gpus(scene: Scene, net: Devnet) -> None:
+    """Both offers are signed and stand on the chain: together they give the slot's GPUs once."""
+    old, new = scene.offer(slot=4), scene.offer(slot=4, price_per_hour=molt("2.8"))
+    scene.open(offer=new, min_gpu_count=5)
+    with pytest.raises(CapacityExceeded) as caught:
+        scene.open(offer=old, min_gpu_count=4)
+    assert (caught.value.actual, caught.value.limit) == (9, 8)
+
+
+def test_reprice__cancelling_the_old_offer__takes_effect_after_the_delay(scene: Scene, net: Devnet) -> None:
+    """The old price stands for the delay, so that no match that was made for it breaks; the new one lasts."""
+    old = scene.offer(slot=4)
+    net.client(net.provider).cancel(Side.OFFERS, 4 // 4)
+    scene.open(offer=old, min_gpu_count=1)
+    net.warp(net.deployment.cancel_delay_seconds)
+    with pytest.raises(OfferCancelled):
+        scene.open(offer=old, min_gpu_count=1)
+    scene.open(offer=scene.offer(slot=4, price_per_hour=molt("2.8")), min_gpu_count=1)
+    assert scene.client.gpus_in_use(net.provider.address, 4) == 2
