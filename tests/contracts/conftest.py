@@ -18,6 +18,12 @@ def node(chain: Any) -> Node:
     return Node(chain.provider)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _compiled(project: Any) -> None:
+    """Compile everything anew: ape does not see that a contract has changed when only its libraries have."""
+    project.load_contracts(use_cache=False)
+
+
 @pytest.fixture(scope="session")
 def deployment(node: Node, project: Any) -> FullMarket:
     market = FullMarket.deploy(node, project)

@@ -8,8 +8,18 @@ from dataclasses import replace
 import pytest
 
 from molt_market.signing.typed_data import Domain, Message
-from tests.contracts.actors import AGENT, BUYER, OPENER, PROVIDER, RELAYER, STRANGER, VOUCHER_SIGNER, Actor
-from tests.contracts.factories import Match
+from tests.contracts.actors import (
+    AGENT,
+    ATTESTORS,
+    BUYER,
+    OPENER,
+    PROVIDER,
+    RELAYER,
+    STRANGER,
+    VOUCHER_SIGNER,
+    Actor,
+)
+from tests.contracts.factories import UNIT, ZERO_ADDRESS, Match, make_policy
 from tests.contracts.market import Market
 from tests.contracts.refusals import Code, refused
 from tests.contracts.signatures import compact, high_s, with_v
@@ -121,3 +131,16 @@ def test_open__empty_signatures__stand_for_the_sender_only(market: Market, sende
     missing = BUYER if sender is PROVIDER else PROVIDER
     with refused(Code.BAD_SIGNATURE, actual=sender.address, limit=missing.address):
         market.open(match, sender=sender)
+
+
+def test_open__provider_zero__signed_by_nobody__refused(market: Market) -> None:
+    """What no key has signed recovers to address 0, which is nobody. Without a bond it needs no money."""
+    free = {"policy_id": market.register(make_policy(bond_bps=0), ATTESTORS)}
+    match = market.match({**free, "provider": ZERO_ADDRESS}, free)
+    with refused(Code.BAD_SIGNATURE, actual=0, limit=0):
+        market.open(match)
+
+
+def test_open__buyer_zero__has_no_money(market: Market) -> None:
+    with refused(Code.BUYER_BALANCE, actual=0, limit=320 * UNIT):
+        market.open(market.match(order={"buyer": ZERO_ADDRESS}))

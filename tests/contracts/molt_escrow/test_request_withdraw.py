@@ -6,7 +6,7 @@ import pytest
 
 from molt_market.signing.messages import RequestWithdraw
 from tests.contracts.actors import BUYER, PROVIDER, RELAYER, STRANGER
-from tests.contracts.factories import UNIT
+from tests.contracts.factories import UNIT, ZERO_ADDRESS
 from tests.contracts.market import WITHDRAW_DELAY, Market
 from tests.contracts.refusals import Code, refused
 
@@ -114,3 +114,9 @@ def test_request_withdraw__signed_by_another__refused(market: Market) -> None:
     forged = PROVIDER.sign(RequestWithdraw(BUYER.address, 7, 0, deadline), market.domain)
     with refused(Code.BAD_SIGNATURE, actual=PROVIDER.address, limit=BUYER.address):
         market.request_withdraw(BUYER, 7, sender=RELAYER, deadline=deadline, sig=forged)
+
+
+def test_request_withdraw__of_nobody__signed_by_nobody__refused(market: Market) -> None:
+    deadline = market.node.now + 100
+    with refused(Code.BAD_SIGNATURE, actual=0, limit=0):
+        market.send(RELAYER, "requestWithdraw", ZERO_ADDRESS, 0, deadline, b"\0" * 65)
