@@ -159,7 +159,7 @@ def test_dispute__a_unit_less_than_the_stake__is_refused(stage: Stage) -> None:
             continue
         story.buyer_balance = lacking - 1
         answer = story.results()[1]
-        found = of_revert(bytes.fromhex(answer["error"]["data"][2:]))
+        found = of_revert(bytes.fromhex(answer["returnData"][2:]))
         assert isinstance(found, BuyerBalance), answer
         assert (found.limit, found.actual) == (story.contest.stake.base_units, found.limit - 1)
         refused += 1
