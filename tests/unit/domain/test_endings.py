@@ -42,18 +42,17 @@ def molt(value: str | int) -> Amount:
     return Amount.from_molt(value)
 
 
-def claimed(claim: str = "7.5", **overrides: Any) -> EscrowAccount:
-    fields = {"status": DealStatus.CLAIMED, "claimed_gpu_seconds": hours(claim), "attested": True}
+def claimed(**overrides: Any) -> EscrowAccount:
+    fields = {"status": DealStatus.CLAIMED, "claimed_gpu_seconds": hours("7.5"), "attested": True}
     return make_escrow(**{**fields, **overrides})
 
 
-def disputed(
-    claim: str = "7.5", counter: str = "4", *, attested: bool = True, **overrides: Any
-) -> EscrowAccount:
+def disputed(*, attested: bool = True, **overrides: Any) -> EscrowAccount:
+    """Make a dispute: 7.5 hours claimed, 4 of them not contested."""
     fields = {
         "status": DealStatus.DISPUTED,
-        "claimed_gpu_seconds": hours(claim),
-        "paid_gpu_seconds": hours(counter),
+        "claimed_gpu_seconds": hours("7.5"),
+        "paid_gpu_seconds": hours(4),
         "attested": attested,
     }
     return make_escrow(**{**fields, **overrides})
@@ -161,7 +160,7 @@ def test_split__gives_the_whole_bond_back(status: DealStatus) -> None:
 
 
 @pytest.mark.parametrize(("attested", "stake"), [(True, 14), (False, 0)])
-def test_split__of_a_dispute__gives_each_his_stake(attested: bool, stake: int) -> None:
+def test_split__of_a_dispute__gives_each_his_stake(*, attested: bool, stake: int) -> None:
     quote = quote_split(disputed(attested=attested), hours(6))
     assert (quote.bond_to_provider, quote.bond_to_buyer) == (molt(30), molt(2) + molt(stake))
     assert quote.stake == molt(stake)
@@ -199,11 +198,12 @@ def test_default__of_each_status() -> None:
 # ---------------------------------------------------------------- whatever happens
 
 UNITS = st.lists(st.integers(0, ALL), min_size=3, max_size=3, unique=True).map(sorted)
+BPS = st.integers(0, 5_000)
 
 
-@given(UNITS, st.integers(0, 5_000), st.integers(0, 5_000), st.booleans(), st.booleans())
+@given(units=UNITS, bond_bps=BPS, share=BPS, attested=st.booleans(), excused=st.booleans())
 def test_every_unit__goes_somewhere(
-    units: list[int], bond_bps: int, share: int, attested: bool, excused: bool
+    *, units: list[int], bond_bps: int, share: int, attested: bool, excused: bool
 ) -> None:
     counter, figure, claim = units
     escrow = disputed(
@@ -221,10 +221,8 @@ def test_every_unit__goes_somewhere(
         assert all_of(quote) == escrow.amount + escrow.bond + quote.stake
 
 
-@given(UNITS, st.integers(0, 5_000), st.integers(0, 5_000))
-def test_ruling__more_hours_never_bring_the_provider_less(
-    units: list[int], bond_bps: int, share: int
-) -> None:
+@given(units=UNITS, bond_bps=BPS, share=BPS)
+def test_ruling__more_hours_never_bring_less(units: list[int], bond_bps: int, share: int) -> None:
     counter, figure, claim = units
     escrow = disputed(bond_bps=bond_bps, paid_gpu_seconds=counter, claimed_gpu_seconds=claim)
     quotes = [quote_ruling(escrow, at, arbiter_share_bps=share) for at in (counter, figure, claim)]

@@ -9,22 +9,22 @@ from molt_market.domain.orders import OrderStatus, transition
 from molt_market.domain.states import ORDER_STATUSES, agree, way_to
 from molt_market.errors import InvalidStateTransition
 
-# Of every order and every deal: what the order goes through to follow it ("." nothing, "-" no way leads there).
+# Of every order and deal: what the order goes through to follow ("." nothing, "-" no way leads there).
 WAYS = """
-            NONE             LOCKED            CLAIMED           DISPUTED          RELEASED                  REFUNDED
- PENDING    MATCHED          M,ESCROWED        M,E,R,COMPLETED   M,E,DISPUTED      M,E,R,C,SETTLED           M,E,F,REFUNDED
- MATCHED    .                ESCROWED          E,R,COMPLETED     E,DISPUTED        E,R,C,SETTLED             E,F,REFUNDED
- ESCROWED   -                .                 R,COMPLETED       DISPUTED          R,C,SETTLED               F,REFUNDED
- RUNNING    -                .                 COMPLETED         DISPUTED          C,SETTLED                 F,REFUNDED
- COMPLETED  -                .                 .                 DISPUTED          SETTLED                   D,V,REFUNDED
- FAILED     -                .                 -                 -                 -                         REFUNDED
- DISPUTED   -                -                 -                 .                 V,SETTLED                 V,REFUNDED
- RESOLVED   -                -                 -                 -                 SETTLED                   REFUNDED
- SETTLED    -                -                 -                 -                 .                         -
- REFUNDED   -                -                 -                 -                 -                         .
- CANCELLED  -                -                 -                 -                 -                         -
- EXPIRED    -                -                 -                 -                 -                         -
-"""  # noqa: E501 - a table
+            NONE     LOCKED      CLAIMED          DISPUTED      RELEASED         REFUNDED
+ PENDING    MATCHED  M,ESCROWED  M,E,R,COMPLETED  M,E,DISPUTED  M,E,R,C,SETTLED  M,E,F,REFUNDED
+ MATCHED    .        ESCROWED    E,R,COMPLETED    E,DISPUTED    E,R,C,SETTLED    E,F,REFUNDED
+ ESCROWED   -        .           R,COMPLETED      DISPUTED      R,C,SETTLED      F,REFUNDED
+ RUNNING    -        .           COMPLETED        DISPUTED      C,SETTLED        F,REFUNDED
+ COMPLETED  -        .           .                DISPUTED      SETTLED          D,V,REFUNDED
+ FAILED     -        .           -                -             -                REFUNDED
+ DISPUTED   -        -           -                .             V,SETTLED        V,REFUNDED
+ RESOLVED   -        -           -                -             SETTLED          REFUNDED
+ SETTLED    -        -           -                -             .                -
+ REFUNDED   -        -           -                -             -                .
+ CANCELLED  -        -           -                -             -                -
+ EXPIRED    -        -           -                -             -                -
+"""
 SHORT = {
     "M": OrderStatus.MATCHED,
     "E": OrderStatus.ESCROWED,
