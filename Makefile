@@ -57,13 +57,13 @@ test-unit: $(PRODUCT) $(NODE)
 # remembers it asks for everything, which the compiler's own cache (scripts/make/solc.js) answers at once.
 test-contracts: $(APE) $(NODE)
 	@rm -f .build/__local__.json
-	@$(stage) contracts .venv-ape/bin/ape test tests/contracts $(ARGS)
+	@$(stage) contracts scripts/make/both-tokens .venv-ape/bin/ape test tests/contracts $(ARGS)
 
 test-parity: $(PRODUCT) $(NODE)
 	@$(stage) parity $(pytest) tests/parity $(ARGS)
 
 test-integration: $(PRODUCT) $(NODE)
-	@$(stage) integration $(pytest) tests/integration $(ARGS)
+	@$(stage) integration scripts/make/both-tokens $(pytest) tests/integration $(ARGS)
 
 test-e2e: $(PRODUCT) $(NODE)
 	@$(stage) e2e $(pytest) tests/e2e $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,8 @@ from eth_utils import keccak
 from molt_market.signing import messages
 from tests.contracts.actors import AGENT, ARBITER, ATTESTORS, BUYER, PROVIDER, VOUCHER_SIGNER, Actor
 
-UNIT = 10**18  # one MOLT
+DECIMALS = int(os.environ.get("TOKEN_DECIMALS", "18"))  # `make test` runs all of this with 18 and with 6
+UNIT = 10**DECIMALS  # one token; prices and balances are whole ones unless a test is about the dust
 HOUR = 3_600
 DAY = 24 * HOUR
 ZERO_ADDRESS = "0x" + "00" * 20

@@ -23,6 +23,7 @@ from tests.contracts.actors import (
 )
 from tests.contracts.desk import NEVER, Desk
 from tests.contracts.factories import (
+    DECIMALS,
     USAGE_ROOT,
     ZERO,
     Match,
@@ -53,7 +54,7 @@ class Market(Desk):
     @classmethod
     def deploy(cls, node: Node, project: Any, *, token: Any = None, fee_bps: int = FEE_BPS) -> Self:
         """Deploy an escrow for `token` (a fresh MOLT if not given) and register the default policy."""
-        token = token or node.deploy(project.MoltToken, "MOLT", "MOLT", 18)
+        token = token or node.deploy(project.MoltToken, "MOLT", "MOLT", DECIMALS)
         delays = (WITHDRAW_DELAY, CANCEL_DELAY)
         escrow = node.deploy(project.MoltEscrow, token.address, FEE_RECIPIENT.address, fee_bps, *delays)
         market = cls(node, token, escrow, model.Model(FEE_RECIPIENT.address))

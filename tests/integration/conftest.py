@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from molt_market.testing import Devnet, devnet
-from tests.integration.scene import Scene
+from tests.integration.scene import SPEC, Scene
 
 
 @pytest.fixture(scope="module")
 def chain() -> Iterator[Devnet]:
-    with devnet() as net:
+    with devnet(token=SPEC) as net:
         yield net
 
 

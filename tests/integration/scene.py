@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from decimal import Decimal
 from typing import Any
 
 from molt_market.attestation.receipts import assemble_proof, countersign
-from molt_market.domain.amounts import Amount
+from molt_market.chain.deploy import TokenSpec
+from molt_market.domain.amounts import MOLT, Amount, Token
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.fields import seconds
 from molt_market.domain.ids import ZERO_HASH, Address, Hash32, OrderId
@@ -23,6 +25,11 @@ from molt_market.testing import Devnet
 from tests.factories import make_match, make_offer, make_order
 
 HOURS = 24
+# `make test` runs all of this with MOLT and with a token of 6 decimals, whose contract is a devnet's first.
+FIRST_CONTRACT = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
+SPEC, TOKEN = TokenSpec(), MOLT
+if os.environ.get("TOKEN_DECIMALS") == "6":
+    SPEC, TOKEN = TokenSpec("Six", "SIX", 6), Token("SIX", 6, FIRST_CONTRACT)
 DONE = Hash32("0x" + "d0" * 32)
 
 
@@ -42,7 +49,7 @@ class Scene:
         fields = {
             "provider_id": (signer or self.net.provider).address,
             "agent": self.net.agent.address,
-            "price_per_hour": Amount.from_molt("2.5"),
+            "price_per_hour": molt("2.5"),
             "available_hours": 48,
             "created_at": self.net.clock.now(),
             "policy_id": self.net.policy_id,
@@ -56,7 +63,7 @@ class Scene:
             "id": OrderId.new(),
             "buyer_id": self.net.buyer.address,
             "voucher_signer": None,
-            "max_price_per_hour": Amount.from_molt(3),
+            "max_price_per_hour": molt(3),
             "estimated_hours": HOURS,
             "created_at": self.net.clock.now(),
             "slot": None,
@@ -138,4 +145,5 @@ class Scene:
 
 
 def molt(value: str | int) -> Amount:
-    return Amount.from_molt(value)
+    """Return so many whole tokens of the devnet's."""
+    return TOKEN.amount(value)

@@ -274,7 +274,7 @@ def test_connect__other_token__is_refused(net: Devnet) -> None:
 
 
 def test_connect__other_decimals__is_refused(net: Devnet) -> None:
-    other = Token("MOLT", 6, net.deployment.token_address)
+    other = Token("MOLT", 7, net.deployment.token_address)
     with pytest.raises(DeploymentMismatch, match="decimals"):
         MoltClient(net.network, deployment=net.deployment.model_copy(update={"token": other}))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from molt_market.domain.amounts import Amount, Token
+from molt_market.domain.amounts import Token
 from molt_market.domain.deals import DealStatus, EscrowState
 from molt_market.domain.events import DealOpened
 from molt_market.domain.fields import seconds
@@ -246,8 +246,8 @@ class TestRefused:
         [
             ("gpu_count", 3),
             ("hours", 23),
-            ("price_per_hour", Amount.from_molt(1)),
-            ("total_cost", Amount.from_molt(1)),
+            ("price_per_hour", molt(1)),
+            ("total_cost", molt(1)),
             ("offer_id", OfferId("another")),
             ("order_id", OrderId("another")),
             ("provider_id", PartyId("another")),

@@ -10,12 +10,13 @@ from molt_market.domain.fields import moment
 from molt_market.errors import AnvilNotFound, InvalidValue, NodeUnreachable
 from molt_market.refusals import DeploymentOutOfRange
 from molt_market.testing import Devnet, anvil, devnet
-from tests.integration.scene import Scene
+from tests.integration.scene import SPEC, TOKEN, Scene
 
 
-def test_deploy__molt__amounts_are_plain_molt(net: Devnet) -> None:
-    assert net.client().token == MOLT
-    assert net.deployment.token == Token("MOLT", 18, net.deployment.token_address)
+def test_deploy__molt__amounts_are_plain_molt() -> None:
+    with devnet() as net:
+        assert net.client().token == MOLT
+        assert net.deployment.token == Token("MOLT", 18, net.deployment.token_address)
 
 
 def test_deploy__token_of_six_decimals__opens_and_counts_in_it(net: Devnet) -> None:
@@ -77,5 +78,5 @@ def test_devnet__isolated__undoes_what_happened(scene: Scene, net: Devnet) -> No
 
 
 def test_devnet__blocks_on_an_interval__settle_all_the_same() -> None:
-    with devnet(block_time=1) as net:
-        assert Scene(net).open().amount == MOLT.amount(240)
+    with devnet(block_time=1, token=SPEC) as net:
+        assert Scene(net).open().amount == TOKEN.amount(240)

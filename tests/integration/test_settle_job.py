@@ -21,7 +21,7 @@ from molt_market.payments.settlement import settle_job
 from molt_market.refusals import AboveElapsed, NotCompleted, Quorum, TooLate
 from molt_market.signing.statements import sign_receipt, sign_voucher
 from molt_market.testing import Devnet
-from tests.integration.scene import DONE, HOURS, Scene, molt
+from tests.integration.scene import DONE, HOURS, TOKEN, Scene, molt
 
 PENDING = SettlementStatus.Pending
 PARTIAL = SettlementStatus.PartialRefund(reason="23.5 of 24 hours delivered")
@@ -164,7 +164,9 @@ def test_settle__all_deals__leave_nothing_behind(scene: Scene, net: Devnet) -> N
     """By balanceOf: no token is made or lost, and the contract holds what it owes, to the base unit."""
     everybody = [*net.buyers, *net.providers, net.fee_recipient, net.operator, net.stranger, net.arbiter]
     before = sum(scene.wealth(wallet).base_units for wallet in everybody)
-    offers = [scene.offer(price_per_hour=Amount(10**18 // 7 + spread)) for spread in range(3)]
+    offers = [
+        scene.offer(price_per_hour=Amount(molt(1).base_units // 7 + spread, TOKEN)) for spread in range(3)
+    ]
     escrows = [scene.open(offer=offer, estimated_hours=5, min_gpu_count=2) for offer in offers]
     scene.run(5)
     for escrow, hours in zip(escrows, ("5", "4.7777", "0.0003"), strict=True):

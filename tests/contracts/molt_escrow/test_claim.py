@@ -11,7 +11,16 @@ import pytest
 from molt_market.signing import messages
 from tests.contracts import model
 from tests.contracts.actors import AGENT, ATTESTORS, BUYER, PROVIDER, STRANGER, VOUCHER_SIGNER, Actor
-from tests.contracts.factories import HOUR, RESULT, USAGE_ROOT, ZERO, OpenDeal, attestors_hash, make_policy
+from tests.contracts.factories import (
+    HOUR,
+    RESULT,
+    UNIT,
+    USAGE_ROOT,
+    ZERO,
+    OpenDeal,
+    attestors_hash,
+    make_policy,
+)
 from tests.contracts.market import Market
 from tests.contracts.refusals import Code, Reverted, refused
 from tests.contracts.signatures import compact, high_s
@@ -45,7 +54,7 @@ def test_claim__frees_the_gpus_and_moves_no_money(market: Market) -> None:
     deal = ended(market)
     market.claim(deal, WHOLE)
     assert market.escrow.gpusInUse(PROVIDER.address, 6) == 0
-    assert market.balance(PROVIDER) == 968 * 10**18
+    assert market.balance(PROVIDER) == 968 * UNIT
 
 
 def test_claim__emits_receipt_and_deadline(market: Market) -> None:
