@@ -192,7 +192,7 @@ enum Code {
     CAPACITY_EXCEEDED, // GPUs in use after it, GPUs of the offer
     ARBITER_IS_PARTY, // arbiter, arbiter
     FEE_ABOVE_LIMIT, // fee in bps, limit of the offer
-    BUYER_BALANCE, // balance, price of the allocation
+    BUYER_BALANCE, // balance, price of the allocation (in a dispute: the stake)
     PROVIDER_BALANCE, // balance, bond
     // release and claim
     NOT_ABOVE_PAID, // GPU-seconds, GPU-seconds already paid
