@@ -23,7 +23,14 @@ from molt_market.domain.events import DealClosed, DealDisputed, DealPaid, DealRu
 from molt_market.domain.ids import Address, TransactionId
 from molt_market.domain.proofs import Confirmation
 from molt_market.domain.settlement import gpu_seconds as billed
-from molt_market.errors import InvalidSignature, InvalidValue, ProofMismatch, WrongSigner
+from molt_market.domain.transactions import Receipt
+from molt_market.errors import (
+    InvalidSignature,
+    InvalidStateTransition,
+    InvalidValue,
+    ProofMismatch,
+    WrongSigner,
+)
 from molt_market.payments.desk import DealDesk, require_status
 from molt_market.payments.steps import (
     Cancel,
@@ -128,7 +135,8 @@ class DealEndings(DealDesk):
         for party in (present.buyer, present.provider):
             if party not in signed:
                 raise InvalidSignature(f"{party} has not signed the agreement: have it signed (sign_split)")
-        return self._send(present, (Settle(agreement),)).transaction_id
+        receipt = self._send(present, (Settle(agreement),))
+        return _done(receipt, DealClosed, agreement.gpu_seconds, "SETTLED")
 
     # ---------------------------------------------------------------- claims without attestors, and disputes
 
@@ -158,7 +166,8 @@ class DealEndings(DealDesk):
             return disputed.transaction_id
         require_status(present, LOCKED, "DISPUTED")
         self._require_word(present, claim, present.provider)
-        return self._send(present, (ClaimUnattested(units, claim),)).transaction_id
+        receipt = self._send(present, (ClaimUnattested(units, claim),))
+        return _done(receipt, DealDisputed, units, "DISPUTED")
 
     def concede(self, escrow: EscrowAccount, concession: Concession | None = None) -> TransactionId:
         """Give in to a dispute: the provider to the buyer's counter, the buyer to the claim.
@@ -172,7 +181,7 @@ class DealEndings(DealDesk):
         if closing is not None:
             return closing
         require_status(present, DISPUTED, "CONCEDED")
-        return self._send(present, (Concede(units, concession),)).transaction_id
+        return _done(self._send(present, (Concede(units, concession),)), DealClosed, units, "CONCEDED")
 
     def resolve(
         self, escrow: EscrowAccount, hours: HoursGiven | None = None, *, gpu_seconds: int | None = None
@@ -187,7 +196,7 @@ class DealEndings(DealDesk):
         present = self.escrow(escrow.id)
         units = _units(present, hours, gpu_seconds)
         ruled = self._ruled(present, units)
-        return ruled or self._send(present, (Resolve(units),)).transaction_id
+        return ruled or _done(self._send(present, (Resolve(units),)), DealRuled, units, "RULED")
 
     def rule(self, escrow: EscrowAccount, votes: Sequence[RulingVote]) -> TransactionId:
         """Bring the ruling that enough members of a panel signed alike (`sign_ruling`). Anyone may.
@@ -205,8 +214,9 @@ class DealEndings(DealDesk):
             )
         for vote in votes:
             verify_ruling(vote, self.client.domain)
-        ruled = self._ruled(present, votes[0].gpu_seconds)
-        return ruled or self._send(present, (Rule(tuple(votes)),)).transaction_id
+        units = votes[0].gpu_seconds
+        ruled = self._ruled(present, units)
+        return ruled or _done(self._send(present, (Rule(tuple(votes)),)), DealRuled, units, "RULED")
 
     # ---------------------------------------------------------------- inside
 
@@ -245,6 +255,15 @@ class DealEndings(DealDesk):
             return ruled.transaction_id
         require_status(escrow, DISPUTED, "RULED")
         return None
+
+
+def _done(
+    receipt: Receipt, kind: type[DealClosed | DealDisputed | DealRuled], units: int, wanted: str
+) -> TransactionId:
+    """Return the transaction that did what was wanted; raise if an earlier call did it at another figure."""
+    if receipt.only(kind).gpu_seconds != units:
+        raise InvalidStateTransition(kind.__name__.removeprefix("Deal").upper(), wanted)
+    return receipt.transaction_id
 
 
 def _units(escrow: EscrowAccount, hours: HoursGiven | None, gpu_seconds: int | None) -> int:

@@ -75,8 +75,8 @@ class Openings:
     def _slot_of(self, order: JobOrder, buyer: Address) -> int:
         """Return the slot that the order was given before, else the buyer's next one that nobody is using.
 
-        An order keeps its slot, so that the contract opens one deal of it, however often it is tried. Also one
-        that failed keeps it until it expires: it may be tried again, or be opened by who has seen it signed.
+        An order keeps its slot, so that the contract opens one deal of it, however often it is tried. One
+        that failed keeps it too until it expires: it may be tried again, or opened by who has seen it signed.
         """
         in_use = set()
         now = self._client.now()
