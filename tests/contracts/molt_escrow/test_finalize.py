@@ -73,6 +73,16 @@ def test_finalize__notice_longer_than_the_deal__any_delivery_earns_the_bond(mark
     assert market.balance(PROVIDER) == 1_000 * UNIT + 99 * UNIT // 10
 
 
+def test_finalize__notice_longer_than_the_deal__no_delivery_earns_nothing(market: Market) -> None:
+    """The start-up time is forgiven to who starts: who never comes loses the whole bond."""
+    lenient = {"policy_id": market.register(make_policy(notice_minutes=255), ATTESTORS)}
+    deal = market.open(market.match(offer=lenient, order={**lenient, "duration_hours": 2}))
+    market.node.at(deal.deadline)
+    market.finalize(deal)
+    assert market.balance(PROVIDER) == (1_000 - 8) * UNIT
+    assert market.balance(BUYER) == (10_000 + 8) * UNIT
+
+
 def test_finalize__claimed__pays_the_claim(market: Market) -> None:
     deal = market.claimed(market.match(), 16 * HOUR)
     market.node.at(deal.ends_at + 2 * HOUR)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from eth_abi.abi import encode
 
 from tests.contracts.actors import DEPLOYER, OTHER_BUYER, PROVIDER, RELAYER, STRANGER, VOUCHER_SIGNER
 from tests.contracts.desk import NEVER
 from tests.contracts.factories import HOUR, UNIT, OpenDeal
 from tests.contracts.market import Market
 from tests.contracts.node import Receipt
-from tests.contracts.refusals import Code, refused
+from tests.contracts.refusals import SELECTOR, Code, refused
 from tests.contracts.signatures import parts
 
 both = pytest.mark.parametrize("skip", [False, True], ids=["all or nothing", "skip"])
@@ -145,6 +147,29 @@ def test_multicall__skip__malformed_item__passed_over(market: Market, item: byte
     receipt = batch(market, item, voucher_call(market, deal, HOUR), skip=True)
     market.model.release(deal.id, HOUR)
     assert refusals(receipt, market) == [(0, Code.MALFORMED_CALL, 0, 0)]
+
+
+@both
+@pytest.mark.parametrize("unknown", [len(Code), 255, 2**256 - 1])
+def test_multicall__forged_refusal_of_an_unknown_code__malformed(
+    deploy: Callable[..., Market], mock: Callable[..., Any], unknown: int, *, skip: bool
+) -> None:
+    """Only a token can put foreign words into an answer; they must not break the reading of it."""
+    market = deploy(token=mock("ForgingToken"))
+    forged = SELECTOR + encode(["uint256"] * 3, [unknown, 1, 2])
+    calls = (
+        market.encode("deposit", STRANGER.address, 1),
+        market.encode("cancel", RELAYER.address, 0, 0, 0, b""),
+    )
+    market.node.transact(DEPLOYER, market.token.setAnswer, forged)
+    if skip:
+        receipt = batch(market, *calls, skip=True)
+        assert names(receipt, market) == ["ItemRefused", "OrdersCancelled"]
+        assert refusals(receipt, market) == [(0, Code.MALFORMED_CALL, len(forged), 0)]
+    else:
+        with refused(Code.MALFORMED_CALL, actual=len(forged), limit=0):
+            batch(market, *calls)
+    market.node.transact(DEPLOYER, market.token.setAnswer, b"")
 
 
 @both
