@@ -5,7 +5,7 @@ from molt_market.signing.messages import Side
 from molt_market.signing.statements import sign_offer
 from molt_market.testing import Devnet
 from scripts.demo.audit import Agreed, Auditor, Ledger
-from scripts.demo.cast import JOBS, OVER_TWO, Cast, offers, order
+from scripts.demo.cast import HOURS, JOBS, OVER_TWO, Cast, offers, order
 from scripts.demo.stage import Deal, Stage
 from scripts.demo.tables import chapter, molt, say, table
 
@@ -53,7 +53,16 @@ def _offer_row(stage: Stage, offer: CapacityOffer) -> tuple[str, ...]:
 
 def open_deals(stage: Stage) -> None:
     """Match each order and lock its money."""
-    chapter("Orders and matches")
+    chapter("Orders")
+    wanted = {**JOBS, "over two providers": (OVER_TWO[0], sum(OVER_TWO[1]), *OVER_TWO[2:])}
+    table(
+        ("to be", "buyer", "GPUs", ">VRAM from", ">hours", ">MOLT per GPU-hour up to"),
+        [
+            (name, buyer, f"{gpus} x {model}", f"{vram_gb} GB", str(HOURS), limit)
+            for name, (buyer, gpus, vram_gb, model, limit) in wanted.items()
+        ],
+    )
+    chapter("Matches, of the first three")
     slots = dict.fromkeys(stage.cast.all("buyer"), 0)
     for name, job in JOBS.items():
         buyer = job[0]
