@@ -176,11 +176,13 @@ class DealEndings(DealDesk):
         `concession`.
         """
         present = self.escrow(escrow.id)
-        units = self._conceded(present, concession)
+        disputed = self._event(present, DealDisputed)
+        if disputed is None:
+            raise InvalidStateTransition(present.status.name, "CONCEDED")
+        units = self._conceded(present, disputed, concession)
         closing = self._closed_at(present, units, "CONCEDED")
         if closing is not None:
             return closing
-        require_status(present, DISPUTED, "CONCEDED")
         return _done(self._send(present, (Concede(units, concession),)), DealClosed, units, "CONCEDED")
 
     def resolve(
@@ -235,7 +237,7 @@ class DealEndings(DealDesk):
                 return event.transaction_id
         return None
 
-    def _conceded(self, escrow: EscrowAccount, concession: Concession | None) -> int:
+    def _conceded(self, escrow: EscrowAccount, disputed: DealDisputed, concession: Concession | None) -> int:
         """Return the GPU-seconds at which a party gives in."""
         if concession is not None:
             verify_statement(concession, escrow.terms, self.client.domain)
@@ -243,10 +245,7 @@ class DealEndings(DealDesk):
         who = self._payer().address
         if who not in {escrow.buyer, escrow.provider}:
             raise WrongSigner(expected=f"{escrow.buyer} or {escrow.provider}", actual=who)
-        if who == escrow.buyer:
-            return escrow.claimed_gpu_seconds
-        disputed = self._event(escrow, DealDisputed)
-        return disputed.counter if disputed else escrow.paid_gpu_seconds
+        return disputed.gpu_seconds if who == escrow.buyer else disputed.counter
 
     def _ruled(self, escrow: EscrowAccount, units: int) -> TransactionId | None:
         """Return the ruling if it is made; raise if another one is, or if there is nothing to rule on."""
