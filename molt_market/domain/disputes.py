@@ -34,10 +34,9 @@ class DisputeReason(StrEnum):
 class Dispute(Value):
     """The buyer's word that a claim is too high.
 
-    He accepts `counter_hours` of the whole allocation (an exact decimal; a float is refused), or, where a
-    whole number of hours does not say it, `counter_gpu_seconds`. That much is paid at once; on the rest
-    both sides stake, and the arbiter rules. Reason and text go to the buyer's journal, `evidence` (a hash)
-    to the chain.
+    He accepts `counter_hours` of the whole allocation (an exact decimal; a float is refused), or, to the
+    second of a single GPU, `counter_gpu_seconds`. That much is paid at once; on the rest both sides stake,
+    and the arbiter rules. Reason and text go to the buyer's journal, `evidence` (a hash) to the chain.
 
     `sign_dispute` fills `until` and `signature`, so that somebody else may send it, a watchtower for example.
 

@@ -53,13 +53,15 @@ HoursGiven = Decimal | int | str
 
 
 class DealEndings(DealDesk):
-    """The verbs of the parties and of the arbiter. All raise, beside what they say:
+    """The verbs of the parties and of the arbiter.
 
-    InvalidStateTransition: the deal is in another status, or was closed otherwise. WrongSigner: the client's
-    account is not the party whose step it is, and no signature of hers was given; or the signature is
-    another's.
-    Refused: the contract refuses it. TransactionPending, NodeUnreachable, NodeError: it may have been sent;
-    call again. Nothing moved but for the last three.
+    Raises, each of them, beside what it says itself:
+        DealNotFound: the contract has no such deal.
+        InvalidStateTransition: the deal is in another status, or ended otherwise.
+        WrongSigner: the client's account is not the party whose step it is, and that party's signature was
+            not given; or the signature is somebody else's.
+        Refused: the contract refuses it. Up to here, nothing was sent or nothing moved.
+        TransactionPending, NodeUnreachable, NodeError: it may have been sent; call again.
     """
 
     # ---------------------------------------------------------------- while the job runs

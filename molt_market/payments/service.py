@@ -127,9 +127,8 @@ class PaymentService(DealEndings):
 
         Raises:
             NotYet: the deadline is not over; the error says when it is. A buyer can `stop` the deal before.
-            InvalidStateTransition: everything was paid, nothing is left to refund; or the provider cancels
-            what
-                is claimed already.
+            InvalidStateTransition: everything was paid, nothing is left to refund; or the provider cancels a
+                deal that is claimed already.
             ProofMismatch, WrongSigner: the cancellation is of another deal, or not the provider's.
             TransactionPending and others: as `create_job_escrow`.
         """
