@@ -162,17 +162,17 @@ def test_open__no_commitment__opens_for_one_hour(market: Market) -> None:
 
 
 def test_open__largest_allocation__opens(market: Market) -> None:
-    gpus = MOST_GPU_SECONDS // (2 * HOUR)
-    offer = {"gpu_count": 2**32 - 1, "price_per_gpu_hour": 1}
-    deal = market.open(market.match(offer=offer, order={"gpu_count": gpus, "duration_hours": 2}))
-    assert MOST_GPU_SECONDS - 2 * HOUR < deal.allocation <= MOST_GPU_SECONDS
+    gpus = MOST_GPU_SECONDS // HOUR
+    offer = {"gpu_count": 2**32 - 1, "price_per_gpu_hour": 1, "min_commitment_hours": 0}
+    deal = market.open(market.match(offer=offer, order={"gpu_count": gpus, "duration_hours": 1}))
+    assert MOST_GPU_SECONDS - HOUR < deal.allocation <= MOST_GPU_SECONDS
 
 
-def test_open__allocation_too_large__refused(market: Market) -> None:
-    gpus = MOST_GPU_SECONDS // (2 * HOUR) + 1
-    offer = {"gpu_count": 2**32 - 1, "price_per_gpu_hour": 1}
-    with refused(Code.ALLOCATION_TOO_LARGE, actual=gpus * 2 * HOUR, limit=MOST_GPU_SECONDS):
-        market.open(market.match(offer=offer, order={"gpu_count": gpus, "duration_hours": 2}))
+def test_open__allocation_one_gpu_too_large__refused(market: Market) -> None:
+    gpus = MOST_GPU_SECONDS // HOUR + 1
+    offer = {"gpu_count": 2**32 - 1, "price_per_gpu_hour": 1, "min_commitment_hours": 0}
+    with refused(Code.ALLOCATION_TOO_LARGE, actual=gpus * HOUR, limit=MOST_GPU_SECONDS):
+        market.open(market.match(offer=offer, order={"gpu_count": gpus, "duration_hours": 1}))
 
 
 def test_open__every_number_at_its_largest__refused_without_overflow(market: Market) -> None:
