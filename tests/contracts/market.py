@@ -153,7 +153,8 @@ class Market(Desk):
     # ---------------------------------------------------------------- a deal
 
     def check(self, match: Match, opener: Actor) -> tuple[int, int, int]:
-        return tuple(self.escrow.check(match.as_tuple(), opener.address))
+        code, actual, limit = self.node.read(self.escrow.check, match.as_tuple(), opener.address)
+        return code, actual, limit
 
     def open(self, match: Match, *, sender: Actor = RELAYER) -> OpenDeal:
         """Open the deal. If that is refused, `check` must say the same at the same second."""
@@ -187,7 +188,7 @@ class Market(Desk):
             gpus=deal.terms.gpu_count,
             duration=deal.terms.duration,
             slot=deal.terms.slot,
-            fee_bps=self.escrow.feeBps(),
+            fee_bps=self.node.read(self.escrow.feeBps)[0],
             bond_bps=policy.bond_bps,
             notice_minutes=policy.notice_minutes,
             challenge=policy.challenge,
@@ -285,21 +286,22 @@ class Market(Desk):
     # ---------------------------------------------------------------- comparing
 
     def balance(self, actor: Actor) -> int:
-        return int(self.escrow.accountOf(actor.address).balance)
+        return self.node.read(self.escrow.accountOf, actor.address)[0]
 
     def audit(self) -> None:
         """Compare every account, deal, pool and order, and the token's balance, with the model."""
-        escrow, model_ = self.escrow, self.model
+        escrow, read, model_ = self.escrow, self.node.read, self.model
         for address, account in model_.accounts.items():
-            _same(escrow.accountOf(address), account.word(), f"account {address}")
+            _same(read(escrow.accountOf, address), account.word(), f"account {address}")
         for deal_id, deal in model_.deals.items():
-            _same(escrow.dealOf(deal_id), deal.word(), f"deal {deal_id}")
+            _same(read(escrow.dealOf, deal_id), deal.word(), f"deal {deal_id}")
         for provider, slot in model_.pools():
-            _same([escrow.gpusInUse(provider, slot)], [model_.gpus_in_use(provider, slot)], f"GPUs of {slot}")
+            in_use = model_.gpus_in_use(provider, slot)
+            _same(read(escrow.gpusInUse, provider, slot), [in_use], f"GPUs of {slot}")
         for buyer, slot in model_.opened_orders:
-            bits = escrow.groupOf(buyer, messages.Side.ORDERS, slot >> 7).payload
+            bits, *_ = read(escrow.groupOf, buyer, messages.Side.ORDERS, slot >> 7)
             _same([bits >> (slot & 127) & 1], [1], f"bit of order {slot}")
-        _same([self.token.balanceOf(escrow.address)], [model_.tokens], "tokens")
+        _same(read(self.token.balanceOf, escrow.address), [model_.tokens], "tokens")
 
 
 def _same(found: Any, expected: Iterable[int], what: str) -> None:

@@ -78,6 +78,13 @@ class Node:
         """Send a call of an ape contract's method, or raise Reverted."""
         return self.send(sender.address, method.contract.address, method.encode_input(*arguments))
 
+    def read(self, method: Any, *arguments: Any) -> tuple[int, ...]:
+        """Return the numbers that a view answers, of a struct too: several times as fast as ape's call."""
+        call = {"to": method.contract.address, "data": "0x" + method.encode_input(*arguments).hex()}
+        answer = bytes.fromhex(self.request("eth_call", call, "latest")[2:])
+        values = decode([given.canonical_type for given in method.abis[0].outputs], answer)
+        return values[0] if isinstance(values[0], tuple) else values
+
     def send(self, sender: str, to: str | None, data: bytes, value: int = 0) -> Receipt:
         """Send a transaction and return what became of it.
 
