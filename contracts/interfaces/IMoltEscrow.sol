@@ -143,7 +143,7 @@ enum Code {
     TOKEN_REFUSED, // tokens that could be moved (least of allowance and balance), tokens asked for
     INEXACT_TRANSFER, // tokens that arrived, tokens asked for
     TOKEN_CAP, // the contract's token balance after it, most allowed
-    PERMIT_REFUSED, // 0, amount; or the permit nonce after it, the nonce needed
+    PERMIT_REFUSED, // the permit nonce before the call, the nonce needed after it
     INSUFFICIENT_BALANCE, // balance, amount
     BAD_RECEIVER, // address given, 0
     // cancel
