@@ -11,10 +11,9 @@ def settle_job(job: JobSettlementInput, payments: PaymentService) -> SettlementR
     """Bring a finished job one transaction closer to settled money, and say how it stands.
 
     With the buyer's confirmation it is released in one transaction. If that confirms the whole allocation,
-    or if
-    the proof can be claimed, the deal is closed by it: `Success`, or `PartialRefund` with the rest back at
-    the buyer. If it confirms less and nothing can be claimed (no attestors, or before the end without a
-    result), what is confirmed is paid, the rest stays locked, and the answer is `Pending`.
+    or if the proof can be claimed, the deal is closed by it: `Success`, or `PartialRefund` with the rest
+    back at the buyer. If it confirms less and nothing can be claimed (no attestors, or before the end
+    without a result), what is confirmed is paid, the rest stays locked, and the answer is `Pending`.
 
     Without a confirmation the proof is claimed, and the answer is `Pending` until the buyer's time to
     contest it is over. It never waits: call it again from `claimable_at` on, and it finalizes. To call it
@@ -25,7 +24,7 @@ def settle_job(job: JobSettlementInput, payments: PaymentService) -> SettlementR
     Raises:
         ProofMismatch: input, proof and confirmation name different deals or hours. Nothing is sent.
         WrongSigner: the receipt is not the agent's, or the confirmation not the voucher signer's. Nothing
-        is sent.
+            is sent.
         InvalidValue: the hours are more than the allocation's, or less than is paid already. Nothing is sent.
         DealNotFound: the contract has no such deal.
         Refused: the contract refuses it, for example TooLate or Quorum. Nothing moved.

@@ -122,9 +122,9 @@ def next_step(
 
     A voucher for the whole allocation closes the deal. A voucher for less never does by itself: the buyer
     could hold back a second and the rest. With a proof that can be claimed, claim and voucher together
-    close the deal at
-    once, in this order: after a claim, a voucher for all that is claimed is the buyer's consent. Without
-    such a proof the voucher is paid, and what is left can be closed when the deadline is over.
+    close the deal at once, in this order: after a claim, a voucher for all that is claimed is the buyer's
+    consent. Without such a proof the voucher is paid, and what is left can be closed when the deadline is
+    over.
     """
     if escrow.status is DealStatus.CLAIMED:
         return _of_claimed(escrow, now, proof, voucher)
