@@ -42,7 +42,7 @@ contract PanelArbiter is IPanelArbiter, EIP712 {
         _requireQuorum(_hashTypedDataV4(Hashes.ruling(address(escrow), dealId, gpuSeconds, deadline)), sigs);
 
         emit Ruled(address(escrow), dealId, gpuSeconds);
-        escrow.resolve(terms, gpuSeconds);
+        escrow.resolve(terms, gpuSeconds, 0, "");
     }
 
     /// @inheritdoc IPanelArbiter
@@ -74,8 +74,8 @@ contract PanelArbiter is IPanelArbiter, EIP712 {
         if (sigs.length % Signatures.COMPACT_BYTES != 0 || count < threshold) revert NoQuorum(count, threshold);
         uint256 next = 0;
         for (uint256 i = 0; i < count; i++) {
-            uint256 at = i * Signatures.COMPACT_BYTES;
-            address signer = Signatures.recover(digest, sigs[at:at + Signatures.COMPACT_BYTES]);
+            uint256 from = i * Signatures.COMPACT_BYTES;
+            address signer = Signatures.recover(digest, sigs[from:from + Signatures.COMPACT_BYTES]);
             while (next < _members.length && _members[next] != signer) next++;
             if (next == _members.length) revert NotAMember(signer);
             next++;

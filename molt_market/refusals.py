@@ -132,6 +132,12 @@ class TooManyCalls(CodedRefusal):
     says = "{actual} calls in one multicall, at most {limit} are taken: send several"
 
 
+class BatchGas(CodedRefusal):
+    """A skipping batch has too little gas left for the next item's share: send it with more."""
+
+    says = "{actual} gas left in the batch, the next item needs {limit}: send it with more gas"
+
+
 class DeploymentOutOfRange(CodedRefusal):
     """A value given at deployment breaks a bound: correct the deployment's settings."""
 
@@ -181,6 +187,27 @@ class BadReceiver(CodedRefusal):
     """Tokens cannot be sent to this account: name another."""
 
     says = "{actual:address} cannot receive: name another account"
+
+
+# ------------------------------------------------------------------------------------------ roles
+
+
+class NotHolder(CodedRefusal):
+    """Only who holds the role may do this; to accept a role, only the one to whom it was offered."""
+
+    says = "{actual:address} may not do this: only {limit:address} may"
+
+
+class PauseResting(CodedRefusal):
+    """The guardian's last pause ended less than 7 days ago: wait until `limit`."""
+
+    says = "it is {actual:time}, and the next pause may begin at {limit:time}: pause again then"
+
+
+class FeeOutOfRange(CodedRefusal):
+    """The fee is above the contract's cap: announce a lower one."""
+
+    says = "a fee of {actual} bps is above the cap of {limit} bps: announce a lower one"
 
 
 class CancelPending(CodedRefusal):
@@ -378,6 +405,12 @@ class VoucherSignerForbidden(CodedRefusal):
 # ----------------------------------------------------------------------- open: may it be done now
 
 
+class Paused(CodedRefusal):
+    """The guardian has paused openings; open deals go on. Open it from `limit` on."""
+
+    says = "it is {actual:time}, and no deal opens before {limit:time}: open it then"
+
+
 class NotOpener(CodedRefusal):
     """The order names another opener: he or the buyer has to send it."""
 
@@ -532,12 +565,6 @@ class CounterOutOfRange(CodedRefusal):
     """The counter is below what is paid, or not below the claim: give a figure in between."""
 
     says = "the counter is {actual:used}, its bound {limit:used}: at least what is paid, below the claim"
-
-
-class NotArbiter(CodedRefusal):
-    """Only the policy's arbiter rules: bring the dispute to him."""
-
-    says = "{actual:address} is not the arbiter of the policy: only {limit:address} can rule"
 
 
 class RulingOutOfRange(CodedRefusal):

@@ -27,6 +27,8 @@ DELAY = click.IntRange(1, 86_400)
 @account_option()
 @click.option("--token", help="An ERC-20 that is there already, of at most 18 decimals.")
 @click.option("--fee-recipient", help="Gets the platform's fee, for ever (default: the account).")
+@click.option("--guardian", help="May pause openings for 72 hours (default: the account).")
+@click.option("--fee-setter", help="May announce another fee, 7 days ahead (default: the account).")
 @click.option("--fee-bps", type=FEE, default=0, show_default=True, help="Fee on what providers are paid.")
 @click.option("--withdraw-delay", type=DELAY, default=QUARTER_HOUR, show_default=True, help="In seconds.")
 @click.option("--cancel-delay", type=DELAY, default=QUARTER_HOUR, show_default=True, help="In seconds.")
@@ -36,6 +38,8 @@ def cli(  # noqa: PLR0917 - one parameter per option
     account: Any,
     token: str | None,
     fee_recipient: str | None,
+    guardian: str | None,
+    fee_setter: str | None,
     fee_bps: int,
     withdraw_delay: int,
     cancel_delay: int,
@@ -49,9 +53,8 @@ def cli(  # noqa: PLR0917 - one parameter per option
     block = provider.get_block("latest").number  # logs start after it
     money = project.MoltToken.at(token) if token else account.deploy(project.MoltToken, "MOLT", "MOLT", 18)
     receiver = fee_recipient or account.address
-    escrow = account.deploy(
-        project.MoltEscrow, money.address, receiver, fee_bps, withdraw_delay, cancel_delay
-    )
+    roles = (receiver, guardian or account.address, fee_setter or account.address)
+    escrow = account.deploy(project.MoltEscrow, money.address, *roles, fee_bps, withdraw_delay, cancel_delay)
     code = bytes(provider.get_code(escrow.address))
     deployment = Deployment(
         chain_id=provider.chain_id,

@@ -98,7 +98,12 @@ enum Side {
     ORDERS
 }
 
-/// @notice All that changes in a deal: one storage word, packed by Deals.
+enum Role {
+    GUARDIAN, // may pause openings, for a while
+    FEE_SETTER // may announce another fee
+}
+
+/// @notice All that changes in a deal: one storage word, see Deals.
 struct Deal {
     Status status;
     uint8 flags; // see Deals
@@ -116,7 +121,7 @@ struct Account {
     uint96 balance;
     uint96 withdrawing; // the marked part of the balance; deals may still spend it until it is withdrawn
     uint40 unlockAt;
-    uint24 nonce; // of the next signed request to move the balance
+    uint24 nonce; // of the next request to move the balance: how many there were
 }
 
 /// @notice One word per group of a maker's slots.
@@ -124,6 +129,20 @@ struct Group {
     uint128 payload; // offers: GPUs in use, 4 lanes of uint32; orders: 128 bits, set once opened
     uint40 deadBefore; // messages created before this second are dead
     uint40 cutoffAt; // from this second on, messages created before it are dead
+}
+
+/// @notice What the roles have set: one word. The fee of open deals is their own.
+struct Config {
+    uint16 feeBps; // of what providers are paid, until nextFeeFrom
+    uint16 nextFeeBps; // from nextFeeFrom on
+    uint40 nextFeeFrom;
+    uint40 pausedUntil; // no deal opens before this second
+}
+
+/// @notice Who holds a role, and to whom he wants to hand it over (0 = nobody).
+struct Holder {
+    address holder;
+    address pending;
 }
 
 /// @notice Why a call was refused. `actual` is what was found, `limit` what it had to meet.
@@ -135,8 +154,9 @@ enum Code {
     TOO_LATE, // block time, first second at which it may no longer be done
     BAD_SIGNATURE, // address recovered (0 = none), address needed
     MALFORMED_CALL, // size of the revert data; an item of a multicall failed without a code
-    NESTED_MULTICALL, // position of the item
+    NESTED_MULTICALL, // position of the item, 0
     TOO_MANY_CALLS, // items, most allowed
+    BATCH_GAS, // gas that is left, gas needed to give the next item its full share
     DEPLOYMENT_OUT_OF_RANGE, // a value given to the constructor, bound broken
     // deposit and withdraw
     ZERO_AMOUNT, // 0, 1
@@ -146,6 +166,10 @@ enum Code {
     PERMIT_REFUSED, // the permit nonce before the call, the nonce needed after it
     INSUFFICIENT_BALANCE, // balance, amount
     BAD_RECEIVER, // address given, 0
+    // roles
+    NOT_HOLDER, // caller, the role's holder (to accept it: the one it is handed to)
+    PAUSE_RESTING, // block time, first second at which a pause may begin
+    FEE_OUT_OF_RANGE, // fee in bps, most allowed
     // cancel
     CANCEL_PENDING, // block time, second at which the pending one takes effect
     // policies
@@ -181,6 +205,7 @@ enum Code {
     AGENT_ZERO, // 0, 1
     VOUCHER_SIGNER_FORBIDDEN, // voucher signer, the address it may not be
     // open: may it be done now
+    PAUSED, // block time, first second at which deals open again
     NOT_OPENER, // opener, opener needed
     OFFER_NOT_YET_VALID, // block time, created at
     OFFER_EXPIRED, // block time, expires at
@@ -208,7 +233,6 @@ enum Code {
     ALREADY_STOPPED, // end, end
     STOP_TOO_LATE, // the end that the stop would set, the end as it is
     COUNTER_OUT_OF_RANGE, // GPU-seconds, bound broken
-    NOT_ARBITER, // caller, arbiter
     RULING_OUT_OF_RANGE, // GPU-seconds, bound broken (the paid or the claimed ones)
     SPLIT_OUT_OF_RANGE // GPU-seconds, bound broken (the paid, or the allocated or claimed ones)
 }
@@ -218,11 +242,12 @@ enum Code {
 /// voucher or by attested claim. Nobody but its owner can move a balance, except along a deal its owner signed.
 /// @dev Warning: the token must be a plain ERC-20: no fee on transfer, no rebasing. A deposit that does not arrive
 /// exactly is refused, but a token that changes balances later breaks the books.
-/// @dev Every `bytes sig`: 64 (EIP-2098) or 65 bytes, low s. Empty means that the signer is msg.sender.
+/// @dev Every `bytes sig`: 64 (EIP-2098) or 65 bytes, low s. Empty means that the signer is msg.sender, or has approved
+/// the digest. The `deadline` beside it binds everybody but the signer's own call without a signature.
 interface IMoltEscrow {
     // ---------------------------------------------------------------- errors and events
 
-    /// @notice The one error of this contract.
+    /// @notice Why the contract says no. (Re-entry from the token meets OpenZeppelin's own error.)
     error Refused(Code code, uint256 actual, uint256 limit);
 
     /// @notice An item of a skipping multicall was refused and changed nothing.
@@ -232,6 +257,12 @@ interface IMoltEscrow {
     event WithdrawRequested(address indexed account, uint256 amount, uint256 unlockAt);
     event Withdrawn(address indexed account, address indexed to, uint256 amount);
     event OrdersCancelled(address indexed account, Side side, uint64 group, uint256 cutoffAt);
+    event DigestApproved(address indexed account, bytes32 indexed digest);
+    event DigestRevoked(address indexed account, bytes32 indexed digest, uint256 until);
+    event RoleOffered(Role indexed role, address holder, address pending);
+    event RoleAccepted(Role indexed role, address holder);
+    event OpeningsPaused(uint256 until);
+    event FeeAnnounced(uint256 feeBps, uint256 from);
     event PolicyRegistered(bytes32 indexed policyId, Policy policy, address[] attestors);
 
     /// @notice With `buyer` and `provider`, the other fields are the deal's Terms: enough to finish it from the log
@@ -295,9 +326,36 @@ interface IMoltEscrow {
     /// @notice Pay the marked amount, or what is left of the balance if that is less, to `to`.
     function withdraw(address account, address to, uint40 deadline, bytes calldata sig) external;
 
+    // ---------------------------------------------------------------- roles
+
+    /// @notice Let no deal open for 72 hours, or until `unpause`. Nothing else stops. For the guardian, and not within
+    /// 7 days after a pause.
+    function pause() external;
+
+    /// @notice End the pause now. For the guardian.
+    function unpause() external;
+
+    /// @notice Announce a fee for deals opened from 7 days on; replaces what was announced before. For the fee setter.
+    function scheduleFee(uint16 feeBps) external;
+
+    /// @notice Offer a role to `to`, who has to accept it; 0 takes the offer back. For its holder.
+    function offerRole(Role role, address to) external;
+
+    /// @notice Take over a role that was offered to the caller.
+    function acceptRole(Role role) external;
+
     // ---------------------------------------------------------------- before a deal
 
+    /// @notice Let the EIP-712 digest count as signed by the caller, wherever an empty signature is given. For wallets that
+    /// cannot sign: a contract's own signature check could change its mind after a match.
+    /// @dev Attestors' signatures come in one piece, so they cannot be approvals.
+    function approve(bytes32 digest) external;
+
+    /// @notice Take an approval back, `cancelDelay` seconds from now.
+    function revoke(bytes32 digest) external;
+
     /// @notice Kill every offer (or order) of a group created before the cutoff, `cancelDelay` seconds from now.
+    /// @dev What is signed names the group's present `cutoffAt` too: each signature works once.
     function cancel(address account, Side side, uint64 group, uint40 deadline, bytes calldata sig) external;
 
     /// @notice Store a policy under its hash. Anyone may; to do it again changes nothing.
@@ -336,7 +394,7 @@ interface IMoltEscrow {
         external;
 
     /// @notice Rule on a dispute: any GPU-seconds from the paid to the claimed ones. For the arbiter.
-    function resolve(Terms calldata terms, uint40 gpuSeconds) external;
+    function resolve(Terms calldata terms, uint40 gpuSeconds, uint40 deadline, bytes calldata sig) external;
 
     /// @notice Give in: the provider to the paid GPU-seconds, the buyer to the claimed ones.
     function concede(Terms calldata terms, uint40 gpuSeconds, uint40 deadline, bytes calldata sig) external;
@@ -363,7 +421,8 @@ interface IMoltEscrow {
     // ---------------------------------------------------------------- many at once
 
     /// @notice Make several calls in one transaction, each in a frame of its own.
-    /// @param skip true: a refused item changes nothing, emits ItemRefused, and the next one runs.
+    /// @param skip true: a refused item changes nothing, emits ItemRefused, and the next one runs. Each item then gets
+    /// 400,000 gas, no more and no less, so that neither an item nor a stingy sender can make another one fail.
     function multicall(bytes[] calldata calls, bool skip) external;
 
     // ---------------------------------------------------------------- views
@@ -380,5 +439,10 @@ interface IMoltEscrow {
     function groupOf(address account, Side side, uint64 group) external view returns (Group memory);
     /// @notice GPUs of `provider`'s slot that LOCKED deals hold.
     function gpusInUse(address provider, uint64 slot) external view returns (uint32);
+    /// @notice Until when (exclusive) `account` lets `digest` count as signed.
+    function approvedUntil(address account, bytes32 digest) external view returns (uint40);
+    function config() external view returns (Config memory);
+    /// @notice The fee of a deal that opens now.
     function feeBps() external view returns (uint16);
+    function roleOf(Role role) external view returns (Holder memory);
 }

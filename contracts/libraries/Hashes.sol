@@ -31,7 +31,7 @@ library Hashes {
     bytes32 internal constant STOP_TYPEHASH = keccak256("Stop(bytes32 dealId,uint40 deadline)");
     bytes32 internal constant CANCEL_DEAL_TYPEHASH = keccak256("CancelDeal(bytes32 dealId,uint40 deadline)");
     bytes32 internal constant CANCEL_ORDERS_TYPEHASH =
-        keccak256("CancelOrders(address account,uint8 side,uint64 group,uint40 deadline)");
+        keccak256("CancelOrders(address account,uint8 side,uint64 group,uint40 cutoffAt,uint40 deadline)");
     bytes32 internal constant REQUEST_WITHDRAW_TYPEHASH =
         keccak256("RequestWithdraw(address account,uint96 amount,uint24 nonce,uint40 deadline)");
     bytes32 internal constant WITHDRAW_TYPEHASH =
@@ -121,8 +121,13 @@ library Hashes {
         return keccak256(abi.encode(CANCEL_DEAL_TYPEHASH, dealId, deadline));
     }
 
-    function cancelOrders(address account, Side side, uint64 group, uint40 deadline) internal pure returns (bytes32) {
-        return keccak256(abi.encode(CANCEL_ORDERS_TYPEHASH, account, side, group, deadline));
+    /// @param cutoffAt the group's before this cancel: it makes the request a one-shot.
+    function cancelOrders(address account, Side side, uint64 group, uint40 cutoffAt, uint40 deadline)
+        internal
+        pure
+        returns (bytes32)
+    {
+        return keccak256(abi.encode(CANCEL_ORDERS_TYPEHASH, account, side, group, cutoffAt, deadline));
     }
 
     function requestWithdraw(address account, uint96 amount, uint24 nonce, uint40 deadline)

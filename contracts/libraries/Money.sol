@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Deal, Status, Terms} from "../interfaces/IMoltEscrow.sol";
-import {Deals} from "./Deals.sol";
+import {Terms} from "../interfaces/IMoltEscrow.sol";
+import {DealWord, Deals} from "./Deals.sol";
 
 /// @title What GPU-seconds are worth, all rounded down
 /// @dev Every figure is the floor of a cumulative value: splitting a payment changes nothing, and the dust stays with
@@ -31,51 +31,48 @@ library Money {
         return due(terms, allocation(terms));
     }
 
-    /// @notice The provider's stake on delivering what is priced at `price_`.
-    function bond(uint256 price_, uint256 bondBps) internal pure returns (uint256) {
+    /// @notice `bps` of an amount: the provider's bond on a price, the fee on what is due, the arbiter's share of a pot.
+    function part(uint256 amount, uint256 bps) internal pure returns (uint256) {
         unchecked {
-            return price_ * bondBps / BPS;
+            return amount * bps / BPS;
         }
     }
 
     /// @notice What raising the paid GPU-seconds to `gpuSeconds` brings the provider and the fee account.
-    function owed(Terms memory terms, Deal memory deal, uint256 gpuSeconds)
+    function owed(Terms memory terms, DealWord deal, uint256 gpuSeconds)
         internal
         pure
         returns (uint256 toProvider, uint256 fee)
     {
-        uint256 duePaid = due(terms, deal.paid);
+        uint256 duePaid = due(terms, deal.paid());
         uint256 dueNow = due(terms, gpuSeconds);
-        fee = dueNow * deal.feeBps / BPS - duePaid * deal.feeBps / BPS;
+        fee = part(dueNow, deal.feeBps()) - part(duePaid, deal.feeBps());
         toProvider = dueNow - duePaid - fee;
     }
 
-    /// @notice The part of the bond that `gpuSeconds` of delivery earn back: linear, but whole within one notice period
+    /// @notice The part of `bond` that `gpuSeconds` of delivery earn back: linear, but whole within one notice period
     /// of all that could be delivered, the tolerated start-up time.
-    function bondEarned(Terms memory terms, Deal memory deal, uint256 gpuSeconds) internal pure returns (uint256) {
-        uint256 whole = bond(price(terms), deal.bondBps);
-        uint256 deliverable = uint256(terms.gpuCount) * (deal.endsAt - deal.openedAt); // a stop shortens it
-        uint256 tolerated = uint256(terms.gpuCount) * deal.noticeMinutes * 1 minutes;
-        if (gpuSeconds > 0 && gpuSeconds + tolerated >= deliverable) return whole;
-        return whole * gpuSeconds / deliverable;
-    }
-
-    /// @notice The provider's stake in a dispute: the bond that the contested GPU-seconds would earn.
-    function stake(Terms memory terms, Deal memory deal) internal pure returns (uint256) {
-        return bondEarned(terms, deal, deal.claim) - bondEarned(terms, deal, deal.paid);
-    }
-
-    /// @notice Both sides' stakes; without a quorum there is the provider's only.
-    function pot(Terms memory terms, Deal memory deal) internal pure returns (uint256) {
-        return stake(terms, deal) * (deal.flags & Deals.ATTESTED != 0 ? 2 : 1);
-    }
-
-    /// @notice All that the deal still holds.
-    function held(Terms memory terms, Deal memory deal) internal pure returns (uint256) {
-        if (deal.status == Status.DISPUTED) {
-            return due(terms, deal.claim) - due(terms, deal.paid) + pot(terms, deal);
+    function earned(Terms memory terms, DealWord deal, uint256 bond, uint256 gpuSeconds)
+        internal
+        pure
+        returns (uint256)
+    {
+        unchecked {
+            uint256 deliverable = terms.gpuCount * (deal.endsAt() - deal.openedAt()); // a stop shortens it
+            uint256 tolerated = terms.gpuCount * deal.noticeSeconds();
+            if (gpuSeconds > 0 && gpuSeconds + tolerated >= deliverable) return bond;
+            return bond * gpuSeconds / deliverable;
         }
-        uint256 whole = price(terms);
-        return whole + bond(whole, deal.bondBps) - due(terms, deal.paid);
+    }
+
+    /// @notice The provider's stake in a dispute, the bond that the contested GPU-seconds would earn; and both sides'
+    /// stakes together, which without a quorum are his alone.
+    function stakes(Terms memory terms, DealWord deal, uint256 bond)
+        internal
+        pure
+        returns (uint256 stake, uint256 pot)
+    {
+        stake = earned(terms, deal, bond, deal.claim()) - earned(terms, deal, bond, deal.paid());
+        pot = deal.has(Deals.ATTESTED) ? 2 * stake : stake;
     }
 }

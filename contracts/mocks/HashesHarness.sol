@@ -87,8 +87,12 @@ contract HashesHarness {
         return Hashes.cancelDeal(dealId, deadline);
     }
 
-    function cancelOrders(address account, Side side, uint64 group, uint40 deadline) external pure returns (bytes32) {
-        return Hashes.cancelOrders(account, side, group, deadline);
+    function cancelOrders(address account, Side side, uint64 group, uint40 cutoffAt, uint40 deadline)
+        external
+        pure
+        returns (bytes32)
+    {
+        return Hashes.cancelOrders(account, side, group, cutoffAt, deadline);
     }
 
     function requestWithdraw(address account, uint96 amount, uint24 nonce, uint40 deadline)

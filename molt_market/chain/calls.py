@@ -88,7 +88,7 @@ class EscrowCalls:
 
     def resolve(self, terms: Terms, gpu_seconds: int) -> Call:
         """Rule, as the arbiter."""
-        return self._call("resolve", _terms(terms), gpu_seconds)
+        return self._call("resolve", _terms(terms), gpu_seconds, 0, BY_SENDER)
 
     def settle(self, terms: Terms, agreement: SplitAgreement) -> Call:
         """Close as both agree; the sender's own signature may be missing."""

@@ -37,6 +37,8 @@ def deploy(
     rpc_url: str | None = None,
     token: Address | TokenSpec | None = None,
     fee_recipient: Address | None = None,
+    guardian: Address | None = None,
+    fee_setter: Address | None = None,
     fee_bps: int = 0,
     withdraw_delay_seconds: int = QUARTER_HOUR,
     cancel_delay_seconds: int = QUARTER_HOUR,
@@ -44,9 +46,11 @@ def deploy(
     """Deploy a MoltEscrow, and a token unless one is given; return what to record with `Deployment.save`.
 
     Args:
-        wallet: pays for it, and has no right over it afterwards.
+        wallet: pays for it, and has no right over it afterwards but the roles that it keeps.
         token: an ERC-20 that is there, or the token to make (default: MOLT).
         fee_recipient: gets the platform's fee for ever (default: the wallet).
+        guardian: may pause openings for 72 hours (default: the wallet; ZERO_ADDRESS: nobody, for ever).
+        fee_setter: may announce another fee, 7 days ahead (defaults and ZERO_ADDRESS: as for the guardian).
         fee_bps: the fee on what providers are paid, in basis points.
 
     Raises:
@@ -61,8 +65,9 @@ def deploy(
     transactions = Transactions(node, network.chain_id, confirmations=network.confirmations)
     receiver = fee_recipient or wallet.address
     money = token if isinstance(token, str) else _deploy_token(transactions, wallet, token or TokenSpec())
-    delays = (withdraw_delay_seconds, cancel_delay_seconds)
-    receipt = _create(transactions, wallet, "MoltEscrow", money, receiver, fee_bps, *delays)
+    roles = (receiver, guardian or wallet.address, fee_setter or wallet.address)
+    settings = (fee_bps, withdraw_delay_seconds, cancel_delay_seconds)
+    receipt = _create(transactions, wallet, "MoltEscrow", money, *roles, *settings)
     escrow = _created(receipt)
     contract = TokenContract(node, network.chain_id, money)
     return Deployment(

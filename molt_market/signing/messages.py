@@ -175,6 +175,7 @@ class CancelOrders(Message):
     account: Address
     side: Uint8
     group: Uint64
+    cutoff_at: Uint40  # the group's before this cancel, which makes the request a one-shot
     deadline: Uint40
 
 
