@@ -83,7 +83,7 @@ abstract contract Accounts is Checks, ReentrancyGuardTransient {
         _accounts[account] = a;
         emit Withdrawn(account, to, amount);
         if (!token.trySafeTransfer(to, amount)) {
-            revert Refused(Code.TOKEN_REFUSED, token.balanceOf(address(this)), amount);
+            revert Refused(Code.TOKEN_REFUSED, _tokensOf(address(this)), amount);
         }
     }
 
@@ -102,18 +102,22 @@ abstract contract Accounts is Checks, ReentrancyGuardTransient {
     function _pull(address from, address to, uint256 amount) private {
         _requireAmount(amount);
         _requireReceiver(to);
-        uint256 before = token.balanceOf(address(this));
+        uint256 before = _tokensOf(address(this));
         if (!token.trySafeTransferFrom(from, address(this), amount)) {
-            uint256 movable = Math.min(token.allowance(from, address(this)), token.balanceOf(from));
+            uint256 movable = Math.min(token.allowance(from, address(this)), _tokensOf(from));
             revert Refused(Code.TOKEN_REFUSED, movable, amount);
         }
-        uint256 balance = token.balanceOf(address(this));
+        uint256 balance = _tokensOf(address(this));
         uint256 received = balance < before ? 0 : balance - before;
         if (received != amount) revert Refused(Code.INEXACT_TRANSFER, received, amount);
         if (balance > MAX_TOKEN_BALANCE) revert Refused(Code.TOKEN_CAP, balance, MAX_TOKEN_BALANCE);
 
         _accounts[to].balance += uint96(amount);
         emit Deposited(to, from, amount);
+    }
+
+    function _tokensOf(address owner) private view returns (uint256) {
+        return token.balanceOf(owner);
     }
 
     /// @dev 0 if the token has no such thing.

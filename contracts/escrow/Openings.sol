@@ -1,18 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {
-    Code,
-    Config,
-    Group,
-    IMoltEscrow,
-    Match,
-    Offer,
-    Order,
-    Policy,
-    Side,
-    Terms
-} from "../interfaces/IMoltEscrow.sol";
+import {Code, Group, IMoltEscrow, Match, Offer, Order, Policy, Side, Terms} from "../interfaces/IMoltEscrow.sol";
 import {DealWord, Deals} from "../libraries/Deals.sol";
 import {Hashes} from "../libraries/Hashes.sol";
 import {Lanes} from "../libraries/Lanes.sol";
@@ -44,7 +33,7 @@ abstract contract Openings is Accounts, Roles {
     }
 
     /// @inheritdoc IMoltEscrow
-    function registerPolicy(Policy calldata policy, address[] calldata attestors) external returns (bytes32 policyId) {
+    function registerPolicy(Policy memory policy, address[] calldata attestors) external returns (bytes32 policyId) {
         policyId = Hashes.policy(policy);
         if (_policies[policyId].arbiter != address(0)) return policyId; // nobody gains by doing it first
         (Code code, uint256 actual, uint256 limit) = Policies.refusal(policy, attestors);
@@ -132,9 +121,8 @@ abstract contract Openings is Accounts, Roles {
     }
 
     function _configRefusal(Opening memory o, Offer calldata offer) private view returns (Code, uint256, uint256) {
-        Config memory c = config();
-        if (block.timestamp < c.pausedUntil) return (Code.PAUSED, block.timestamp, c.pausedUntil);
-        uint16 fee = _feeOf(c);
+        if (block.timestamp < _pausedUntil()) return (Code.PAUSED, block.timestamp, _pausedUntil());
+        uint256 fee = feeBps();
         if (fee > offer.maxFeeBps) return (Code.FEE_ABOVE_LIMIT, fee, offer.maxFeeBps);
         o.feeBps = fee;
         return (Code.NONE, 0, 0);

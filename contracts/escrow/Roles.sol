@@ -41,12 +41,9 @@ abstract contract Roles is Checks {
     function scheduleFee(uint16 feeBps_) external {
         _requireHolder(_holders[Role.FEE_SETTER].holder);
         _requireWithin(Code.FEE_OUT_OF_RANGE, feeBps_, 0, MAX_FEE_BPS);
-        Config memory c = _config;
-        c.feeBps = _feeOf(c);
-        c.nextFeeBps = feeBps_;
-        c.nextFeeFrom = uint40(block.timestamp) + FEE_NOTICE;
-        _config = c;
-        emit FeeAnnounced(feeBps_, c.nextFeeFrom);
+        uint40 from = uint40(block.timestamp) + FEE_NOTICE;
+        _config = Config(feeBps(), feeBps_, from, _config.pausedUntil);
+        emit FeeAnnounced(feeBps_, from);
     }
 
     /// @inheritdoc IMoltEscrow
@@ -69,18 +66,18 @@ abstract contract Roles is Checks {
     }
 
     /// @inheritdoc IMoltEscrow
-    function config() public view returns (Config memory) {
+    function config() external view returns (Config memory) {
         return _config;
     }
 
     /// @inheritdoc IMoltEscrow
-    function feeBps() external view returns (uint16) {
-        return _feeOf(_config);
+    function feeBps() public view returns (uint16) {
+        return block.timestamp < _config.nextFeeFrom ? _config.feeBps : _config.nextFeeBps;
     }
 
-    /// @dev The fee now.
-    function _feeOf(Config memory c) internal view returns (uint16) {
-        return block.timestamp < c.nextFeeFrom ? c.feeBps : c.nextFeeBps;
+    /// @dev No deal opens before this second.
+    function _pausedUntil() internal view returns (uint256) {
+        return _config.pausedUntil;
     }
 
     function _pauseUntil(uint40 time) private {

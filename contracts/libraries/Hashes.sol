@@ -77,7 +77,7 @@ library Hashes {
         }
     }
 
-    function policy(Policy calldata p) internal pure returns (bytes32) {
+    function policy(Policy memory p) internal pure returns (bytes32) {
         return keccak256(abi.encode(POLICY_TYPEHASH, p));
     }
 

@@ -17,7 +17,7 @@ library Policies {
     uint256 internal constant MAX_ATTESTORS = 16;
 
     /// @notice The first bound that the policy breaks, or Code.NONE.
-    function refusal(Policy calldata policy, address[] calldata attestors)
+    function refusal(Policy memory policy, address[] calldata attestors)
         internal
         pure
         returns (Code code, uint256 actual, uint256 limit)
@@ -30,7 +30,7 @@ library Policies {
         return keccak256(abi.encode(attestors)); // encodePacked would pad too, but reads as if it did not
     }
 
-    function _terms(Policy calldata p) private pure returns (Code, uint256, uint256) {
+    function _terms(Policy memory p) private pure returns (Code, uint256, uint256) {
         bool broken;
         uint256 bound;
         if (p.arbiter == address(0)) return (Code.POLICY_ARBITER, 0, 1);
@@ -49,7 +49,7 @@ library Policies {
     }
 
     /// @dev A threshold of 0 goes with no attestors, and the other way round.
-    function _attestors(Policy calldata policy, address[] calldata attestors)
+    function _attestors(Policy memory policy, address[] calldata attestors)
         private
         pure
         returns (Code, uint256, uint256)
