@@ -32,7 +32,7 @@ install := scripts/make/install
 help:
 	@echo 'make demo            signed offers become settled money on a local chain, in one command'
 	@echo 'make test            everything that CI runs: the checks below, then all tests, until the first failure'
-	@echo 'make check           format, lint, types, import layers, and that the exported ABIs fit the contracts'
+	@echo 'make check           format, lint, types, import layers, slither, and that the exported ABIs fit the contracts'
 	@echo 'make deep            the property tests with many more examples'
 	@echo 'make bench NAME=...  one benchmark of benchmarks/, or all of them'
 	@echo 'make dev             set up all environments, and say what to do next'
@@ -47,7 +47,7 @@ STAGES := unit contracts parity integration e2e wheel
 test: check $(STAGES:%=test-%)
 	@$(stage) --total check $(STAGES)
 
-check: $(PRODUCT) $(NODE)
+check: $(PRODUCT) $(NODE) $(PROVE)
 	@$(stage) check scripts/make/check
 
 test-unit: $(PRODUCT) $(NODE)
