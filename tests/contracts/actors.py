@@ -44,6 +44,8 @@ OPENER = Actor("opener")
 RELAYER = Actor("relayer")
 STRANGER = Actor("stranger")
 ARBITER = Actor("arbiter")
+GUARDIAN = Actor("guardian")
+FEE_SETTER = Actor("fee setter")
 FEE_RECIPIENT = Actor("fee recipient")
 ATTESTORS = tuple(sorted((Actor(f"attestor {i}") for i in range(3)), key=lambda actor: actor.number))
 

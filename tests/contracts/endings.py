@@ -39,7 +39,9 @@ class FullMarket(Market):
 
     # ---------------------------------------------------------------- the parties' verbs
 
-    def stop(self, deal: OpenDeal, *, sender: Actor = BUYER, deadline: int = 0, sig: bytes = b"") -> Receipt:
+    def stop(
+        self, deal: OpenDeal, *, sender: Actor = BUYER, deadline: int = NEVER, sig: bytes = b""
+    ) -> Receipt:
         receipt = self.send(sender, "stop", deal.terms.as_tuple(), deadline, sig)
         modelled = self.modelled(deal)
         says: dict[str, Any] = {"dealId": deal.id, "excused": modelled.stop(receipt.time)}
@@ -48,7 +50,7 @@ class FullMarket(Market):
         return receipt
 
     def cancel_deal(
-        self, deal: OpenDeal, *, sender: Actor = PROVIDER, deadline: int = 0, sig: bytes = b""
+        self, deal: OpenDeal, *, sender: Actor = PROVIDER, deadline: int = NEVER, sig: bytes = b""
     ) -> Receipt:
         receipt = self.send(sender, "cancelDeal", deal.terms.as_tuple(), deadline, sig)
         modelled = self.modelled(deal)
@@ -56,7 +58,7 @@ class FullMarket(Market):
         return receipt
 
     def claim_unattested(
-        self, deal: OpenDeal, units: int, *, sender: Actor = PROVIDER, deadline: int = 0, sig: bytes = b""
+        self, deal: OpenDeal, units: int, *, sender: Actor = PROVIDER, deadline: int = NEVER, sig: bytes = b""
     ) -> Receipt:
         receipt = self.send(sender, "claimUnattested", deal.terms.as_tuple(), units, deadline, sig)
         payout = self.modelled(deal).claim_unattested(units, receipt.time)
@@ -70,7 +72,7 @@ class FullMarket(Market):
         *,
         evidence: str = ZERO,
         sender: Actor = BUYER,
-        deadline: int = 0,
+        deadline: int = NEVER,
         sig: bytes = b"",
     ) -> Receipt:
         receipt = self.send(sender, "dispute", deal.terms.as_tuple(), counter, evidence, deadline, sig)
@@ -79,7 +81,7 @@ class FullMarket(Market):
         return receipt
 
     def concede(
-        self, deal: OpenDeal, units: int, *, sender: Actor, deadline: int = 0, sig: bytes = b""
+        self, deal: OpenDeal, units: int, *, sender: Actor, deadline: int = NEVER, sig: bytes = b""
     ) -> Receipt:
         receipt = self.send(sender, "concede", deal.terms.as_tuple(), units, deadline, sig)
         self._expect_closed(receipt, deal, self.modelled(deal).rule(units))
@@ -105,8 +107,16 @@ class FullMarket(Market):
 
     # ---------------------------------------------------------------- the arbiter's verbs, and his silence
 
-    def resolve(self, deal: OpenDeal, units: int, *, sender: Actor = ARBITER) -> Receipt:
-        receipt = self.send(sender, "resolve", deal.terms.as_tuple(), units)
+    def resolve(
+        self,
+        deal: OpenDeal,
+        units: int,
+        *,
+        sender: Actor = ARBITER,
+        deadline: int = NEVER,
+        sig: bytes = b"",
+    ) -> Receipt:
+        receipt = self.send(sender, "resolve", deal.terms.as_tuple(), units, deadline, sig)
         self.ruled(receipt, deal, units)
         return receipt
 

@@ -18,6 +18,8 @@ from tests.contracts.actors import (
     ATTESTORS,
     DEPLOYER,
     FEE_RECIPIENT,
+    FEE_SETTER,
+    GUARDIAN,
     RELAYER,
     Actor,
 )
@@ -55,8 +57,9 @@ class Market(Desk):
     def deploy(cls, node: Node, project: Any, *, token: Any = None, fee_bps: int = FEE_BPS) -> Self:
         """Deploy an escrow for `token` (a fresh MOLT if not given) and register the default policy."""
         token = token or node.deploy(project.MoltToken, "MOLT", "MOLT", DECIMALS)
+        roles = (FEE_RECIPIENT.address, GUARDIAN.address, FEE_SETTER.address)
         delays = (WITHDRAW_DELAY, CANCEL_DELAY)
-        escrow = node.deploy(project.MoltEscrow, token.address, FEE_RECIPIENT.address, fee_bps, *delays)
+        escrow = node.deploy(project.MoltEscrow, token.address, *roles, fee_bps, *delays)
         market = cls(node, token, escrow, model.Model(FEE_RECIPIENT.address))
         market.register(make_policy(), ATTESTORS)
         return market
@@ -98,12 +101,17 @@ class Market(Desk):
         self.deposit(actor, amount)
 
     def request_withdraw(
-        self, owner: Actor, amount: int, *, sender: Actor | None = None, deadline: int = 0, sig: bytes = b""
+        self,
+        owner: Actor,
+        amount: int,
+        *,
+        sender: Actor | None = None,
+        deadline: int = NEVER,
+        sig: bytes = b"",
     ) -> Receipt:
         receipt = self.send(sender or owner, "requestWithdraw", owner.address, amount, deadline, sig)
         unlock_at = receipt.time + WITHDRAW_DELAY
         self.model.request_withdraw(owner.address, amount, unlock_at)
-        self.model.accounts[owner.address].nonce += bool(sig)
         self._expect(receipt, "WithdrawRequested", account=owner.address, amount=amount, unlockAt=unlock_at)
         return receipt
 
@@ -113,13 +121,12 @@ class Market(Desk):
         *,
         to: str | None = None,
         sender: Actor | None = None,
-        deadline: int = 0,
+        deadline: int = NEVER,
         sig: bytes = b"",
     ) -> Receipt:
         to = owner.address if to is None else to
         receipt = self.send(sender or owner, "withdraw", owner.address, to, deadline, sig)
         amount = self.model.withdraw(owner.address)
-        self.model.accounts[owner.address].nonce += bool(sig)
         self._expect(receipt, "Withdrawn", account=owner.address, to=to, amount=amount)
         return receipt
 
@@ -139,7 +146,7 @@ class Market(Desk):
         group: int,
         *,
         sender: Actor | None = None,
-        deadline: int = 0,
+        deadline: int = NEVER,
         sig: bytes = b"",
     ) -> int:
         """Cancel a group and return the second from which it is dead."""

@@ -132,12 +132,14 @@ class Model:
     def request_withdraw(self, account: str, amount: int, unlock_at: int) -> None:
         self.accounts[account].withdrawing = amount
         self.accounts[account].unlock_at = unlock_at
+        self.accounts[account].nonce += 1
 
     def withdraw(self, account: str) -> int:
         owner = self.accounts[account]
         amount = min(owner.withdrawing, owner.balance)
         owner.balance -= amount
         owner.withdrawing = 0
+        owner.nonce += 1
         return amount
 
     def open(self, deal_id: str, deal: Deal, order_slot: int) -> None:

@@ -87,7 +87,8 @@ class Panel:
         """Have what is marked withdrawn, and all that the panel holds split."""
         where = self.market.escrow.address, self.market.token.address
         receipt = self.send(sender, "withdrawShares", *where)
-        self.market.model.withdraw(self.address)
+        if self.market.model.accounts[self.address].withdrawing:
+            self.market.model.withdraw(self.address)
         return receipt
 
     def wait(self) -> None:

@@ -78,13 +78,13 @@ def test_cancel__unknown_side__reverted(market: Market) -> None:
 
 def test_cancel__signed__counts(market: Market) -> None:
     deadline = market.node.now + 100
-    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, deadline), market.domain)
+    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, 0, deadline), market.domain)
     market.cancel(BUYER, Side.ORDERS, 3, sender=RELAYER, deadline=deadline, sig=sig)
 
 
 def test_cancel__at_its_deadline__refused(market: Market) -> None:
     deadline = market.node.now + 100
-    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, deadline), market.domain)
+    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, 0, deadline), market.domain)
     market.node.at(deadline)
     with refused(Code.TOO_LATE, actual=deadline, limit=deadline):
         market.cancel(BUYER, Side.ORDERS, 3, sender=RELAYER, deadline=deadline, sig=sig)
@@ -93,15 +93,45 @@ def test_cancel__at_its_deadline__refused(market: Market) -> None:
 @pytest.mark.parametrize(("side", "group"), [(Side.OFFERS, 3), (Side.ORDERS, 4)], ids=["side", "group"])
 def test_cancel__signed_for_another_group__refused(market: Market, side: Side, group: int) -> None:
     deadline = market.node.now + 100
-    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, deadline), market.domain)
-    found = market.recovered(CancelOrders(BUYER.address, side, group, deadline), sig)
+    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, 0, deadline), market.domain)
+    found = market.recovered(CancelOrders(BUYER.address, side, group, 0, deadline), sig)
     with refused(Code.BAD_SIGNATURE, actual=found, limit=BUYER.address):
         market.cancel(BUYER, side, group, sender=RELAYER, deadline=deadline, sig=sig)
 
 
 def test_cancel__replayed_while_pending__refused(market: Market) -> None:
+    """What was signed names the cutoff before it: the cancel itself has moved that."""
     deadline = market.node.now + CANCEL_DELAY
-    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, deadline), market.domain)
+    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, 0, deadline), market.domain)
     cutoff = market.cancel(BUYER, Side.ORDERS, 3, sender=RELAYER, deadline=deadline, sig=sig)
-    with refused(Code.CANCEL_PENDING, actual=cutoff - CANCEL_DELAY + 1, limit=cutoff):
+    found = market.recovered(CancelOrders(BUYER.address, Side.ORDERS, 3, cutoff, deadline), sig)
+    with refused(Code.BAD_SIGNATURE, actual=found, limit=BUYER.address):
         market.cancel(BUYER, Side.ORDERS, 3, sender=STRANGER, deadline=deadline, sig=sig)
+
+
+def test_cancel__replayed_when_in_effect__refused(market: Market) -> None:
+    """Otherwise whoever has seen one cancel could kill later orders, until its deadline."""
+    deadline = market.node.now + 10 * CANCEL_DELAY
+    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, 0, deadline), market.domain)
+    cutoff = market.cancel(BUYER, Side.ORDERS, 3, sender=RELAYER, deadline=deadline, sig=sig)
+    market.node.at(cutoff)
+    found = market.recovered(CancelOrders(BUYER.address, Side.ORDERS, 3, cutoff, deadline), sig)
+    with refused(Code.BAD_SIGNATURE, actual=found, limit=BUYER.address):
+        market.cancel(BUYER, Side.ORDERS, 3, sender=STRANGER, deadline=deadline, sig=sig)
+
+
+def test_cancel__signed_with_the_present_cutoff__counts(market: Market) -> None:
+    cutoff = market.cancel(BUYER, Side.ORDERS, 3)
+    deadline = cutoff + 100
+    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, cutoff, deadline), market.domain)
+    market.node.at(cutoff)
+    market.cancel(BUYER, Side.ORDERS, 3, sender=RELAYER, deadline=deadline, sig=sig)
+
+
+def test_cancel__signed_ahead_of_the_present_cutoff__refused_while_that_is_pending(market: Market) -> None:
+    cutoff = market.cancel(BUYER, Side.ORDERS, 3)
+    deadline = cutoff + 100
+    sig = BUYER.sign(CancelOrders(BUYER.address, Side.ORDERS, 3, cutoff, deadline), market.domain)
+    market.node.at(cutoff - 1)
+    with refused(Code.CANCEL_PENDING, actual=cutoff - 1, limit=cutoff):
+        market.cancel(BUYER, Side.ORDERS, 3, sender=RELAYER, deadline=deadline, sig=sig)

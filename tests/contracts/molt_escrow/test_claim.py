@@ -301,7 +301,7 @@ def test_claim__zero_signature__refused(market: Market) -> None:
 def test_claim__bytes_left_over__refused(market: Market, extra: int) -> None:
     deal = ended(market)
     sigs = signatures(market, deal, HOUR, ATTESTORS[:2])
-    with pytest.raises(Reverted):
+    with refused(Code.QUORUM, actual=2, limit=2):
         market.claim(deal, HOUR, attestor_sigs=sigs + b"\0" * extra)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.actors import FEE_RECIPIENT
+from tests.contracts.actors import FEE_RECIPIENT, FEE_SETTER, GUARDIAN
 from tests.contracts.factories import ZERO_ADDRESS
 from tests.contracts.market import Market
 from tests.contracts.refusals import Code, Reverted, refused
@@ -19,6 +19,8 @@ def arguments(market: Market, **changed: Any) -> tuple[Any, ...]:
     given = {
         "token": market.token.address,
         "fee_recipient": FEE_RECIPIENT.address,
+        "guardian": GUARDIAN.address,
+        "fee_setter": FEE_SETTER.address,
         "fee_bps": 100,
         "withdraw_delay": 900,
         "cancel_delay": 600,

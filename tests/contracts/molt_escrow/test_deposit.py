@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.actors import ATTESTORS, BUYER, DEPLOYER, PROVIDER, STRANGER
+from tests.contracts.desk import NEVER
 from tests.contracts.factories import UNIT, ZERO_ADDRESS, addresses, make_policy
 from tests.contracts.market import Market
 from tests.contracts.node import Receipt
@@ -246,7 +247,7 @@ def test_deposit__token_calls_an_open_verb__works(deploy: Deploy, mock: Mock) ->
 
 def test_deposit__token_acts_for_another__refused_inside(deploy: Deploy, mock: Mock) -> None:
     market = deploy(token=mock("ReenteringToken"))
-    call = market.encode("requestWithdraw", BUYER.address, 0, 0, b"")
+    call = market.encode("requestWithdraw", BUYER.address, 0, NEVER, b"")
     [(done, answer)] = answers(market, (market.domain.escrow, call))
     assert not done
     assert refusal_in(answer) == (Code.BAD_SIGNATURE, int(market.token.address, 16), BUYER.number)

@@ -10,7 +10,7 @@ import pytest
 from tests.contracts.actors import DEPLOYER, RELAYER, STRANGER, Actor
 from tests.contracts.desk import NEVER
 from tests.contracts.market import Market
-from tests.contracts.refusals import Code, Reverted, refused
+from tests.contracts.refusals import Code, refused
 from tests.contracts.signatures import parts
 
 OWNER = STRANGER
@@ -132,11 +132,11 @@ def test_deposit_with_permit__phantom_permit__refused_for_a_relayer(
 
 
 @pytest.mark.parametrize("token", ["PhantomPermitToken", "SilentToken"])
-def test_deposit_with_permit__no_nonces__reverted_for_a_relayer(
+def test_deposit_with_permit__no_nonces__refused_for_a_relayer(
     deploy: Callable[..., Market], mock: Callable[..., Any], token: str
 ) -> None:
     market = approved(deploy, mock(token))
-    with pytest.raises(Reverted):
+    with refused(Code.PERMIT_REFUSED, actual=0, limit=1):
         market.deposit_with_permit(OWNER, 1_000, sig=NO_PERMIT, sender=RELAYER)
     assert market.balance(OWNER) == 0
 

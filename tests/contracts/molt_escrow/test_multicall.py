@@ -172,12 +172,22 @@ def test_multicall__forged_refusal_of_an_unknown_code__malformed(
     market.node.transact(DEPLOYER, market.token.setAnswer, b"")
 
 
-@both
-def test_multicall__nested__refused(market: Market, *, skip: bool) -> None:
-    """No item may be a batch, even where bad items are skipped."""
+def test_multicall__nested__refused(market: Market) -> None:
+    """No item may be a batch."""
     harmless = market.encode("registerPolicy", market.policies[market.policy_id].as_tuple(), [])
     with refused(Code.NESTED_MULTICALL, actual=1, limit=0):
-        batch(market, harmless, market.encode("multicall", [], False), skip=skip)
+        batch(market, harmless, market.encode("multicall", [], False))
+
+
+@both
+def test_multicall__skip__nested__passed_over(market: Market, *, skip: bool) -> None:
+    """A batch in a batch is a bad item like any other, whatever it would do with its own."""
+    deal = market.open(market.match())
+    call = voucher_call(market, deal, HOUR)
+    receipt = batch(market, market.encode("multicall", [call], skip), call, skip=True)
+    market.model.release(deal.id, HOUR)
+    assert names(receipt, market) == ["ItemRefused", "DealPaid"]
+    assert refusals(receipt, market) == [(0, Code.NESTED_MULTICALL, 0, 0)]
 
 
 # ---------------------------------------------------------------- how many

@@ -22,7 +22,7 @@ def test_request_withdraw__marks_and_starts_the_delay(market: Market) -> None:
     account = market.escrow.accountOf(BUYER.address)
     assert (account.balance, account.withdrawing) == (ALL, 7)
     assert account.unlockAt == receipt.time + WITHDRAW_DELAY
-    assert account.nonce == 0
+    assert account.nonce == 1
 
 
 def test_request_withdraw__again__replaces_mark_and_delay(market: Market) -> None:
@@ -83,6 +83,16 @@ def test_request_withdraw__next_nonce__counts(market: Market) -> None:
         sig = request(market, amount, nonce=nonce, deadline=deadline)
         market.request_withdraw(BUYER, amount, sender=RELAYER, deadline=deadline, sig=sig)
     assert market.escrow.accountOf(BUYER.address).nonce == 2
+
+
+def test_request_withdraw__signed_before_an_own_call__is_spent_with_it(market: Market) -> None:
+    """A request that nobody has brought yet cannot replace what its owner asks for now."""
+    deadline = market.node.now + 100
+    sig = request(market, 7, deadline=deadline)
+    market.request_withdraw(BUYER, 0)
+    found = market.recovered(RequestWithdraw(BUYER.address, 7, 1, deadline), sig)
+    with refused(Code.BAD_SIGNATURE, actual=found, limit=BUYER.address):
+        market.request_withdraw(BUYER, 7, sender=RELAYER, deadline=deadline, sig=sig)
 
 
 def test_request_withdraw__at_its_deadline__refused(market: Market) -> None:

@@ -165,7 +165,7 @@ def test_resolve__share__is_his_to_withdraw(market: FullMarket) -> None:
 
 def test_resolve__several_in_a_multicall__rules_on_each(market: FullMarket) -> None:
     deals = [market.disputed(market.match(order={"slot": slot}), CLAIM, COUNTER) for slot in (1, 2)]
-    calls = [market.encode("resolve", deal.terms.as_tuple(), 16 * HOUR) for deal in deals]
+    calls = [market.encode("resolve", deal.terms.as_tuple(), 16 * HOUR, 0, b"") for deal in deals]
     market.send(ARBITER, "multicall", calls, False)
     for deal in deals:
         modelled = market.modelled(deal)
@@ -247,7 +247,7 @@ def test_resolve__conceded__refused(market: FullMarket) -> None:
 )
 def test_resolve__by_anyone_but_the_arbiter__refused(market: FullMarket, sender: Actor) -> None:
     deal = disputed(market)
-    with refused(Code.NOT_ARBITER, actual=sender.address, limit=ARBITER.address):
+    with refused(Code.BAD_SIGNATURE, actual=sender.address, limit=ARBITER.address):
         market.resolve(deal, 16 * HOUR, sender=sender)
 
 
@@ -260,8 +260,8 @@ def test_resolve__by_the_arbiter_of_another_policy__refused(market: FullMarket) 
         market.resolve(forged, COUNTER, sender=STRANGER)
 
 
-def test_resolve__unregistered_policy__has_no_arbiter(market: FullMarket) -> None:
+def test_resolve__terms_of_an_unregistered_policy__refused(market: FullMarket) -> None:
     deal = disputed(market)
     forged = replace(deal, terms=replace(deal.terms, policy_id="0x" + "77" * 32))
-    with refused(Code.NOT_ARBITER, actual=ARBITER.address, limit=0):
+    with refused(Code.WRONG_STATUS, actual=model.NONE, limit=model.DISPUTED):
         market.resolve(forged, COUNTER)

@@ -20,7 +20,7 @@ def test_account_of__stranger__zeros(market: Market) -> None:
 
 def test_account_of__marked__all_fields(market: Market) -> None:
     receipt = market.request_withdraw(BUYER, 7)
-    assert tuple(market.escrow.accountOf(BUYER.address)) == (10_000 * UNIT, 7, receipt.time + 900, 0)
+    assert tuple(market.escrow.accountOf(BUYER.address)) == (10_000 * UNIT, 7, receipt.time + 900, 1)
 
 
 def test_deal_of__unknown__zeros(market: Market) -> None:
@@ -72,6 +72,8 @@ def test_escrow__has_no_other_verbs(market: Market) -> None:
     """No sweep, no upgrade, no owner: whoever adds a function answers for it here."""
     verbs = {method.name for method in market.escrow.contract_type.mutable_methods}
     assert verbs == {
+        "acceptRole",
+        "approve",
         "cancel",
         "cancelDeal",
         "claim",
@@ -82,12 +84,17 @@ def test_escrow__has_no_other_verbs(market: Market) -> None:
         "dispute",
         "finalize",
         "multicall",
+        "offerRole",
         "open",
+        "pause",
         "registerPolicy",
         "release",
         "requestWithdraw",
         "resolve",
+        "revoke",
+        "scheduleFee",
         "settle",
         "stop",
+        "unpause",
         "withdraw",
     }

@@ -136,7 +136,7 @@ def test_withdraw__to_the_token__pays(market: Market) -> None:
 # ---------------------------------------------------------------- by signature
 
 
-def order_to(market: Market, to: Address, *, nonce: int = 0, deadline: int) -> bytes:
+def order_to(market: Market, to: Address, *, nonce: int = 1, deadline: int) -> bytes:
     return BUYER.sign(Withdraw(BUYER.address, to, nonce, deadline), market.domain)
 
 
@@ -145,13 +145,13 @@ def test_withdraw__signed__pays_and_uses_the_nonce(market: Market) -> None:
     sig = order_to(market, STRANGER.address, deadline=deadline)
     market.withdraw(BUYER, to=STRANGER.address, sender=RELAYER, deadline=deadline, sig=sig)
     assert market.token.balanceOf(STRANGER.address) == 7
-    assert market.escrow.accountOf(BUYER.address).nonce == 1
+    assert market.escrow.accountOf(BUYER.address).nonce == 2
 
 
 def test_withdraw__signed_for_another_receiver__refused(market: Market) -> None:
     deadline = unlocked(market, 7) + 100
     sig = order_to(market, BUYER.address, deadline=deadline)
-    found = market.recovered(Withdraw(BUYER.address, RELAYER.address, 0, deadline), sig)
+    found = market.recovered(Withdraw(BUYER.address, RELAYER.address, 1, deadline), sig)
     with refused(Code.BAD_SIGNATURE, actual=found, limit=BUYER.address):
         market.withdraw(BUYER, to=RELAYER.address, sender=RELAYER, deadline=deadline, sig=sig)
 
@@ -174,7 +174,7 @@ def test_withdraw__replayed__refused(market: Market) -> None:
     sig = order_to(market, BUYER.address, deadline=deadline)
     market.withdraw(BUYER, sender=RELAYER, deadline=deadline, sig=sig)
     unlocked(market, 8)
-    found = market.recovered(Withdraw(BUYER.address, BUYER.address, 1, deadline), sig)
+    found = market.recovered(Withdraw(BUYER.address, BUYER.address, 3, deadline), sig)
     with refused(Code.BAD_SIGNATURE, actual=found, limit=BUYER.address):
         market.withdraw(BUYER, sender=RELAYER, deadline=deadline, sig=sig)
 
@@ -182,16 +182,17 @@ def test_withdraw__replayed__refused(market: Market) -> None:
 def test_withdraw__request_used_as_withdrawal__refused(market: Market) -> None:
     """One type of message never counts as another, and both share one nonce."""
     deadline = unlocked(market, 7) + 100
-    sig = BUYER.sign(RequestWithdraw(BUYER.address, 7, 0, deadline), market.domain)
-    found = market.recovered(Withdraw(BUYER.address, BUYER.address, 0, deadline), sig)
+    sig = BUYER.sign(RequestWithdraw(BUYER.address, 7, 1, deadline), market.domain)
+    found = market.recovered(Withdraw(BUYER.address, BUYER.address, 1, deadline), sig)
     with refused(Code.BAD_SIGNATURE, actual=found, limit=BUYER.address):
         market.withdraw(BUYER, sender=RELAYER, deadline=deadline, sig=sig)
 
 
-def test_withdraw__own_call__leaves_the_nonce(market: Market) -> None:
+def test_withdraw__own_call__uses_the_nonce_too(market: Market) -> None:
+    """So whatever the owner has signed before is spent with it."""
     unlocked(market, 7)
     market.withdraw(BUYER, deadline=1)
-    assert market.escrow.accountOf(BUYER.address).nonce == 0
+    assert market.escrow.accountOf(BUYER.address).nonce == 2
 
 
 # ---------------------------------------------------------------- misbehaving tokens

@@ -154,7 +154,7 @@ def test_rule__of_a_panel_with_the_same_members__refused(
     """Its quorum rules where its own address is the arbiter, and nowhere else."""
     other = Panel(market, project)
     deal = panel.disputed()
-    with refused(Code.NOT_ARBITER, actual=other.address, limit=panel.address):
+    with refused(Code.BAD_SIGNATURE, actual=other.address, limit=panel.address):
         other.rule(deal, UNITS)
 
 
@@ -210,7 +210,7 @@ def test_rule__two_rulings__the_first_counts(panel: Panel) -> None:
 def test_rule__deal_with_another_arbiter__refused_by_the_escrow(market: FullMarket, panel: Panel) -> None:
     policy = make_policy()
     deal = market.disputed(market.match(), CLAIM, COUNTER)
-    with refused(Code.NOT_ARBITER, actual=panel.address, limit=policy.arbiter):
+    with refused(Code.BAD_SIGNATURE, actual=panel.address, limit=policy.arbiter):
         panel.rule(deal, UNITS)
 
 

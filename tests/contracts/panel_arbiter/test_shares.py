@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.contracts.actors import BUYER, PROVIDER, STRANGER
+from tests.contracts.desk import NEVER
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import HOUR, UNIT
 from tests.contracts.market import WITHDRAW_DELAY
@@ -168,11 +169,11 @@ def test_shares__token_that_refuses_all__keeps_them(
 def test_shares__only_the_panel_itself__requests_and_withdraws_them(market: FullMarket, panel: Panel) -> None:
     ruled(panel)
     with refused(Code.BAD_SIGNATURE, actual=A.address, limit=panel.address):
-        market.send(A, "requestWithdraw", panel.address, SHARE, 0, b"")
+        market.send(A, "requestWithdraw", panel.address, SHARE, NEVER, b"")
     panel.request()
     panel.wait()
     with refused(Code.BAD_SIGNATURE, actual=A.address, limit=panel.address):
-        market.send(A, "withdraw", panel.address, A.address, 0, b"")
+        market.send(A, "withdraw", panel.address, A.address, NEVER, b"")
 
 
 def test_shares__no_ether_and_no_other_call__is_taken(panel: Panel) -> None:
