@@ -14,7 +14,7 @@ from tests.contracts.refusals import Code
 FITS = (Code.NONE, 0, 0)
 
 
-def test_check__fits__none(market: Market) -> None:
+def test_check__fits__says_none(market: Market) -> None:
     assert market.check(market.match(), STRANGER) == FITS
 
 
@@ -61,7 +61,7 @@ def test_check__time_is_the_latest_blocks(market: Market) -> None:
     assert market.check(match, STRANGER) == (Code.OFFER_EXPIRED, later, later)
 
 
-def test_check__many_reasons__the_first(market: Market) -> None:
+def test_check__many_reasons__says_the_first(market: Market) -> None:
     """What the pair says comes first, then time and use, then money, then signatures."""
     hopeless = {"price_per_gpu_hour": 500 * UNIT, "expires_at": 1}
     match = market.match(hopeless, order_sig=b"")

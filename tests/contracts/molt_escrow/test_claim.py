@@ -70,7 +70,7 @@ def test_claim__emits_receipt_and_deadline(market: Market) -> None:
     assert receipt.events(market.escrow) == [("DealClaimed", says)]
 
 
-def test_claim__after_vouchers__above_them(market: Market) -> None:
+def test_claim__after_vouchers__counts_above_them(market: Market) -> None:
     deal = market.claimed(market.match(), 30 * HOUR, paid=20 * HOUR)
     assert market.escrow.dealOf(deal.id).paid == 20 * HOUR
 
@@ -106,7 +106,7 @@ def test_claim__above_what_has_elapsed__refused(market: Market) -> None:
         market.claim(deal, 401, result=RESULT)
 
 
-def test_claim__all_that_has_elapsed__with_a_result(market: Market) -> None:
+def test_claim__all_that_has_elapsed__claims_with_a_result(market: Market) -> None:
     deal = market.open(market.match())
     market.node.at(deal.opened_at + 100)
     market.claim(deal, 400, result=RESULT)

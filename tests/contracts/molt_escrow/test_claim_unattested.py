@@ -146,7 +146,7 @@ def test_claim_unattested__from_the_deadline_on__refused(market: FullMarket, aft
         market.claim_unattested(deal, WHOLE)
 
 
-def test_claim_unattested__after_a_stop__from_the_new_end_on(market: FullMarket) -> None:
+def test_claim_unattested__after_a_stop__claims_from_the_new_end_on(market: FullMarket) -> None:
     deal = market.open(market.match())
     market.node.at(deal.opened_at + 4 * HOUR - 15 * 60)
     market.stop(deal)

@@ -202,7 +202,7 @@ def test_dispute__marked_money__counts(market: FullMarket) -> None:
         market.withdraw(OTHER_BUYER)
 
 
-def test_dispute__withdrawn_money__does_not(market: FullMarket) -> None:
+def test_dispute__withdrawn_money__does_not_count(market: FullMarket) -> None:
     deal = poor_buyers_deal(market, WHOLE, beside=32 * UNIT)
     market.request_withdraw(OTHER_BUYER, 32 * UNIT)
     market.node.at(market.node.now + WITHDRAW_DELAY)
@@ -211,7 +211,7 @@ def test_dispute__withdrawn_money__does_not(market: FullMarket) -> None:
         market.dispute(deal, 0, sender=OTHER_BUYER)
 
 
-def test_dispute__permit_and_deposit_and_dispute__in_one_transaction(market: FullMarket) -> None:
+def test_dispute__permit_and_deposit_and_dispute__contests_in_one_transaction(market: FullMarket) -> None:
     deal = poor_buyers_deal(market, WHOLE)
     market.node.transact(DEPLOYER, market.token.mint, OTHER_BUYER.address, 32 * UNIT)
     permit = market.permit(OTHER_BUYER, 32 * UNIT)
@@ -225,7 +225,7 @@ def test_dispute__permit_and_deposit_and_dispute__in_one_transaction(market: Ful
     assert market.status(deal) == model.DISPUTED
 
 
-def test_dispute__permit_and_deposit_and_dispute__by_a_relayer(market: FullMarket) -> None:
+def test_dispute__permit_and_deposit_and_dispute__contests_by_a_relayer(market: FullMarket) -> None:
     """Two signatures and no ether are all that a poor buyer needs."""
     deal = poor_buyers_deal(market, WHOLE)
     market.node.transact(DEPLOYER, market.token.mint, OTHER_BUYER.address, 32 * UNIT)

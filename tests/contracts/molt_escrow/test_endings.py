@@ -65,7 +65,7 @@ def rich(market: FullMarket) -> FullMarket:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(story=STORIES)
-def test_endings__any_story__as_the_model_says(rich: FullMarket, story: Story) -> None:
+def test_endings__any_story__ends_as_the_model_says(rich: FullMarket, story: Story) -> None:
     """The verbs compare every event, the market at the end every account and every deal."""
     deal = begin(rich, story)
     if open_still(rich, deal):

@@ -26,7 +26,7 @@ def silent(market: FullMarket, deal: OpenDeal) -> OpenDeal:
 # ---------------------------------------------------------------- what is left
 
 
-def test_finalize_dispute__attested__pays_the_claim_and_both_stakes(market: FullMarket) -> None:
+def test_finalize__disputed__attested__pays_the_claim_and_both_stakes(market: FullMarket) -> None:
     deal = silent(market, market.disputed(market.match(), CLAIM, PAID))
     receipt = market.finalize(deal, sender=STRANGER)
     says = {
@@ -43,7 +43,7 @@ def test_finalize_dispute__attested__pays_the_claim_and_both_stakes(market: Full
     assert market.balance(ARBITER) == 0
 
 
-def test_finalize_dispute__unattested__falls(market: FullMarket) -> None:
+def test_finalize__disputed__unattested__falls(market: FullMarket) -> None:
     """As if the provider had cancelled: 24 of the bond to the buyer."""
     deal = silent(market, market.unattested(market.match(), CLAIM, paid=PAID))
     receipt = market.finalize(deal, sender=STRANGER)
@@ -61,7 +61,7 @@ def test_finalize_dispute__unattested__falls(market: FullMarket) -> None:
     assert market.balance(ARBITER) == 0
 
 
-def test_finalize_dispute__unattested_and_nothing_paid__refunds(market: FullMarket) -> None:
+def test_finalize__disputed__unattested_and_nothing_paid__refunds(market: FullMarket) -> None:
     deal = silent(market, market.unattested(market.match(), 32 * HOUR))
     market.finalize(deal)
     assert market.status(deal) == model.REFUNDED
@@ -70,7 +70,7 @@ def test_finalize_dispute__unattested_and_nothing_paid__refunds(market: FullMark
     assert market.balance(FEE_RECIPIENT) == 0
 
 
-def test_finalize_dispute__policy_without_attestors__falls(market: FullMarket) -> None:
+def test_finalize__disputed__policy_without_attestors__falls(market: FullMarket) -> None:
     """No quorum of nobody: without attestors no claim ever stands by silence."""
     bare = {"policy_id": market.register(make_policy(threshold=0, attestors_hash=attestors_hash([])))}
     deal = silent(market, market.unattested(market.match(offer=bare, order=bare), 32 * HOUR))
@@ -78,7 +78,7 @@ def test_finalize_dispute__policy_without_attestors__falls(market: FullMarket) -
     assert market.status(deal) == model.REFUNDED
 
 
-def test_finalize_dispute__excused_and_attested__pays_the_claim_and_both_stakes(market: FullMarket) -> None:
+def test_finalize__disputed__excused_and_attested__pays_the_claim_and_both_stakes(market: FullMarket) -> None:
     deal = market.open(market.match())
     market.node.at(deal.opened_at + 6 * HOUR)
     market.claim(deal, CLAIM, result=RESULT)
@@ -88,7 +88,7 @@ def test_finalize_dispute__excused_and_attested__pays_the_claim_and_both_stakes(
     assert market.balance(PROVIDER) == (1_000 + 16) * UNIT + 2_376 * UNIT // 10
 
 
-def test_finalize_dispute__excused_and_unattested__keeps_what_was_excused(market: FullMarket) -> None:
+def test_finalize__disputed__excused_and_unattested__keeps_what_was_excused(market: FullMarket) -> None:
     """Of 8 GPU-hours that the stop left he claims 2 in vain: a quarter of the bond."""
     deal = market.open(market.match())
     market.stop(deal)
@@ -100,14 +100,14 @@ def test_finalize_dispute__excused_and_unattested__keeps_what_was_excused(market
     assert market.balance(PROVIDER) == (1_000 - 8) * UNIT
 
 
-def test_finalize_dispute__no_bond__moves_the_price_only(market: FullMarket) -> None:
+def test_finalize__disputed__no_bond__moves_the_price_only(market: FullMarket) -> None:
     free = {"policy_id": market.register(make_policy(bond_bps=0), ATTESTORS)}
     deal = silent(market, market.disputed(market.match(offer=free, order=free), CLAIM, PAID))
     market.finalize(deal)
     assert market.balance(BUYER) == (10_000 - 240) * UNIT
 
 
-def test_finalize_dispute__leaves_the_gpus_of_later_deals_in_use(market: FullMarket) -> None:
+def test_finalize__disputed__leaves_the_gpus_of_later_deals_in_use(market: FullMarket) -> None:
     deal = market.disputed(market.match(), CLAIM, PAID)
     market.open(market.match(order={"slot": 131, "gpu_count": 8, "max_budget": 1_000 * UNIT}))
     silent(market, deal)
@@ -118,7 +118,7 @@ def test_finalize_dispute__leaves_the_gpus_of_later_deals_in_use(market: FullMar
 # ---------------------------------------------------------------- when
 
 
-def test_finalize_dispute__attested_a_second_before_the_deadline__refused(market: FullMarket) -> None:
+def test_finalize__disputed__attested_a_second_before_the_deadline__refused(market: FullMarket) -> None:
     deal = market.claimed(market.match(), CLAIM)
     disputed_at = market.dispute(deal, PAID).time
     deadline = disputed_at + ARBITRATION
@@ -127,7 +127,7 @@ def test_finalize_dispute__attested_a_second_before_the_deadline__refused(market
         market.finalize(deal)
 
 
-def test_finalize_dispute__unattested_a_second_before_the_deadline__refused(market: FullMarket) -> None:
+def test_finalize__disputed__unattested_a_second_before_the_deadline__refused(market: FullMarket) -> None:
     deal = market.unattested(market.match(), CLAIM)
     deadline = deal.ends_at + ARBITRATION
     market.node.at(deadline - 1)
@@ -135,7 +135,7 @@ def test_finalize_dispute__unattested_a_second_before_the_deadline__refused(mark
         market.finalize(deal)
 
 
-def test_finalize_dispute__after_the_challenge_window__is_not_due(market: FullMarket) -> None:
+def test_finalize__disputed__after_the_challenge_window__is_not_due(market: FullMarket) -> None:
     """The dispute has a deadline of its own."""
     deal = market.disputed(market.match(), CLAIM, PAID)
     now = deal.ends_at + 2 * HOUR
@@ -145,14 +145,14 @@ def test_finalize_dispute__after_the_challenge_window__is_not_due(market: FullMa
 
 
 @pytest.mark.parametrize("after", [1, 1_000_000])
-def test_finalize_dispute__long_after_the_deadline__closes(market: FullMarket, after: int) -> None:
+def test_finalize__disputed__long_after_the_deadline__closes(market: FullMarket, after: int) -> None:
     deal = market.disputed(market.match(), CLAIM, PAID)
     market.node.at(market.deadline(deal) + after)
     market.finalize(deal)
     assert market.status(deal) == model.RELEASED
 
 
-def test_finalize_dispute__twice__refused(market: FullMarket) -> None:
+def test_finalize__disputed__twice__refused(market: FullMarket) -> None:
     deal = silent(market, market.disputed(market.match(), CLAIM, PAID))
     market.finalize(deal)
     with refused(Code.WRONG_STATUS, actual=model.RELEASED, limit=model.LOCKED):

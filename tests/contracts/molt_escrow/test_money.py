@@ -96,7 +96,7 @@ def run(market: Market, life: Life) -> None:
 
 
 @pytest.mark.parametrize("price", [1, 7, 3_601, UNIT // 3])
-def test_money__vouchers_in_any_steps__bring_the_same(market: Market, price: int) -> None:
+def test_money__vouchers_in_any_steps__they_bring_the_same(market: Market, price: int) -> None:
     """One voucher of 1,000 GPU-seconds, or a thousandth part of each: nobody gains by splitting."""
     offer = {"price_per_gpu_hour": price}
     whole = market.open(market.match(offer, {"slot": 1}))

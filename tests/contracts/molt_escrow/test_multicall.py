@@ -37,7 +37,7 @@ def refusals(receipt: Receipt, market: Market) -> list[tuple[int, int, int, int]
     return [tuple(values.values()) for name, values in events if name == "ItemRefused"]
 
 
-def test_multicall__permit_deposit_and_open__in_one(market: Market) -> None:
+def test_multicall__permit_deposit_and_open__opens_in_one(market: Market) -> None:
     """A buyer with nothing but tokens takes a match in one transaction, without ether or approval."""
     market.node.transact(DEPLOYER, market.token.mint, OTHER_BUYER.address, 320 * UNIT)
     match = market.match(order={"buyer": OTHER_BUYER.address})

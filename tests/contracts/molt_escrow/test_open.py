@@ -110,17 +110,17 @@ def test_open__dirty_bits__reverted(market: Market, field: int, byte: int) -> No
 # ---------------------------------------------------------------- who
 
 
-def test_open__no_opener_named__anyone(market: Market) -> None:
+def test_open__no_opener_named__opens_for_anyone(market: Market) -> None:
     market.open(market.match(), sender=STRANGER)
 
 
 @pytest.mark.parametrize("sender", [OPENER, BUYER], ids=lambda actor: actor.role)
-def test_open__opener_named__he_or_the_buyer(market: Market, sender: Actor) -> None:
+def test_open__opener_named__opens_for_him_and_the_buyer(market: Market, sender: Actor) -> None:
     market.open(market.match(order={"opener": OPENER.address}), sender=sender)
 
 
 @pytest.mark.parametrize("sender", [STRANGER, PROVIDER], ids=lambda actor: actor.role)
-def test_open__opener_named__nobody_else(market: Market, sender: Actor) -> None:
+def test_open__opener_named__refused_for_anybody_else(market: Market, sender: Actor) -> None:
     with refused(Code.NOT_OPENER, actual=sender.address, limit=OPENER.address):
         market.open(market.match(order={"opener": OPENER.address}), sender=sender)
 
@@ -128,14 +128,14 @@ def test_open__opener_named__nobody_else(market: Market, sender: Actor) -> None:
 # ---------------------------------------------------------------- once, and never too many
 
 
-def test_open__order_opened__never_again(market: Market) -> None:
+def test_open__order_opened__never_opens_again(market: Market) -> None:
     match = market.match()
     market.open(match)
     with refused(Code.ORDER_ALREADY_OPENED, actual=130, limit=130):
         market.open(match)
 
 
-def test_open__order_of_a_closed_deal__never_again(market: Market) -> None:
+def test_open__order_of_a_closed_deal__never_opens_again(market: Market) -> None:
     deal = market.open(market.match())
     market.release(deal, deal.allocation)
     with refused(Code.ORDER_ALREADY_OPENED, actual=130, limit=130):
@@ -157,7 +157,7 @@ def test_open__same_slot_of_another_buyer__opens(market: Market) -> None:
 
 
 @pytest.mark.parametrize(("slot", "other"), [(0, 1), (127, 128), (2, 130), (2**64 - 1, 2**64 - 2)], ids=hex)
-def test_open__neighbouring_orders__do_not_meet(market: Market, slot: int, other: int) -> None:
+def test_open__neighbouring_orders__they_do_not_meet(market: Market, slot: int, other: int) -> None:
     market.open(market.match(order={"slot": slot, "gpu_count": 2}))
     market.open(market.match(order={"slot": other, "gpu_count": 2}))
     with refused(Code.ORDER_ALREADY_OPENED, actual=slot, limit=slot):
@@ -176,7 +176,7 @@ def test_open__capacity_over_by_one__refused(market: Market) -> None:
         market.open(market.match(order={"slot": 1, "gpu_count": 5, "max_budget": 400 * UNIT}))
 
 
-def test_open__two_offers_of_one_slot__share_its_gpus(market: Market) -> None:
+def test_open__two_offers_of_one_slot__they_share_its_gpus(market: Market) -> None:
     """A new price is a new offer on the same slot: the GPUs are the same."""
     market.open(market.match(order={"gpu_count": 6, "max_budget": 600 * UNIT}))
     dearer = {"price_per_gpu_hour": 11 * UNIT}
@@ -192,13 +192,13 @@ def test_open__smaller_offer_of_a_used_slot__refused(market: Market) -> None:
 
 
 @pytest.mark.parametrize("slot", range(4))
-def test_open__lanes_of_a_group__do_not_meet(market: Market, slot: int) -> None:
+def test_open__lanes_of_a_group__they_do_not_meet(market: Market, slot: int) -> None:
     market.open(market.match(offer={"slot": slot}))
     taken = [market.escrow.gpusInUse(PROVIDER.address, lane) for lane in range(4)]
     assert taken == [4 if lane == slot else 0 for lane in range(4)]
 
 
-def test_open__gpus_of_a_closed_deal__are_free_again(market: Market) -> None:
+def test_open__gpus_of_a_closed_deal__they_are_free_again(market: Market) -> None:
     deal = market.open(market.match(offer={"gpu_count": 4}))
     market.release(deal, deal.allocation)
     market.open(market.match(offer={"gpu_count": 4}, order={"slot": 1}))
@@ -255,7 +255,7 @@ def test_open__money_marked_for_withdrawal__is_still_there(market: Market, owner
 
 
 @pytest.mark.parametrize("owner", [BUYER, PROVIDER], ids=lambda actor: actor.role)
-def test_open__tokens_outside__do_not_count(market: Market, owner: Actor) -> None:
+def test_open__tokens_outside__they_do_not_count(market: Market, owner: Actor) -> None:
     """An allowance is nobody's balance."""
     poor = OTHER_BUYER if owner is BUYER else OTHER_PROVIDER
     market.fund(poor, 1_000 * UNIT)

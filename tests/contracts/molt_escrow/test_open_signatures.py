@@ -126,7 +126,7 @@ def test_open__empty_signature_of_the_sender__opens(market: Market, sender: Acto
 
 
 @pytest.mark.parametrize("sender", [BUYER, PROVIDER, OPENER], ids=lambda actor: actor.role)
-def test_open__empty_signatures__stand_for_the_sender_only(market: Market, sender: Actor) -> None:
+def test_open__empty_signatures__they_stand_for_the_sender_only(market: Market, sender: Actor) -> None:
     match = market.match(offer_sig=b"", order_sig=b"")
     missing = BUYER if sender is PROVIDER else PROVIDER
     with refused(Code.BAD_SIGNATURE, actual=sender.address, limit=missing.address):

@@ -212,7 +212,7 @@ def test_release__at_an_excused_claim__returns_the_whole_bond(market: Market) ->
     assert market.balance(PROVIDER) == 1_000 * UNIT + 1_584 * UNIT // 10
 
 
-def test_release__on_a_claim__never_below_paid(market: Market) -> None:
+def test_release__on_a_claim__what_is_paid__refused(market: Market) -> None:
     deal = market.claimed(market.match(), 16 * HOUR, paid=2 * HOUR)
     with refused(Code.NOT_ABOVE_PAID, actual=2 * HOUR, limit=2 * HOUR):
         market.release(deal, 2 * HOUR)

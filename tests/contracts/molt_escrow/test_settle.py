@@ -112,7 +112,7 @@ def test_settle__locked__frees_the_gpus(market: FullMarket) -> None:
 
 
 @pytest.mark.parametrize("units", [LOW, CLAIM, CLAIM + 1, WHOLE])
-def test_settle__claimed__below_or_above_the_claim(market: FullMarket, units: int) -> None:
+def test_settle__claimed__closes_below_or_above_the_claim(market: FullMarket, units: int) -> None:
     deal = market.claimed(market.match(), CLAIM, paid=LOW)
     market.settle(deal, units)
     assert market.balance(BUYER) == 10_000 * UNIT - units * 10 * UNIT // HOUR
@@ -127,7 +127,7 @@ def test_settle__claimed__frees_no_gpus_twice(market: FullMarket) -> None:
     assert market.escrow.gpusInUse(PROVIDER.address, 6) == 8
 
 
-def test_settle__claimed_and_the_window_over__until_somebody_finalizes(market: FullMarket) -> None:
+def test_settle__claimed_and_the_window_over__closes_until_somebody_finalizes(market: FullMarket) -> None:
     deal = market.claimed(market.match(), CLAIM)
     market.node.at(market.deadline(deal))
     market.settle(deal, LOW)
@@ -170,7 +170,7 @@ def test_settle__unattested_at_nothing__refunds(market: FullMarket) -> None:
     assert market.balance(PROVIDER) == 1_000 * UNIT
 
 
-def test_settle__disputed_and_the_time_over__until_somebody_finalizes(market: FullMarket) -> None:
+def test_settle__disputed_and_the_time_over__closes_until_somebody_finalizes(market: FullMarket) -> None:
     deal = market.disputed(market.match(), CLAIM, LOW)
     market.node.at(market.deadline(deal))
     market.settle(deal, 16 * HOUR)
@@ -334,7 +334,7 @@ def test_settle__split_of_another_deal__refused(market: FullMarket) -> None:
         market.settle(second, LOW, buyer_sig=sigs[0], provider_sig=sigs[1])
 
 
-def test_settle__compact_signatures__close(market: FullMarket) -> None:
+def test_settle__compact_signatures__closes(market: FullMarket) -> None:
     deal = market.open(market.match())
     split = messages.Split(deal.id, LOW, NEVER)
     buyer_sig, provider_sig = (compact(market.sign(party.address, split)) for party in (BUYER, PROVIDER))

@@ -14,20 +14,20 @@ from tests.contracts.refusals import Reverted
 NOTHING = "0x" + "77" * 32
 
 
-def test_account_of__stranger__zeros(market: Market) -> None:
+def test_account_of__stranger__reads_zeros(market: Market) -> None:
     assert tuple(market.escrow.accountOf(STRANGER.address)) == (0, 0, 0, 0)
 
 
-def test_account_of__marked__all_fields(market: Market) -> None:
+def test_account_of__marked__reads_all_fields(market: Market) -> None:
     receipt = market.request_withdraw(BUYER, 7)
     assert tuple(market.escrow.accountOf(BUYER.address)) == (10_000 * UNIT, 7, receipt.time + 900, 1)
 
 
-def test_deal_of__unknown__zeros(market: Market) -> None:
+def test_deal_of__unknown__reads_zeros(market: Market) -> None:
     assert tuple(market.escrow.dealOf(NOTHING)) == (model.NONE, *[0] * 9)
 
 
-def test_deal_of__claimed__all_fields(market: Market) -> None:
+def test_deal_of__claimed__reads_all_fields(market: Market) -> None:
     """Every field of the packed word has a value of its own, so that none can lie in another's place."""
     deal = market.claimed(market.match(), 5 * HOUR, paid=HOUR)
     opened, ends, deadline = deal.opened_at, deal.ends_at, deal.ends_at + 2 * HOUR
@@ -35,26 +35,26 @@ def test_deal_of__claimed__all_fields(market: Market) -> None:
     assert tuple(market.escrow.dealOf(deal.id)) == expected
 
 
-def test_policy_of__unknown__zeros(market: Market) -> None:
+def test_policy_of__unknown__reads_zeros(market: Market) -> None:
     policy = market.escrow.policyOf(NOTHING)
     assert policy.arbiter == ZERO_ADDRESS
     assert not any(tuple(policy)[1:-1])
     assert int(policy.attestorsHash.hex(), 16) == int(ZERO, 16)
 
 
-def test_group_of__unused__zeros(market: Market) -> None:
+def test_group_of__unused__reads_zeros(market: Market) -> None:
     for side in Side:
         assert tuple(market.escrow.groupOf(STRANGER.address, side, 0)) == (0, 0, 0)
 
 
-def test_gpus_in_use__of_an_open_deal__its_count(market: Market) -> None:
+def test_gpus_in_use__of_an_open_deal__reads_its_count(market: Market) -> None:
     market.open(market.match())
     assert market.escrow.gpusInUse(PROVIDER.address, 6) == 4
     assert market.escrow.gpusInUse(PROVIDER.address, 5) == 0
     assert market.escrow.gpusInUse(BUYER.address, 6) == 0
 
 
-def test_fee_bps__of_the_deployment(market: Market) -> None:
+def test_fee_bps__reads_that_of_the_deployment(market: Market) -> None:
     assert market.escrow.feeBps() == 100
 
 
