@@ -406,7 +406,7 @@ class VoucherSignerForbidden(CodedRefusal):
 
 
 class Paused(CodedRefusal):
-    """The guardian has paused openings; open deals go on. Open it from `limit` on."""
+    """The guardian has paused openings, open deals go on: open this one from `limit` on."""
 
     says = "it is {actual:time}, and no deal opens before {limit:time}: open it then"
 

@@ -11,6 +11,7 @@ from molt_market.domain import events
 from molt_market.domain.deals import Deal, DealStatus
 from molt_market.domain.ids import Address, EscrowId, Hash32, TransactionId
 from molt_market.domain.policies import Policy
+from molt_market.domain.roles import Role
 from molt_market.domain.terms import Terms
 from molt_market.signing import messages
 
@@ -88,6 +89,12 @@ _DECODERS: dict[str, Callable[..., events.Event]] = {
     "WithdrawRequested": _plain(events.WithdrawRequested, account=Address, amount=int, unlock_at=int),
     "Withdrawn": _plain(events.Withdrawn, account=Address, to=Address, amount=int),
     "OrdersCancelled": _plain(events.OrdersCancelled, account=Address, side=int, group=int, cutoff_at=int),
+    "DigestApproved": _plain(events.DigestApproved, account=Address, digest=Hash32.of),
+    "DigestRevoked": _plain(events.DigestRevoked, account=Address, digest=Hash32.of, until=int),
+    "RoleOffered": _plain(events.RoleOffered, role=Role, holder=Address, pending=Address),
+    "RoleAccepted": _plain(events.RoleAccepted, role=Role, holder=Address),
+    "OpeningsPaused": _plain(events.OpeningsPaused, until=int),
+    "FeeAnnounced": _plain(events.FeeAnnounced, fee_bps=int, from_=int),
     "PolicyRegistered": _policy_registered,
     "DealOpened": _deal_opened,
     "DealPaid": _plain(events.DealPaid, deal_id=EscrowId.of, gpu_seconds=int, to_provider=int, fee=int),

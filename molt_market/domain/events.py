@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from molt_market.domain.deals import Deal, DealStatus
 from molt_market.domain.ids import Address, EscrowId, Hash32, TransactionId
 from molt_market.domain.policies import Policy
+from molt_market.domain.roles import Role
 from molt_market.domain.terms import Terms
 
 
@@ -49,6 +50,49 @@ class OrdersCancelled(Event):
     side: int
     group: int
     cutoff_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestApproved(Event):
+    """From now on `digest` counts as signed by the account."""
+
+    account: Address
+    digest: Hash32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestRevoked(Event):
+    account: Address
+    digest: Hash32
+    until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleOffered(Event):
+    role: Role
+    holder: Address
+    pending: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleAccepted(Event):
+    role: Role
+    holder: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningsPaused(Event):
+    """No deal opens before `until`; a time that is over ends a pause."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeeAnnounced(Event):
+    """Deals that open from `from_` on have this fee."""
+
+    fee_bps: int
+    from_: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,7 @@ class Stage:
             "release": (net.stranger, (units, self.scene.voucher(escrow, hours).signature)),
             "claimUnattested": (net.provider, (units, 0, BY_SENDER)),
             "dispute": (net.buyer, (units, ZERO_HASH, 0, BY_SENDER)),
-            "resolve": (net.arbiter, (units,)),
+            "resolve": (net.arbiter, (units, 0, BY_SENDER)),
             "concede": (net.provider if units == 0 else net.buyer, (units, 0, BY_SENDER)),
             "settle": (net.buyer, (units, NEVER, BY_SENDER, split)),
             "stop": (net.buyer, (0, BY_SENDER)),

@@ -56,7 +56,9 @@ def chain() -> Iterator[Web3]:
 @pytest.fixture(scope="session")
 def artefacts() -> dict[str, Any]:
     """Compile the contracts as they are released."""
-    outputs = {path: {name: ["abi", "evm.bytecode.object"]} for name, path in SOURCES.items()}
+    outputs = {
+        path: {name: ["abi", "evm.bytecode.object", "storageLayout"]} for name, path in SOURCES.items()
+    }
     compiled = solcx.compile_standard(
         {
             "language": "Solidity",
@@ -112,11 +114,12 @@ def _tool(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def stage(chain: Web3, deploy: Callable[..., Contract]) -> Stage:
+def stage(chain: Web3, deploy: Callable[..., Contract], artefacts: dict[str, Any]) -> Stage:
     """An escrow with a funded buyer and a funded provider."""
     token = deploy("MoltToken", "Molt", "MOLT", 18)
-    escrow = deploy("MoltEscrow", token.address, DEPLOYER, 100, 60, 60)
-    stage = Stage(chain, token, escrow)
+    escrow = deploy("MoltEscrow", token.address, DEPLOYER, DEPLOYER, DEPLOYER, 100, 60, 60)
+    variables = artefacts["MoltEscrow"]["storageLayout"]["storage"]
+    stage = Stage(chain, token, escrow, {each["label"]: int(each["slot"]) for each in variables})
     stage.fund(BUYER, 10**24)
     stage.fund(PROVIDER, 10**24)
     return stage

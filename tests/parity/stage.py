@@ -37,6 +37,7 @@ class Stage:
     chain: Web3
     token: Contract
     escrow: Contract
+    storage: dict[str, int]  # where the escrow keeps each of its variables
     slot: int = 0
 
     @property

@@ -33,9 +33,6 @@ OPENED_AT = 2_000_000_000
 GRACE = 86_400
 MAX_PRICE = 2**94  # of a whole deal, so that bond, stakes and balances have room below 2^96
 
-# Where the escrow keeps what (see `forge inspect MoltEscrow storage-layout`).
-ACCOUNTS, GROUPS, DEALS = 2, 3, 4
-
 
 @dataclass
 class Story:
@@ -76,12 +73,12 @@ class Story:
         return [block["calls"][0] for block in answer["result"]]
 
     def _storage(self) -> dict[str, str]:
-        agreed = self.escrow.terms
+        agreed, at = self.escrow.terms, self.stage.storage
         lane = agreed.gpu_count << (agreed.slot & 3) * 32
-        maker = _slot(agreed.provider, GROUPS)
+        maker = _slot(agreed.provider, at["_groups"])
         return {
-            _slot(self.escrow.id, DEALS): _word(packed(self.escrow)),
-            _slot(agreed.buyer, ACCOUNTS): _word(self.buyer_balance),
+            _slot(self.escrow.id, at["_deals"]): _word(packed(self.escrow)),
+            _slot(agreed.buyer, at["_accounts"]): _word(self.buyer_balance),
             _slot(hex(agreed.slot >> 2), int(maker, 16)): _word(lane),
         }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.gpus import Feature, feature_bits
+from molt_market.domain.roles import Role
 from molt_market.refusals import REFUSALS, STATUS_NAMES
 from molt_market.signing.messages import Side
 
@@ -34,6 +35,12 @@ def test_statuses() -> None:
 def test_sides() -> None:
     assert [(side.name, int(side)) for side in Side] == [
         (name, number) for number, name in enumerate(members("Side"))
+    ]
+
+
+def test_roles() -> None:
+    assert [(role.name, int(role)) for role in Role] == [
+        (name, number) for number, name in enumerate(members("Role"))
     ]
 
 

@@ -66,7 +66,7 @@ def test_refusal__pickled__stays_itself() -> None:
 
 def test_refusal__raised_by_name__needs_no_code() -> None:
     error = refusals.Quorum(1, 2)
-    assert (error.code, str(error)) == (65, "1 attestors signed, 2 are needed: collect more signatures")
+    assert (error.code, str(error)) == (70, "1 attestors signed, 2 are needed: collect more signatures")
 
 
 def test_refusal__of_an_unknown_code__says_so() -> None:

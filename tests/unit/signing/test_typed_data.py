@@ -53,7 +53,7 @@ def test_as_typed_data__writes_integers_as_text() -> None:
 
 
 def test_as_tuple__is_in_the_order_of_the_struct() -> None:
-    assert CancelOrders(ESCROW, Side.ORDERS, 3, 4).as_tuple() == (ESCROW, 1, 3, 4)
+    assert CancelOrders(ESCROW, Side.ORDERS, 3, 4, 5).as_tuple() == (ESCROW, 1, 3, 4, 5)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_as_tuple__is_in_the_order_of_the_struct() -> None:
         (Voucher(DEAL[:-2] + "  ", 1), "Voucher.dealId"),
         (Voucher(DEAL[:-2] + "zz", 1), "Voucher.dealId"),
         (Voucher(b"\x01" * 32, 1), "Voucher.dealId"),  # type: ignore[arg-type]
-        (CancelOrders("0x00", Side.OFFERS, 0, 0), "CancelOrders.account"),  # type: ignore[arg-type]
+        (CancelOrders("0x00", Side.OFFERS, 0, 0, 0), "CancelOrders.account"),  # type: ignore[arg-type]
     ],
 )
 def test_digest__of_a_value_that_does_not_fit__is_refused(message: Voucher, field: str) -> None:

@@ -1,0 +1,188 @@
+"""docs/operations: one page for each verb of the contract, and what a page says is what the source says."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import molt_market
+from molt_market.chain.artefacts import artefact
+from molt_market.chain.calls import EscrowCalls
+from tests.pages import DOCS, Page, plain
+from tests.unit.docs import sources
+
+FOLDER = DOCS / "operations"
+GAS = Path(__file__).resolve().parents[3] / "benchmarks" / "results" / "gas.json"
+HEADINGS = [
+    "What it does",
+    "Who may call it",
+    "What is signed",
+    "Before",
+    "Money",
+    "State after",
+    "Events",
+    "Gas",
+    "From Python",
+    "What can go wrong",
+]
+ABI = artefact("MoltEscrow").abi
+VERBS = sorted(
+    each["name"]
+    for each in ABI
+    if each["type"] == "function" and each["stateMutability"] not in {"view", "pure"}
+)
+EVENTS = {
+    each["name"]: [field["name"] for field in each["inputs"]] for each in ABI if each["type"] == "event"
+}
+INDEX = Page("operations/README.md")
+PAGES = {verb: Page(f"operations/{verb}.md") for verb in VERBS if (FOLDER / f"{verb}.md").exists()}
+OWNERS: dict[str, Any] = {
+    "MoltClient": molt_market.MoltClient,
+    "PaymentService": molt_market.PaymentService,
+    "EscrowCalls": EscrowCalls,
+    "Panel": molt_market.Panel,
+}
+NOT_SIGNED = {"TERMS", "POLICY"}  # hashed for their ids
+
+each_page = pytest.mark.parametrize("verb", VERBS)
+
+
+def rows(verb: str, title: str) -> list[list[str]]:
+    """Return the rows of a section's table; none if it has no table."""
+    return PAGES[verb].table(title) if "\n|" in PAGES[verb].section(title) else []
+
+
+def test_pages__are_the_verbs_of_the_contract() -> None:
+    assert len(VERBS) == 25
+    assert sorted(path.stem for path in FOLDER.glob("*.md")) == sorted([*VERBS, "README"])
+
+
+def test_index__links_every_page() -> None:
+    told = re.findall(r"^\| \[`(\w+)`\]\((\w+)\.md\)", INDEX.text, re.MULTILINE)
+    assert all(name == file for name, file in told)
+    assert sorted(name for name, _ in told) == VERBS
+
+
+@each_page
+def test_page__has_the_headings_in_their_order(verb: str) -> None:
+    assert PAGES[verb].sections() == [f"`{verb}`", *HEADINGS]
+    assert all(PAGES[verb].section(title).strip() for title in HEADINGS)
+
+
+@each_page
+def test_before__lists_the_refusals_of_the_source_in_its_order(verb: str) -> None:
+    told = [row[1] for row in rows(verb, "Before")]
+    found = sources.names(verb, "code")
+    assert set(told) == set(found)
+    remaining = iter(found)
+    assert all(code in remaining for code in told), f"{told} is not in the order of {found}"
+
+
+@each_page
+def test_before__gives_both_figures_of_every_refusal(verb: str) -> None:
+    for check, code, actual, limit in rows(verb, "Before"):
+        assert check, code
+        assert actual, code
+        assert limit, code
+
+
+@each_page
+def test_page__names_no_code_that_there_is_not(verb: str) -> None:
+    known = {*sources.enum("Code"), *sources.enum("Status"), *sources.enum("Side"), *sources.enum("Role")}
+    told = re.findall(r"`([A-Z][A-Z_]+[A-Z])`", PAGES[verb].text)
+    assert set(told) <= known
+
+
+def test_codes__are_all_on_some_page() -> None:
+    told = {row[1] for verb in VERBS for row in rows(verb, "Before")}
+    of_the_constructor = {"DEPLOYMENT_OUT_OF_RANGE"}
+    assert set(sources.enum("Code")) - told == {"NONE", *of_the_constructor}
+
+
+@each_page
+def test_events__are_those_of_the_source_with_their_fields(verb: str) -> None:
+    told = {name: re.findall(r"\w+", fields) for name, fields, _ in rows(verb, "Events")}
+    assert told == {name: EVENTS[name] for name in sources.names(verb, "event")}
+
+
+@each_page
+def test_signed__is_the_type_that_the_source_hashes(verb: str) -> None:
+    types = sources.names(verb, "type", unless=NOT_SIGNED.__contains__)
+    blocks = [block for block in PAGES[verb].blocks("text") if "(" in block.text.partition("\n")[0]]
+    told = {re.sub(r"\n\s*", "", block.text) for block in blocks if not block.text.startswith("Permit(")}
+    assert told == {sources.type_strings()[name] for name in types}
+
+
+def test_signed__all_types_are_known() -> None:
+    hashed = {name for verb in VERBS for name in sources.names(verb, "type")}
+    assert hashed == set(sources.type_strings())
+
+
+# ---------------------------------------------------------------- gas, Python, links
+
+
+def measured() -> set[str]:
+    return {row["name"] for row in json.loads(GAS.read_text("utf-8"))}
+
+
+@each_page
+def test_gas__names_rows_that_are_measured(verb: str) -> None:
+    told = [plain(line.removeprefix("- ")) for line in _listed(PAGES[verb].section("Gas"))]
+    assert set(told) <= measured()
+    assert told or "Not measured" in PAGES[verb].section("Gas")
+
+
+def test_gas__every_row_is_on_a_page() -> None:
+    told = {plain(line.removeprefix("- ")) for verb in VERBS for line in _listed(PAGES[verb].section("Gas"))}
+    assert measured() == told
+
+
+def _listed(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("- `")]
+
+
+@each_page
+def test_python__names_what_is_there(verb: str) -> None:
+    told = re.findall(r"`(\w+)\.(\w+)`", PAGES[verb].section("From Python"))
+    assert told
+    assert [(owner, name) for owner, name in told if not hasattr(OWNERS[owner], name)] == []
+
+
+@pytest.mark.parametrize("page", [INDEX, *PAGES.values()], ids=lambda page: page.path.stem)
+def test_links__lead_somewhere(page: Page) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]*)?\)", page.text):
+        assert (page.path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [INDEX, *PAGES.values()], ids=lambda page: page.path.stem)
+def test_lines__are_no_longer_than_the_other_pages(page: Page) -> None:
+    long = [line for line in page.text.splitlines() if len(line) > 120 and not line.startswith(("|", "#"))]
+    assert long == []
+
+
+# ---------------------------------------------------------------- the reading of the source
+
+
+def test_sources__libraries_called_on_values_refuse_nothing() -> None:
+    """`deal.isIn(...)` and the like are not followed, so nothing may be refused or emitted there."""
+    silent = {"Deals", "Lanes", "Money", "Signatures", "Hashes"}
+    bodies = [body for (owner, _), body in sources.functions().items() if owner in silent]
+    assert len(bodies) > 50
+    assert not any("Code." in body or "emit " in body for body in bodies)
+
+
+def test_sources__refusals_come_in_the_order_of_the_source() -> None:
+    codes = sources.names("cancel", "code")
+    assert codes == ["TOO_LATE", "BAD_SIGNATURE", "CANCEL_PENDING"]
+    assert sources.names("release", "event") == ["DealClosed", "DealPaid"]
+
+
+def test_sources__statuses_in_the_enums_order() -> None:
+    statuses = sources.enum("Status")
+    assert statuses == ("NONE", "LOCKED", "CLAIMED", "DISPUTED", "RELEASED", "REFUNDED")
+    assert all(before != after for before, after in pairwise(statuses))
