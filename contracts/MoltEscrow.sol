@@ -8,7 +8,7 @@ import {Accounts} from "./escrow/Accounts.sol";
 import {Checks} from "./escrow/Checks.sol";
 import {Openings} from "./escrow/Openings.sol";
 import {Roles} from "./escrow/Roles.sol";
-import {Code, Deal, IMoltEscrow, Policy, Status, Terms} from "./interfaces/IMoltEscrow.sol";
+import {Account, Code, Deal, IMoltEscrow, Policy, Status, Terms} from "./interfaces/IMoltEscrow.sol";
 import {DealWord, Deals} from "./libraries/Deals.sol";
 import {Hashes} from "./libraries/Hashes.sol";
 import {Money} from "./libraries/Money.sol";
@@ -154,7 +154,7 @@ contract MoltEscrow is Openings {
         _requireSigned(terms.buyer, Hashes.stop(dealId, deadline), deadline, sig);
 
         bool excused = block.timestamp < deal.openedAt() + notice;
-        uint256 graceEnds = newEnd + _policies[terms.policyId].grace;
+        uint256 graceEnds = deal.deadline() - (endsAt - newEnd);
         deal = deal.withFlag(excused ? Deals.STOPPED | Deals.EXCUSED : Deals.STOPPED);
         _deals[dealId] = deal.withEndsAt(newEnd).withDeadline(graceEnds);
         emit DealStopped(dealId, newEnd, graceEnds, excused);
@@ -191,7 +191,7 @@ contract MoltEscrow is Openings {
         uint256 back = Money.part(total, deal.bondBps()); // the whole bond; in a dispute, each his stake
         total += back;
         if (disputed) {
-            (back, total) = Money.stakes(terms, deal, back);
+            (, back, total) = Money.stakes(terms, deal, back);
             total += Money.due(terms, deal.claim());
         }
         _close(dealId, terms, deal, gpuSeconds, total, back);
@@ -310,9 +310,9 @@ contract MoltEscrow is Openings {
         deal = deal.withDeadline(block.timestamp + _policies[terms.policyId].arbitration);
         uint256 price = Money.price(terms);
         uint256 bond = Money.part(price, deal.bondBps());
-        (uint256 stake, uint256 pot) = Money.stakes(terms, deal, bond);
         // the provider keeps of his bond what the counter earns; excused, all but his stake
-        uint256 back = deal.has(Deals.EXCUSED) ? bond - stake : Money.earned(terms, deal, bond, deal.paid());
+        (uint256 back, uint256 stake, uint256 pot) = Money.stakes(terms, deal, bond);
+        if (deal.has(Deals.EXCUSED)) back = bond - stake;
         uint256 toBuyer = price - Money.due(terms, deal.claim()) + bond - stake - back;
         uint256 buyersStake = pot - stake;
         toProvider += back;
@@ -320,9 +320,10 @@ contract MoltEscrow is Openings {
         _deals[dealId] = deal;
         _credit(terms.provider, toProvider);
         _credit(feeRecipient, fee);
-        uint256 balance = _accounts[terms.buyer].balance + toBuyer;
+        Account storage buyer = _accounts[terms.buyer];
+        uint256 balance = buyer.balance + toBuyer;
         if (balance < buyersStake) revert Refused(Code.BUYER_BALANCE, balance, buyersStake);
-        _accounts[terms.buyer].balance = uint96(balance - buyersStake);
+        buyer.balance = uint96(balance - buyersStake);
         emit DealDisputed(
             dealId, deal.paid(), deal.claim(), contest.evidence, buyersStake, deal.deadline(), toProvider, fee, toBuyer
         );
@@ -338,7 +339,7 @@ contract MoltEscrow is Openings {
     /// the bond has a step, and a claim up to it must bring no more than the truth.
     function _closeDispute(bytes32 dealId, Terms memory terms, DealWord deal, Ruling memory ruling) private {
         uint256 bond = Money.part(Money.price(terms), deal.bondBps());
-        (uint256 stake, uint256 pot) = Money.stakes(terms, deal, bond);
+        (uint256 earnedPaid, uint256 stake, uint256 pot) = Money.stakes(terms, deal, bond);
         if (ruling.arbiter != address(0)) {
             uint256 share = Money.part(pot, ruling.shareBps);
             pot -= share;
@@ -347,8 +348,7 @@ contract MoltEscrow is Openings {
         }
         uint256 won = 0;
         if (stake != 0) {
-            won = Money.earned(terms, deal, bond, ruling.gpuSeconds) - Money.earned(terms, deal, bond, deal.paid());
-            won = pot * won / stake;
+            won = pot * (Money.earned(terms, deal, bond, ruling.gpuSeconds) - earnedPaid) / stake;
         }
         _close(dealId, terms, deal, ruling.gpuSeconds, Money.due(terms, deal.claim()) + pot, won);
     }

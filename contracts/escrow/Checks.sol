@@ -56,7 +56,8 @@ abstract contract Checks is IMoltEscrow, EIP712 {
 
     /// @dev For requests that lapse: the deadline binds a signature or an approval, not the signer's own call.
     function _requireSigned(address signer, bytes32 structHash, uint256 deadline, bytes calldata sig) internal view {
-        if (sig.length != 0 || msg.sender != signer) _requireBefore(deadline);
+        if (sig.length == 0 && msg.sender == signer) return;
+        _requireBefore(deadline);
         _requireSigner(signer, _hashTypedDataV4(structHash), sig);
     }
 

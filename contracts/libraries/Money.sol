@@ -65,14 +65,15 @@ library Money {
         }
     }
 
-    /// @notice The provider's stake in a dispute, the bond that the contested GPU-seconds would earn; and both sides'
-    /// stakes together, which without a quorum are his alone.
+    /// @notice In a dispute: what the paid GPU-seconds have earned of the bond; the provider's stake, which the
+    /// contested ones would earn; and both sides' stakes together, which without a quorum are his alone.
     function stakes(Terms memory terms, DealWord deal, uint256 bond)
         internal
         pure
-        returns (uint256 stake, uint256 pot)
+        returns (uint256 earnedPaid, uint256 stake, uint256 pot)
     {
-        stake = earned(terms, deal, bond, deal.claim()) - earned(terms, deal, bond, deal.paid());
+        earnedPaid = earned(terms, deal, bond, deal.paid());
+        stake = earned(terms, deal, bond, deal.claim()) - earnedPaid;
         pot = deal.has(Deals.ATTESTED) ? 2 * stake : stake;
     }
 }

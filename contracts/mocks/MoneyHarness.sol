@@ -43,7 +43,7 @@ contract MoneyHarness {
     function _held(Terms calldata terms, DealWord word, uint256 locked, uint256 bond) private pure returns (uint256) {
         uint256 total = locked;
         if (word.isIn(Status.DISPUTED)) {
-            (, total) = Money.stakes(terms, word, bond);
+            (,, total) = Money.stakes(terms, word, bond);
             total += Money.due(terms, word.claim());
         }
         return total - Money.due(terms, word.paid());
