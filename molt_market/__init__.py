@@ -108,7 +108,7 @@ if TYPE_CHECKING:
         quote_settlement,
     )
     from molt_market.domain.terms import Terms
-    from molt_market.domain.transactions import Receipt
+    from molt_market.domain.transactions import TransactionReceipt
     from molt_market.orderbook.book import OrderBook
     from molt_market.orderbook.reservations import Reservation
     from molt_market.orderbook.scoring import ScoreWeights
@@ -223,7 +223,6 @@ __all__ = [
     "Priority",
     "ProofMismatch",
     "ProviderCancellation",
-    "Receipt",
     "Refused",
     "Reservation",
     "ReservationLapsed",
@@ -246,6 +245,7 @@ __all__ = [
     "TransactionFailed",
     "TransactionId",
     "TransactionPending",
+    "TransactionReceipt",
     "TransactionRejected",
     "UnattestedClaim",
     "Unfinalised",
@@ -333,7 +333,7 @@ _HOMES = {
         "JobSettlementInput SettlementQuote SettlementResult SettlementStatus gpu_seconds quote_settlement"
     ),
     "domain.terms": "Terms",
-    "domain.transactions": "Receipt",
+    "domain.transactions": "TransactionReceipt",
     "orderbook.book": "OrderBook",
     "orderbook.reservations": "Reservation",
     "orderbook.scoring": "ScoreWeights",

@@ -14,7 +14,7 @@ from molt_market.domain.amounts import Amount
 from molt_market.domain.fields import seconds
 from molt_market.domain.ids import Address
 from molt_market.domain.policies import Policy
-from molt_market.domain.transactions import Call, Receipt
+from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import (
     DeploymentMismatch,
     InsufficientTokens,
@@ -81,7 +81,7 @@ class MoltClient(EscrowReader):
 
     # ---------------------------------------------------------------- money in and out
 
-    def deposit(self, amount: Amount) -> Receipt:
+    def deposit(self, amount: Amount) -> TransactionReceipt:
         """Move tokens of the account into its balance in the escrow; by permit where the token takes them.
 
         Raises:
@@ -99,14 +99,14 @@ class MoltClient(EscrowReader):
             self.send(self.calls.approve(units))
         return self.send(self.calls.deposit(wallet.address, units))
 
-    def request_withdraw(self, amount: Amount) -> Receipt:
+    def request_withdraw(self, amount: Amount) -> TransactionReceipt:
         """Mark an amount of the account's balance for withdrawal after the delay; 0 takes it back.
 
         Until then deals may still spend it. A new mark replaces the old one and starts the delay again.
         """
         return self.send(self.calls.request_withdraw(self._account().address, self._units(amount)))
 
-    def withdraw(self, to: Address | None = None) -> Receipt:
+    def withdraw(self, to: Address | None = None) -> TransactionReceipt:
         """Pay the marked amount, or what is left of it, to the account or to `to`.
 
         Raises:
@@ -131,11 +131,11 @@ class MoltClient(EscrowReader):
 
     # ---------------------------------------------------------------- before a deal
 
-    def register_policy(self, policy: Policy) -> Receipt:
+    def register_policy(self, policy: Policy) -> TransactionReceipt:
         """Make a policy known to the contract. Anyone may; to do it again changes nothing."""
         return self.send(self.calls.register_policy(policy))
 
-    def cancel(self, side: Side, group: int) -> Receipt:
+    def cancel(self, side: Side, group: int) -> TransactionReceipt:
         """Kill the account's offers (or orders) of a group of slots, those signed so far, after the delay.
 
         A group is slot // 4 for offers and slot // 128 for orders.
@@ -144,7 +144,7 @@ class MoltClient(EscrowReader):
 
     # ---------------------------------------------------------------- sending
 
-    def send(self, call: Call) -> Receipt:
+    def send(self, call: Call) -> TransactionReceipt:
         """Send a call of the account's, after simulating it.
 
         Raises:
@@ -153,7 +153,9 @@ class MoltClient(EscrowReader):
         """
         return self.transactions.send(call, self._account())
 
-    def send_unchecked(self, call: Call, *, gas: int = UNCHECKED_GAS) -> tuple[Receipt, MarketError | None]:
+    def send_unchecked(
+        self, call: Call, *, gas: int = UNCHECKED_GAS
+    ) -> tuple[TransactionReceipt, MarketError | None]:
         """Send a call without simulating it: it is mined even if it is refused. Return receipt and refusal.
 
         For tests and demonstrations: it pays for what `send` would have told for nothing.

@@ -14,7 +14,7 @@ from molt_market.chain.token import TokenContract
 from molt_market.chain.transactions import Transactions
 from molt_market.domain.amounts import Token
 from molt_market.domain.ids import Address
-from molt_market.domain.transactions import Call, Receipt
+from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import InvalidValue
 from molt_market.signing.wallet import TransactionSigner
 
@@ -87,12 +87,14 @@ def _deploy_token(transactions: Transactions, wallet: TransactionSigner, spec: T
     return _created(receipt)
 
 
-def _create(transactions: Transactions, wallet: TransactionSigner, contract: str, *values: Any) -> Receipt:
+def _create(
+    transactions: Transactions, wallet: TransactionSigner, contract: str, *values: Any
+) -> TransactionReceipt:
     code = artefact(contract).creation_code + interface(contract).encode_constructor(*values)
     return transactions.send(Call(None, code), wallet)
 
 
-def _created(receipt: Receipt) -> Address:
+def _created(receipt: TransactionReceipt) -> Address:
     if receipt.created is None:
         raise InvalidValue(f"transaction {receipt.transaction_id} created no contract")
     return receipt.created

@@ -13,7 +13,7 @@ from molt_market.chain.node import Node
 from molt_market.chain.transactions import Transactions
 from molt_market.domain.ids import Address
 from molt_market.domain.policies import by_number
-from molt_market.domain.transactions import Call, Receipt
+from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import DeploymentMismatch, InvalidValue
 from molt_market.signing.wallet import TransactionSigner
 
@@ -75,7 +75,7 @@ class Panel:
         """How many members have to rule alike."""
         return int(self._ask("threshold"))
 
-    def request_shares(self) -> Receipt:
+    def request_shares(self) -> TransactionReceipt:
         """Mark the panel's shares of stakes for withdrawal after the escrow's delay. Anyone may.
 
         Raises:
@@ -83,7 +83,7 @@ class Panel:
         """
         return self._client.send(self._client.calls.request_shares(self.address))
 
-    def withdraw_shares(self) -> Receipt:
+    def withdraw_shares(self) -> TransactionReceipt:
         """Pay the shares that are marked, and what else the panel holds, to the members in equal parts.
 
         Anyone may; dust waits for the next time. Raises TooEarly if the delay of marked shares is not over.

@@ -19,7 +19,7 @@ from molt_market.chain.events import decode_logs
 from molt_market.chain.node import Node, readable
 from molt_market.chain.reverts import RpcError
 from molt_market.domain.ids import Address, TransactionId
-from molt_market.domain.transactions import Call, Receipt, SignedTransaction
+from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
 from molt_market.errors import (
     InsufficientGas,
     MarketError,
@@ -110,7 +110,7 @@ class Transactions:
             if self._receipt(signed.id) is None:
                 raise TransactionDropped(signed.id) from error
 
-    def wait(self, signed: SignedTransaction, *, confirmations: int | None = None) -> Receipt:
+    def wait(self, signed: SignedTransaction, *, confirmations: int | None = None) -> TransactionReceipt:
         """Wait until a transaction is mined, whether it succeeds or not, and has its confirmations.
 
         Raises:
@@ -134,7 +134,7 @@ class Transactions:
             time.sleep(pause)
             pause = min(2 * pause, MOST_POLL_SECONDS)
 
-    def require_success(self, signed: SignedTransaction, receipt: Receipt) -> Receipt:
+    def require_success(self, signed: SignedTransaction, receipt: TransactionReceipt) -> TransactionReceipt:
         """Return the receipt of a transaction that succeeded.
 
         Raises:
@@ -148,7 +148,7 @@ class Transactions:
             raise TransactionFailed(signed.id, "it reverted without a reason, or ran out of gas")
         raise reason from TransactionFailed(signed.id, str(reason))
 
-    def reason(self, signed: SignedTransaction, receipt: Receipt) -> MarketError | None:
+    def reason(self, signed: SignedTransaction, receipt: TransactionReceipt) -> MarketError | None:
         """Say why a mined transaction failed, by repeating its call on the state of its block.
 
         None if the call passes there: it ran out of gas, or another transaction of the block was in its way.
@@ -163,7 +163,7 @@ class Transactions:
 
     # ---------------------------------------------------------------- all steps at once
 
-    def send(self, call: Call, wallet: TransactionSigner) -> Receipt:
+    def send(self, call: Call, wallet: TransactionSigner) -> TransactionReceipt:
         """Simulate, sign, broadcast and wait. Raises what each of them does, and as `require_success`."""
         with self.alone(wallet.address):
             signed = self.sign(call, wallet)
@@ -172,7 +172,7 @@ class Transactions:
 
     def send_unchecked(
         self, call: Call, wallet: TransactionSigner, *, gas: int = UNCHECKED_GAS
-    ) -> tuple[SignedTransaction, Receipt]:
+    ) -> tuple[SignedTransaction, TransactionReceipt]:
         """Send a call without simulating it, so that even a refusal is mined and paid for.
 
         For tests and demonstrations; `reason` then tells the refusal.
@@ -216,19 +216,19 @@ class Transactions:
     def _nonce_is_used(self, signed: SignedTransaction) -> bool:
         return self._node.number("eth_getTransactionCount", signed.sender, "latest") > signed.nonce
 
-    def _is_confirmed(self, receipt: Receipt, needed: int) -> bool:
+    def _is_confirmed(self, receipt: TransactionReceipt, needed: int) -> bool:
         return needed == 0 or self._node.number("eth_blockNumber") >= receipt.block + needed
 
-    def _receipt(self, transaction_id: TransactionId) -> Receipt | None:
+    def _receipt(self, transaction_id: TransactionId) -> TransactionReceipt | None:
         found: Mapping[str, Any] | None = self._node.request("eth_getTransactionReceipt", transaction_id)
         if found is None:
             return None
         with readable("eth_getTransactionReceipt"):
             return self._read_receipt(transaction_id, found)
 
-    def _read_receipt(self, transaction_id: TransactionId, found: Mapping[str, Any]) -> Receipt:
+    def _read_receipt(self, transaction_id: TransactionId, found: Mapping[str, Any]) -> TransactionReceipt:
         created = found.get("contractAddress")
-        return Receipt(
+        return TransactionReceipt(
             transaction_id=transaction_id,
             sender=Address(found["from"]),
             block=int(found["blockNumber"], 16),

@@ -31,7 +31,7 @@ class SignedTransaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class TransactionReceipt:
     """How a transaction was mined. `gas_price` is wei per gas; one that did not succeed has no events.
 
     `created` is the contract that it made, if it made one.

@@ -10,7 +10,7 @@ from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.events import DealClaimed, DealClosed, DealDisputed, DealPaid, Event
 from molt_market.domain.ids import Address, EscrowId, TransactionId
 from molt_market.domain.terms import Terms
-from molt_market.domain.transactions import Call, Receipt
+from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import InvalidStateTransition, MarketError, WalletError, WrongSigner
 from molt_market.payments.funding import Funding
 from molt_market.payments.journal import Journal, MemoryJournal
@@ -97,7 +97,9 @@ class DealDesk:
 
     # ---------------------------------------------------------------- sending
 
-    def _send(self, escrow: EscrowAccount, step: Step, *, note: str = "", deposit: int = 0) -> Receipt:
+    def _send(
+        self, escrow: EscrowAccount, step: Step, *, note: str = "", deposit: int = 0
+    ) -> TransactionReceipt:
         """Send a step once, with a deposit of the payer's if it needs one, in base units."""
         key = key_of(step, escrow.id)
 
@@ -111,7 +113,7 @@ class DealDesk:
         self._tell_the_book(escrow, receipt)
         return receipt
 
-    def _tell_the_book(self, escrow: EscrowAccount, receipt: Receipt) -> None:
+    def _tell_the_book(self, escrow: EscrowAccount, receipt: TransactionReceipt) -> None:
         """Let the book follow the deal. It may know better already, then it stays where it is."""
         if self._book is None:
             return

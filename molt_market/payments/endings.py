@@ -23,7 +23,7 @@ from molt_market.domain.events import DealClosed, DealDisputed, DealPaid, DealRu
 from molt_market.domain.ids import Address, TransactionId
 from molt_market.domain.proofs import Confirmation
 from molt_market.domain.settlement import gpu_seconds as billed
-from molt_market.domain.transactions import Receipt
+from molt_market.domain.transactions import TransactionReceipt
 from molt_market.errors import (
     InvalidSignature,
     InvalidStateTransition,
@@ -259,7 +259,7 @@ class DealEndings(DealDesk):
 
 
 def _done(
-    receipt: Receipt, kind: type[DealClosed | DealDisputed | DealRuled], units: int, wanted: str
+    receipt: TransactionReceipt, kind: type[DealClosed | DealDisputed | DealRuled], units: int, wanted: str
 ) -> TransactionId:
     """Return the transaction that did what was wanted; raise if an earlier call did it at another figure."""
     if receipt.only(kind).gpu_seconds != units:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from molt_market.domain.ids import Address, OfferId
 from molt_market.domain.orders import JobOrder
-from molt_market.domain.transactions import Receipt, SignedTransaction
+from molt_market.domain.transactions import SignedTransaction, TransactionReceipt
 from molt_market.errors import InvalidStateTransition
 
 
@@ -57,7 +57,7 @@ class Entry:
     note: str = ""
     opening: Opening | None = None
     transaction: SignedTransaction | None = None
-    receipt: Receipt | None = None
+    receipt: TransactionReceipt | None = None
     failure: str | None = None
 
     @property
@@ -83,7 +83,7 @@ class Journal(Protocol):
 
     def broadcast(self, key: str) -> Entry: ...
 
-    def final(self, key: str, receipt: Receipt) -> Entry: ...
+    def final(self, key: str, receipt: TransactionReceipt) -> Entry: ...
 
     def failed(self, key: str, failure: str) -> Entry: ...
 
@@ -128,7 +128,7 @@ class MemoryJournal:
     def broadcast(self, key: str) -> Entry:
         return self._move(key, EntryState.BROADCAST)
 
-    def final(self, key: str, receipt: Receipt) -> Entry:
+    def final(self, key: str, receipt: TransactionReceipt) -> Entry:
         return self._move(key, EntryState.FINAL, receipt=receipt)
 
     def failed(self, key: str, failure: str) -> Entry:

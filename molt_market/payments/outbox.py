@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from molt_market.domain.transactions import Call, Receipt, SignedTransaction
+from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
 from molt_market.errors import (
     MoltError,
     NodeError,
@@ -37,7 +37,7 @@ class Outbox:
 
     def send(
         self, key: str, prepare: Prepare, *, note: str = "", when_mined: Callable[[], None] | None = None
-    ) -> Receipt:
+    ) -> TransactionReceipt:
         """Make the payment of `key`, or return the receipt that it has already.
 
         `prepare` is called only if nothing was signed for the key yet; `when_mined` when the payment is in a
@@ -83,7 +83,9 @@ class Outbox:
         self._journal.broadcast(entry.key)
         return signed
 
-    def _awaited(self, key: str, signed: SignedTransaction, when_mined: Callable[[], None] | None) -> Receipt:
+    def _awaited(
+        self, key: str, signed: SignedTransaction, when_mined: Callable[[], None] | None
+    ) -> TransactionReceipt:
         try:
             receipt = self._transactions.wait(signed, confirmations=0)
             if receipt.succeeded and when_mined is not None:

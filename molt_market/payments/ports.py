@@ -26,7 +26,7 @@ from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.proofs import Confirmation, ExecutionProof
 from molt_market.domain.terms import Terms
-from molt_market.domain.transactions import Call, Receipt, SignedTransaction
+from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
 from molt_market.signing.signers import Signer
 from molt_market.signing.statements import SignedPermit
 from molt_market.signing.typed_data import Domain
@@ -84,9 +84,11 @@ class Transactions(Protocol):
 
     def broadcast(self, signed: SignedTransaction) -> None: ...
 
-    def wait(self, signed: SignedTransaction, *, confirmations: int | None = None) -> Receipt: ...
+    def wait(self, signed: SignedTransaction, *, confirmations: int | None = None) -> TransactionReceipt: ...
 
-    def require_success(self, signed: SignedTransaction, receipt: Receipt) -> Receipt: ...
+    def require_success(
+        self, signed: SignedTransaction, receipt: TransactionReceipt
+    ) -> TransactionReceipt: ...
 
 
 class EscrowChain(Protocol):

@@ -14,7 +14,7 @@ from molt_market.domain.ids import EscrowId, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.proofs import Confirmation, ExecutionProof
 from molt_market.domain.settlement import SettlementResult
-from molt_market.domain.transactions import Receipt
+from molt_market.domain.transactions import TransactionReceipt
 from molt_market.errors import EscrowError, InvalidStateTransition, NotYet, ProofMismatch, WrongSigner
 from molt_market.payments.endings import DealEndings
 from molt_market.payments.journal import Journal
@@ -198,7 +198,7 @@ class PaymentService(DealEndings):
 
     def advance(
         self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None = None
-    ) -> Receipt | None:
+    ) -> TransactionReceipt | None:
         """Send the step that the deal needs next, if there is one; `escrow` has to be the present state."""
         self._require_genuine(escrow, proof, confirmation)
         step = next_step(escrow, self.client.now(), proof, confirmation)

@@ -16,7 +16,7 @@ from molt_market.domain.ids import Address, OfferId, OrderId, PartyId, Signature
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.orders import OrderStatus
 from molt_market.domain.policies import Policy
-from molt_market.domain.transactions import Receipt
+from molt_market.domain.transactions import TransactionReceipt
 from molt_market.errors import (
     InsufficientCapacity,
     InsufficientTokens,
@@ -319,7 +319,7 @@ def test_open__refused__can_be_tried_again_when_the_reason_is_gone(scene: Scene,
 # ---------------------------------------------------------------- what the chain itself refuses
 
 
-def unchecked(scene: Scene, match: OrderMatch) -> tuple[Receipt, MarketError | None]:
+def unchecked(scene: Scene, match: OrderMatch) -> tuple[TransactionReceipt, MarketError | None]:
     """Send a match without asking first, so that the refusal is mined."""
     net = scene.net
     net.client(net.buyer).deposit(molt(1_000))

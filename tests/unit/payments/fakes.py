@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from eth_utils import keccak
 
 from molt_market.domain.ids import Address, TransactionId
-from molt_market.domain.transactions import Call, Receipt, SignedTransaction
+from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
 from molt_market.errors import TransactionFailed
 from molt_market.signing.wallet import TransactionSigner, Wallet
 
@@ -43,11 +43,11 @@ class FakeTransactions:
         self._step("broadcast")
         self.sent.append(signed)
 
-    def wait(self, signed: SignedTransaction, *, confirmations: int | None = None) -> Receipt:
+    def wait(self, signed: SignedTransaction, *, confirmations: int | None = None) -> TransactionReceipt:
         self._step("wait" if confirmations is None else f"wait {confirmations}")
-        return Receipt(signed.id, signed.sender, 7, 50_000, 1, self.succeeds)
+        return TransactionReceipt(signed.id, signed.sender, 7, 50_000, 1, self.succeeds)
 
-    def require_success(self, signed: SignedTransaction, receipt: Receipt) -> Receipt:
+    def require_success(self, signed: SignedTransaction, receipt: TransactionReceipt) -> TransactionReceipt:
         if not receipt.succeeded:
             raise TransactionFailed(signed.id)
         return receipt

@@ -3,7 +3,7 @@ import threading
 import pytest
 
 from molt_market.domain.ids import OfferId, TransactionId
-from molt_market.domain.transactions import Receipt, SignedTransaction
+from molt_market.domain.transactions import SignedTransaction, TransactionReceipt
 from molt_market.errors import InvalidStateTransition
 from molt_market.payments.journal import EntryState, MemoryJournal, Opening
 from tests.factories import BUYER, STRANGER, make_order
@@ -16,7 +16,7 @@ def transaction(nonce: int = 0) -> SignedTransaction:
     return SignedTransaction(TransactionId("0x" + f"{nonce:064x}"), ESCROW, nonce, CALL, b"raw")
 
 
-RECEIPT = Receipt(transaction().id, ESCROW, 7, 50_000, 1, True)
+RECEIPT = TransactionReceipt(transaction().id, ESCROW, 7, 50_000, 1, True)
 
 
 @pytest.fixture
