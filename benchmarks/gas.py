@@ -1,12 +1,14 @@
 """Gas of each operation, as whole transactions (intrinsic gas and calldata included) on a real Anvil.
 
-`python -m benchmarks.gas` prints the table and writes it; with `--check` it writes nothing, and fails when a
-figure is higher than the committed one. Keys, times and addresses are the same in each run: figures are exact.
+`python -m benchmarks.gas` prints the table and writes it; with `--check` it writes nothing, and fails when
+a figure is higher than the committed one. Keys, times and addresses are the same in each run, so figures
+are exact.
 
-Unless a row's name says otherwise, the call is the party's own where a party acts, and all words touched were
-written before: both parties' accounts, the fee account, the slot's lane, the word of the order's group. A word
-that is new costs 17,100 more ("first"). The baseline is a prototype of this contract of about 470 lines,
-measured under the same rules (prague, via IR, 1,000,000 optimizer runs); the goals are its figures, rounded.
+Unless a row's name says otherwise, the call is the party's own where a party acts, and all words touched
+were written before: both parties' accounts, the fee account, the slot's lane, the word of the order's group.
+A word that is new costs 17,100 more ("first"). The baseline is a prototype of this contract of about 470
+lines, measured under the same rules (prague, via IR, 1,000,000 optimizer runs); the goals are its figures,
+rounded.
 """
 
 import json
