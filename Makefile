@@ -56,11 +56,10 @@ test-unit: $(PRODUCT) $(NODE)
 # ape compiles a file again when it changed itself, not when a library that it imports or a setting did: without what it
 # remembers it asks for everything, which the compiler's own cache (scripts/make/solc.js) answers at once. In a checkout
 # inside the system's temporary folder ape would compile in place, and leave a copy of its dependency in contracts/.
-test-contracts: export TMPDIR := $(CURDIR)/.cache/tmp
 test-contracts: $(APE) $(NODE)
-	@mkdir -p $(TMPDIR)
+	@mkdir -p .cache/tmp
 	@rm -f .build/__local__.json
-	@$(stage) contracts scripts/make/both-tokens .venv-ape/bin/ape test tests/contracts $(ARGS)
+	@TMPDIR=$(CURDIR)/.cache/tmp $(stage) contracts scripts/make/both-tokens .venv-ape/bin/ape test tests/contracts $(ARGS)
 
 test-parity: $(PRODUCT) $(NODE)
 	@$(stage) parity $(pytest) tests/parity $(ARGS)
