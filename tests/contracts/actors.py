@@ -32,6 +32,10 @@ class Actor:
     def sign(self, message: Message, domain: SigningDomain) -> bytes:
         return self.signer.sign(message, domain).raw()
 
+    def sends(self, to: str, data: bytes) -> tuple[str, str, bytes]:
+        """Return sender, receiver and data of the transaction in which this actor makes a call."""
+        return self.address, to, data
+
 
 DEPLOYER = Actor("deployer")
 BUYER = Actor("buyer")
@@ -46,6 +50,7 @@ STRANGER = Actor("stranger")
 ARBITER = Actor("arbiter")
 GUARDIAN = Actor("guardian")
 FEE_SETTER = Actor("fee setter")
+OWNER = Actor("owner of a wallet")
 FEE_RECIPIENT = Actor("fee recipient")
 ATTESTORS = tuple(sorted((Actor(f"attestor {i}") for i in range(3)), key=lambda actor: actor.number))
 

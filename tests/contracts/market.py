@@ -11,7 +11,7 @@ from copy import deepcopy
 from typing import Any, Self
 
 from molt_market.signing import messages
-from molt_market.signing.typed_data import Domain, TokenDomain
+from molt_market.signing.typed_data import Domain, Message, TokenDomain
 from tests.contracts import model
 from tests.contracts.actors import (
     AGENT,
@@ -54,10 +54,19 @@ class Market(Desk):
         self.model = model_
 
     @classmethod
-    def deploy(cls, node: Node, project: Any, *, token: Any = None, fee_bps: int = FEE_BPS) -> Self:
+    def deploy(
+        cls,
+        node: Node,
+        project: Any,
+        *,
+        token: Any = None,
+        fee_bps: int = FEE_BPS,
+        guardian: str = GUARDIAN.address,
+        fee_setter: str = FEE_SETTER.address,
+    ) -> Self:
         """Deploy an escrow for `token` (a fresh MOLT if not given) and register the default policy."""
         token = token or node.deploy(project.MoltToken, "MOLT", "MOLT", DECIMALS)
-        roles = (FEE_RECIPIENT.address, GUARDIAN.address, FEE_SETTER.address)
+        roles = (FEE_RECIPIENT.address, guardian, fee_setter)
         delays = (WITHDRAW_DELAY, CANCEL_DELAY)
         escrow = node.deploy(project.MoltEscrow, token.address, *roles, fee_bps, *delays)
         market = cls(node, token, escrow, model.Model(FEE_RECIPIENT.address))
@@ -156,6 +165,24 @@ class Market(Desk):
             receipt, "OrdersCancelled", account=owner.address, side=side, group=group, cutoffAt=cutoff
         )
         return cutoff
+
+    def approve(self, account: Actor, message: Message) -> Receipt:
+        digest = self.digest(message)
+        receipt = self.send(account, "approve", digest)
+        self._expect(receipt, "DigestApproved", account=account.address, digest=digest)
+        return receipt
+
+    def revoke(self, account: Actor, message: Message) -> int:
+        """Take an approval back, and return the second from which it does not count."""
+        digest = self.digest(message)
+        before = self.approved_until(account, message)
+        receipt = self.send(account, "revoke", digest)
+        until = min(before, receipt.time + CANCEL_DELAY)
+        self._expect(receipt, "DigestRevoked", account=account.address, digest=digest, until=until)
+        return until
+
+    def approved_until(self, account: Actor, message: Message) -> int:
+        return self.node.read(self.escrow.approvedUntil, account.address, self.digest(message))[0]
 
     # ---------------------------------------------------------------- a deal
 
@@ -266,7 +293,7 @@ class Market(Desk):
     # ---------------------------------------------------------------- all calls
 
     def send(self, sender: Actor, verb: str, *arguments: Any) -> Receipt:
-        """Send a call that the model does not follow."""
+        """Send a call; the model does not follow."""
         return self.node.transact(sender, getattr(self.escrow, verb), *arguments)
 
     def encode(self, verb: str, *arguments: Any) -> bytes:

@@ -76,7 +76,7 @@ class Node:
 
     def transact(self, sender: Actor, method: Any, *arguments: Any) -> Receipt:
         """Send a call of an ape contract's method, or raise Reverted."""
-        return self.send(sender.address, method.contract.address, method.encode_input(*arguments))
+        return self.send(*sender.sends(method.contract.address, method.encode_input(*arguments)))
 
     def read(self, method: Any, *arguments: Any) -> tuple[int, ...]:
         """Return the numbers that a view answers, of a struct too: several times as fast as ape's call."""
@@ -85,7 +85,7 @@ class Node:
         values = decode([given.canonical_type for given in method.abis[0].outputs], answer)
         return values[0] if isinstance(values[0], tuple) else values
 
-    def send(self, sender: str, to: str | None, data: bytes, value: int = 0) -> Receipt:
+    def send(self, sender: str, to: str | None, data: bytes, *, value: int = 0, gas: int = GAS) -> Receipt:
         """Send a transaction and return what became of it.
 
         Raises:
@@ -95,7 +95,7 @@ class Node:
         transaction = {
             "from": sender,
             "data": "0x" + data.hex(),
-            "gas": hex(GAS),
+            "gas": hex(gas),
             "gasPrice": "0x0",
             "value": hex(value),
         }
