@@ -17,7 +17,7 @@ from tests.contracts.actors import ATTESTORS, RELAYER, Actor
 from tests.contracts.desk import NEVER
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import HOUR, OpenDeal, addresses, make_policy
-from tests.contracts.market import WITHDRAW_DELAY
+from tests.contracts.hall import WITHDRAW_DELAY
 from tests.contracts.node import Receipt
 from tests.contracts.refusals import Reverted
 from tests.contracts.signatures import compact

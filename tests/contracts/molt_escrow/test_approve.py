@@ -13,7 +13,7 @@ from tests.contracts.actors import ATTESTORS, BUYER, DEPLOYER, PROVIDER, RELAYER
 from tests.contracts.desk import NEVER
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import HOUR, USAGE_ROOT, ZERO
-from tests.contracts.market import CANCEL_DELAY
+from tests.contracts.hall import CANCEL_DELAY
 from tests.contracts.refusals import Code, refused
 from tests.contracts.wallets import REVERTS, SIGNS_NOTHING, deploy_wallet
 from tests.contracts.words import CLAIM, WORDS, Asked, Cast, Scene, Word

@@ -6,7 +6,8 @@ import pytest
 
 from molt_market.signing.messages import CancelOrders, Side
 from tests.contracts.actors import BUYER, PROVIDER, RELAYER, STRANGER
-from tests.contracts.market import CANCEL_DELAY, Market
+from tests.contracts.hall import CANCEL_DELAY
+from tests.contracts.market import Market
 from tests.contracts.refusals import Code, Reverted, refused
 
 sides = pytest.mark.parametrize("side", Side, ids=lambda side: side.name.lower())

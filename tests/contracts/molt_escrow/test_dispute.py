@@ -27,7 +27,7 @@ from tests.contracts.actors import (
 from tests.contracts.desk import NEVER
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import DAY, HOUR, RESULT, UNIT, ZERO, OpenDeal, make_policy
-from tests.contracts.market import WITHDRAW_DELAY
+from tests.contracts.hall import WITHDRAW_DELAY
 from tests.contracts.refusals import Code, refused
 from tests.contracts.signatures import parts
 

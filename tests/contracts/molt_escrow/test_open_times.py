@@ -7,7 +7,8 @@ import pytest
 from molt_market.signing.messages import Side
 from tests.contracts.actors import BUYER, PROVIDER, Actor
 from tests.contracts.factories import DAY
-from tests.contracts.market import CANCEL_DELAY, Market
+from tests.contracts.hall import CANCEL_DELAY
+from tests.contracts.market import Market
 from tests.contracts.refusals import Code, refused
 
 

@@ -7,7 +7,8 @@ import pytest
 from molt_market.signing.messages import RequestWithdraw
 from tests.contracts.actors import BUYER, PROVIDER, RELAYER, STRANGER
 from tests.contracts.factories import UNIT, ZERO_ADDRESS
-from tests.contracts.market import WITHDRAW_DELAY, Market
+from tests.contracts.hall import WITHDRAW_DELAY
+from tests.contracts.market import Market
 from tests.contracts.refusals import Code, refused
 
 ALL = 10_000 * UNIT

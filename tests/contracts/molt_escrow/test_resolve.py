@@ -23,7 +23,7 @@ from tests.contracts.actors import (
 )
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import DAY, HOUR, UNIT, OpenDeal, make_policy
-from tests.contracts.market import WITHDRAW_DELAY
+from tests.contracts.hall import WITHDRAW_DELAY
 from tests.contracts.refusals import Code, refused
 
 COUNTER, CLAIM = 8 * HOUR, 24 * HOUR

@@ -11,7 +11,8 @@ from molt_market.domain.ids import Address
 from molt_market.signing.messages import RequestWithdraw, Withdraw
 from tests.contracts.actors import BUYER, DEPLOYER, PROVIDER, RELAYER, STRANGER
 from tests.contracts.factories import UNIT, ZERO_ADDRESS
-from tests.contracts.market import WITHDRAW_DELAY, Market
+from tests.contracts.hall import WITHDRAW_DELAY
+from tests.contracts.market import Market
 from tests.contracts.refusals import REENTRANT, Code, refused
 
 REFUSING, LYING = 1, 2  # moods of RefusingToken

@@ -11,7 +11,7 @@ from tests.contracts.actors import BUYER, PROVIDER, STRANGER
 from tests.contracts.desk import NEVER
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import HOUR, UNIT
-from tests.contracts.market import WITHDRAW_DELAY
+from tests.contracts.hall import WITHDRAW_DELAY
 from tests.contracts.panel import MEMBERS, Panel, reverts
 from tests.contracts.refusals import Code, Reverted, refused
 
