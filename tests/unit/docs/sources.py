@@ -1,13 +1,14 @@
 """What the contract's source says of each verb: its refusals, its events and what is signed, in their order.
 
-The source is read, not compiled: a call is followed wherever it names a function of the contract, of what it inherits,
-or of one of its libraries. Functions called on a value (`deal.isIn`) refuse and emit nothing, which a test holds.
+The source is read, not compiled: a call is followed wherever it names a function of the contract, of what
+it inherits, or of one of its libraries. Functions called on a value (`deal.isIn`) refuse and emit nothing,
+which a test holds.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -87,8 +88,9 @@ def _called(owner: str, of: str | None, name: str) -> tuple[str, str] | None:
     return next(((place, name) for place in places if (place, name) in functions()), None)
 
 
-def names(verb: str, kind: str, *, unless: Callable[[str], bool] = lambda name: False) -> list[str]:
-    return [step.name for step in steps(verb) if step.kind == kind and not unless(step.name)]
+def names(verb: str, kind: str) -> list[str]:
+    """Return the names of one kind of a verb's steps: code, event or type."""
+    return [step.name for step in steps(verb) if step.kind == kind]
 
 
 @cache
