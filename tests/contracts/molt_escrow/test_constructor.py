@@ -33,6 +33,7 @@ def test_constructor__stores_what_it_was_given(market: Market, mock: Mock) -> No
     assert escrow.token() == market.token.address
     assert escrow.feeRecipient() == FEE_RECIPIENT.address
     assert escrow.feeBps() == 100
+    assert [escrow.roleOf(role).holder for role in range(2)] == [GUARDIAN.address, FEE_SETTER.address]
     assert (escrow.withdrawDelay(), escrow.cancelDelay()) == (900, 600)
 
 

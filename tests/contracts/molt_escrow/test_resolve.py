@@ -9,6 +9,8 @@ from dataclasses import replace
 
 import pytest
 
+from molt_market.signing import messages
+from molt_market.signing.typed_data import SigningDomain
 from tests.contracts import model
 from tests.contracts.actors import (
     AGENT,
@@ -21,6 +23,7 @@ from tests.contracts.actors import (
     STRANGER,
     Actor,
 )
+from tests.contracts.desk import NEVER
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import DAY, HOUR, UNIT, OpenDeal, make_policy
 from tests.contracts.hall import WITHDRAW_DELAY
@@ -34,6 +37,10 @@ CENT = UNIT // 100
 
 def disputed(market: FullMarket) -> OpenDeal:
     return market.disputed(market.match(), CLAIM, COUNTER)
+
+
+def ruling(market: FullMarket, deal: OpenDeal, units: int, deadline: int) -> messages.Ruling:
+    return messages.Ruling(market.domain.escrow, deal.id, units, deadline)
 
 
 # ---------------------------------------------------------------- money
@@ -249,6 +256,57 @@ def test_resolve__by_anyone_but_the_arbiter__refused(market: FullMarket, sender:
     deal = disputed(market)
     with refused(Code.BAD_SIGNATURE, actual=sender.address, limit=ARBITER.address):
         market.resolve(deal, 16 * HOUR, sender=sender)
+
+
+@pytest.mark.parametrize("sender", [RELAYER, BUYER, PROVIDER], ids=lambda actor: actor.role)
+def test_resolve__signed_by_the_arbiter__rules_whoever_brings_it(market: FullMarket, sender: Actor) -> None:
+    deal = disputed(market)
+    deadline = market.node.now + HOUR
+    sig = ARBITER.sign(ruling(market, deal, 16 * HOUR, deadline), market.domain)
+    market.resolve(deal, 16 * HOUR, sender=sender, deadline=deadline, sig=sig)
+
+
+def test_resolve__two_rulings_signed__the_first_brought_counts(market: FullMarket) -> None:
+    deal = disputed(market)
+    for_buyer, for_provider = (
+        ARBITER.sign(ruling(market, deal, units, NEVER), market.domain) for units in (COUNTER, CLAIM)
+    )
+    market.resolve(deal, CLAIM, sender=PROVIDER, sig=for_provider)
+    with refused(Code.WRONG_STATUS, actual=model.RELEASED, limit=model.DISPUTED):
+        market.resolve(deal, COUNTER, sender=BUYER, sig=for_buyer)
+
+
+@pytest.mark.parametrize("signer", [BUYER, PROVIDER, AGENT, STRANGER], ids=lambda actor: actor.role)
+def test_resolve__signed_by_another__refused(market: FullMarket, signer: Actor) -> None:
+    deal = disputed(market)
+    sig = signer.sign(ruling(market, deal, 16 * HOUR, NEVER), market.domain)
+    with refused(Code.BAD_SIGNATURE, actual=signer.address, limit=ARBITER.address):
+        market.resolve(deal, 16 * HOUR, sender=signer, sig=sig)
+
+
+def test_resolve__signed_for_another_escrow__refused(market: FullMarket) -> None:
+    """The ruling names it, though the domain does so too: panels sign in a domain of their own."""
+    deal = disputed(market)
+    elsewhere = messages.Ruling(market.token.address, deal.id, 16 * HOUR, NEVER)
+    sig = ARBITER.sign(elsewhere, market.domain)
+    found = market.recovered(ruling(market, deal, 16 * HOUR, NEVER), sig)
+    with refused(Code.BAD_SIGNATURE, actual=found, limit=ARBITER.address):
+        market.resolve(deal, 16 * HOUR, sender=RELAYER, sig=sig)
+
+
+def test_resolve__signed_in_the_domain_of_a_panel__refused(market: FullMarket) -> None:
+    deal = disputed(market)
+    panel = SigningDomain("PanelArbiter", "1", market.node.chain_id, ARBITER.address)
+    message = ruling(market, deal, 16 * HOUR, NEVER)
+    sig = ARBITER.sign(message, panel)
+    with refused(Code.BAD_SIGNATURE, actual=market.recovered(message, sig), limit=ARBITER.address):
+        market.resolve(deal, 16 * HOUR, sender=RELAYER, sig=sig)
+
+
+def test_resolve__out_of_bounds_and_unsigned__says_the_bounds_first(market: FullMarket) -> None:
+    deal = disputed(market)
+    with refused(Code.RULING_OUT_OF_RANGE, actual=CLAIM + 1, limit=CLAIM):
+        market.resolve(deal, CLAIM + 1, sender=STRANGER)
 
 
 def test_resolve__by_the_arbiter_of_another_policy__refused(market: FullMarket) -> None:

@@ -25,7 +25,7 @@ from tests.contracts.factories import HOUR, ZERO, OpenDeal
 from tests.contracts.refusals import Code, Refused, refused
 from tests.contracts.signatures import compact, high_s
 
-COUNTER, CLAIM = 8 * HOUR, 24 * HOUR
+COUNTER, RULING, CLAIM = 8 * HOUR, 16 * HOUR, 24 * HOUR
 EVIDENCE = "0x" + "ee" * 32
 
 
@@ -39,8 +39,9 @@ class Request:
     deal: Callable[[FullMarket, int], OpenDeal]
     figures: tuple[Any, ...] = ()
 
-    def signed(self, deal: OpenDeal, deadline: int) -> Message:
-        return self.message(deal.id, *self.figures, deadline)
+    def signed(self, market: FullMarket, deal: OpenDeal, deadline: int) -> Message:
+        where = (market.domain.escrow,) if self.message is messages.Ruling else ()
+        return self.message(*where, deal.id, *self.figures, deadline)
 
     def send(self, market: FullMarket, deal: OpenDeal, **how: Any) -> Any:
         """Send it as `how` says: by whom, with which deadline and signature."""
@@ -71,6 +72,7 @@ REQUESTS = {
     "cancelDeal": Request("cancel_deal", messages.CancelDeal, PROVIDER, locked),
     "claimUnattested": Request("claim_unattested", messages.UnattestedClaim, PROVIDER, ended, (CLAIM,)),
     "dispute": Request("dispute", messages.Dispute, BUYER, claimed, (COUNTER, EVIDENCE)),
+    "resolve": Request("resolve", messages.Ruling, ARBITER, disputed, (RULING,)),
     "concede as provider": Request("concede", messages.Concede, PROVIDER, disputed, (COUNTER,)),
     "concede as buyer": Request("concede", messages.Concede, BUYER, disputed, (CLAIM,)),
 }
@@ -95,14 +97,14 @@ def test_signed_request__brought_by_another__does_the_same(
 ) -> None:
     deal = request_.deal(market, 130)
     deadline = market.node.now + HOUR
-    sig = form(request_.owner.sign(request_.signed(deal, deadline), market.domain))
+    sig = form(request_.owner.sign(request_.signed(market, deal, deadline), market.domain))
     request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
 
 
 def test_signed_request__in_its_last_second__does_the_same(market: FullMarket, request_: Request) -> None:
     deal = request_.deal(market, 130)
     deadline = market.node.now + 60
-    sig = request_.owner.sign(request_.signed(deal, deadline), market.domain)
+    sig = request_.owner.sign(request_.signed(market, deal, deadline), market.domain)
     market.node.at(deadline - 1)
     request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
 
@@ -114,7 +116,7 @@ def test_signed_request__at_its_deadline__refused(
     """Even when the signer brings his own signature: he need not."""
     deal = request_.deal(market, 130)
     deadline = market.node.now + 60
-    sig = request_.owner.sign(request_.signed(deal, deadline), market.domain)
+    sig = request_.owner.sign(request_.signed(market, deal, deadline), market.domain)
     market.node.at(deadline)
     with refused(Code.TOO_LATE, actual=deadline, limit=deadline):
         request_.send(market, deal, sender=sender, deadline=deadline, sig=sig)
@@ -131,7 +133,7 @@ def test_signed_request__by_another_key__refused(
         signer = RELAYER
     deal = request_.deal(market, 130)
     deadline = market.node.now + HOUR
-    forged = signer.sign(request_.signed(deal, deadline), market.domain)
+    forged = signer.sign(request_.signed(market, deal, deadline), market.domain)
     with refused(Code.BAD_SIGNATURE, actual=signer.address, limit=request_.owner.address):
         request_.send(market, deal, sender=signer, deadline=deadline, sig=forged)
 
@@ -146,7 +148,7 @@ def test_signed_request__malformed__refused(
 ) -> None:
     deal = request_.deal(market, 130)
     deadline = market.node.now + HOUR
-    sig = spoil(request_.owner.sign(request_.signed(deal, deadline), market.domain))
+    sig = spoil(request_.owner.sign(request_.signed(market, deal, deadline), market.domain))
     with refused(Code.BAD_SIGNATURE, actual=0, limit=request_.owner.address):
         request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
 
@@ -159,7 +161,7 @@ def test_signed_request__for_another_place__refused(
     chain_id, escrow = market.domain.chain_id, market.domain.escrow
     elsewhere = Domain(1, escrow) if where == "chain" else Domain(chain_id, str(market.token.address))
     deadline = market.node.now + HOUR
-    message = request_.signed(deal, deadline)
+    message = request_.signed(market, deal, deadline)
     sig = request_.owner.sign(message, elsewhere)
     found = market.recovered(message, sig)
     with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
@@ -170,8 +172,8 @@ def test_signed_request__for_another_deal__refused(market: FullMarket, request_:
     """The parties, the terms but the order, and the state are the same."""
     signed_for, other = request_.deal(market, 130), request_.deal(market, 131)
     deadline = market.node.now + HOUR
-    sig = request_.owner.sign(request_.signed(signed_for, deadline), market.domain)
-    found = market.recovered(request_.signed(other, deadline), sig)
+    sig = request_.owner.sign(request_.signed(market, signed_for, deadline), market.domain)
+    found = market.recovered(request_.signed(market, other, deadline), sig)
     with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
         request_.send(market, other, sender=RELAYER, deadline=deadline, sig=sig)
 
@@ -179,8 +181,8 @@ def test_signed_request__for_another_deal__refused(market: FullMarket, request_:
 def test_signed_request__with_a_longer_deadline__refused(market: FullMarket, request_: Request) -> None:
     deal = request_.deal(market, 130)
     deadline = market.node.now + HOUR
-    sig = request_.owner.sign(request_.signed(deal, deadline), market.domain)
-    found = market.recovered(request_.signed(deal, deadline + 1), sig)
+    sig = request_.owner.sign(request_.signed(market, deal, deadline), market.domain)
+    found = market.recovered(request_.signed(market, deal, deadline + 1), sig)
     with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
         request_.send(market, deal, sender=RELAYER, deadline=deadline + 1, sig=sig)
 
@@ -191,6 +193,7 @@ def test_signed_request__with_a_longer_deadline__refused(market: FullMarket, req
         ("claimUnattested", (CLAIM + 1,)),
         ("dispute", (COUNTER - 1, EVIDENCE)),
         ("dispute", (COUNTER, ZERO)),
+        ("resolve", (RULING + 1,)),
     ],
 )
 def test_signed_request__with_other_figures__refused(
@@ -199,9 +202,9 @@ def test_signed_request__with_other_figures__refused(
     request_ = REQUESTS[name]
     deal = request_.deal(market, 130)
     deadline = market.node.now + HOUR
-    sig = request_.owner.sign(request_.signed(deal, deadline), market.domain)
+    sig = request_.owner.sign(request_.signed(market, deal, deadline), market.domain)
     altered = replace(request_, figures=figures)
-    found = market.recovered(altered.signed(deal, deadline), sig)
+    found = market.recovered(altered.signed(market, deal, deadline), sig)
     with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
         altered.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
 
@@ -213,6 +216,7 @@ def test_signed_request__with_other_figures__refused(
         ("cancelDeal", messages.Stop),
         ("claimUnattested", messages.Split),
         ("claimUnattested", messages.Concede),
+        ("resolve", messages.Concede),
         ("concede as provider", messages.UnattestedClaim),
         ("concede as provider", messages.Split),
         ("concede as buyer", messages.Split),
@@ -225,8 +229,8 @@ def test_signed_request__for_another_verb__refused(
     request_ = REQUESTS[name]
     deal = request_.deal(market, 130)
     deadline = market.node.now + HOUR
-    sig = request_.owner.sign(replace(request_, message=signed).signed(deal, deadline), market.domain)
-    found = market.recovered(request_.signed(deal, deadline), sig)
+    sig = request_.owner.sign(replace(request_, message=signed).signed(market, deal, deadline), market.domain)
+    found = market.recovered(request_.signed(market, deal, deadline), sig)
     with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
         request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
 
@@ -235,7 +239,7 @@ def test_signed_request__replayed__refused(market: FullMarket, request_: Request
     """Every one of them leaves a state in which it cannot be done again."""
     deal = request_.deal(market, 130)
     deadline = market.node.now + HOUR
-    sig = request_.owner.sign(request_.signed(deal, deadline), market.domain)
+    sig = request_.owner.sign(request_.signed(market, deal, deadline), market.domain)
     request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
     with pytest.raises(Refused) as caught:
         request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
