@@ -40,6 +40,7 @@ from molt_market.errors import (
     OrderNotFound,
     PaymentFailed,
     PolicyNotFound,
+    PolicyWarning,
     PriceExceedsBudget,
     ProofMismatch,
     Refused,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from molt_market.domain.agreements import (
         Concession,
         ProviderCancellation,
+        Ruling,
         RulingVote,
         SplitAgreement,
         StopRequest,
@@ -99,6 +101,8 @@ if TYPE_CHECKING:
     from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus, Priority
     from molt_market.domain.policies import Policy
     from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
+    from molt_market.domain.requests import OrdersCancellation, Side, Withdrawal, WithdrawalRequest
+    from molt_market.domain.roles import EscrowConfig, Role, RoleHolder
     from molt_market.domain.settlement import (
         JobSettlementInput,
         SettlementQuote,
@@ -124,13 +128,20 @@ if TYPE_CHECKING:
         sign_split,
         sign_stop,
         sign_unattested_claim,
+        sign_vote,
         verify_dispute,
-        verify_ruling,
         verify_split,
         verify_statement,
+        verify_vote,
     )
     from molt_market.signing.hashes import deal_id, offer_hash, order_hash, policy_id, terms_of
-    from molt_market.signing.signers import LocalSigner, Signer
+    from molt_market.signing.requests import (
+        sign_orders_cancellation,
+        sign_withdrawal,
+        sign_withdrawal_request,
+        verify_request,
+    )
+    from molt_market.signing.signers import ApprovingSigner, LocalSigner, Signer
     from molt_market.signing.statements import (
         sign_offer,
         sign_order,
@@ -149,6 +160,7 @@ __all__ = [
     "Address",
     "Amount",
     "AnvilNotFound",
+    "ApprovingSigner",
     "Attestation",
     "Balances",
     "CallReverted",
@@ -170,6 +182,7 @@ __all__ = [
     "DisputeResolution",
     "Domain",
     "EscrowAccount",
+    "EscrowConfig",
     "EscrowError",
     "EscrowId",
     "EscrowState",
@@ -214,11 +227,13 @@ __all__ = [
     "OrderMatch",
     "OrderNotFound",
     "OrderStatus",
+    "OrdersCancellation",
     "Panel",
     "PaymentFailed",
     "PaymentService",
     "Policy",
     "PolicyNotFound",
+    "PolicyWarning",
     "PriceExceedsBudget",
     "Priority",
     "ProofMismatch",
@@ -226,12 +241,16 @@ __all__ = [
     "Refused",
     "Reservation",
     "ReservationLapsed",
+    "Role",
+    "RoleHolder",
+    "Ruling",
     "RulingVote",
     "ScorePart",
     "ScoreWeights",
     "SettlementQuote",
     "SettlementResult",
     "SettlementStatus",
+    "Side",
     "SignatureError",
     "Signer",
     "SplitAgreement",
@@ -256,6 +275,8 @@ __all__ = [
     "Wallet",
     "WalletError",
     "WalletNotFound",
+    "Withdrawal",
+    "WithdrawalRequest",
     "WrongChain",
     "WrongPassword",
     "WrongSigner",
@@ -283,21 +304,26 @@ __all__ = [
     "sign_dispute",
     "sign_offer",
     "sign_order",
+    "sign_orders_cancellation",
     "sign_receipt",
     "sign_ruling",
     "sign_split",
     "sign_stop",
     "sign_unattested_claim",
+    "sign_vote",
     "sign_voucher",
+    "sign_withdrawal",
+    "sign_withdrawal_request",
     "terms_of",
     "verify_dispute",
     "verify_offer",
     "verify_order",
     "verify_proof",
     "verify_receipt",
-    "verify_ruling",
+    "verify_request",
     "verify_split",
     "verify_statement",
+    "verify_vote",
     "verify_voucher",
 ]
 
@@ -312,7 +338,7 @@ _HOMES = {
     "chain.networks": "Network",
     "chain.panel": "Panel deploy_panel",
     "domain.agreements": (
-        "Concession ProviderCancellation RulingVote SplitAgreement StopRequest UnattestedClaim"
+        "Concession ProviderCancellation Ruling RulingVote SplitAgreement StopRequest UnattestedClaim"
     ),
     "domain.amounts": "Amount MOLT Token",
     "domain.balances": "Balances",
@@ -329,6 +355,8 @@ _HOMES = {
     "domain.orders": "JobOrder JobRequirements OrderStatus Priority",
     "domain.policies": "Policy",
     "domain.proofs": "Attestation Confirmation ExecutionProof",
+    "domain.requests": "OrdersCancellation Side Withdrawal WithdrawalRequest",
+    "domain.roles": "EscrowConfig Role RoleHolder",
     "domain.settlement": (
         "JobSettlementInput SettlementQuote SettlementResult SettlementStatus gpu_seconds quote_settlement"
     ),
@@ -343,10 +371,11 @@ _HOMES = {
     "payments.settlement": "settle_job",
     "signing.agreements": (
         "sign_cancellation sign_concession sign_dispute sign_ruling sign_split sign_stop"
-        " sign_unattested_claim verify_dispute verify_ruling verify_split verify_statement"
+        " sign_unattested_claim sign_vote verify_dispute verify_split verify_statement verify_vote"
     ),
     "signing.hashes": "deal_id offer_hash order_hash policy_id terms_of",
-    "signing.signers": "LocalSigner Signer",
+    "signing.requests": "sign_orders_cancellation sign_withdrawal sign_withdrawal_request verify_request",
+    "signing.signers": "ApprovingSigner LocalSigner Signer",
     "signing.statements": (
         "sign_offer sign_order sign_receipt sign_voucher verify_offer verify_order"
         " verify_receipt verify_voucher"

@@ -29,6 +29,7 @@ MoltError
 
 Models check what they are built from and raise pydantic's ValidationError, a ValueError too; it quotes the
 InvalidValue that caused it. Every error keeps its figures as attributes and survives pickling.
+PolicyWarning is no error: what it warns of is done.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from molt_market.domain.amounts import Amount, Token
+
+
+class PolicyWarning(UserWarning):
+    """A policy is allowed and protects a buyer little: look whether it is the one that you want."""
 
 
 class MoltError(Exception):

@@ -14,10 +14,11 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
+from typing import IO
 
 from eth_account import Account
 
@@ -27,7 +28,7 @@ from molt_market.chain.deployments import Deployment
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
 from molt_market.chain.panel import deploy_panel
-from molt_market.chain.reader import ChainClock
+from molt_market.chain.views import ChainClock
 from molt_market.config import settings
 from molt_market.domain.amounts import Amount
 from molt_market.domain.clock import Clock
@@ -43,7 +44,7 @@ from molt_market.signing.wallet import Wallet
 
 # Anvil's own, known to everybody: never send anything of value to its accounts.
 MNEMONIC = "test test test test test test test test test test test junk"
-ACCOUNTS = 21
+ACCOUNTS = 23
 HARDFORK = "prague"
 PURSE = 100_000  # whole tokens that each buyer and provider gets
 LISTENING = re.compile(r"Listening on 127\.0\.0\.1:(\d+)")
@@ -109,9 +110,14 @@ def _address_when_listening(process: subprocess.Popen[str], port: int) -> str:
         said.append(line)
         if found := LISTENING.search(line):
             # It goes on talking: somebody has to listen, or it stops when the pipe is full.
-            threading.Thread(target=deque, args=(process.stdout, 0), daemon=True).start()
+            threading.Thread(target=_drain, args=(process.stdout,), daemon=True).start()
             return f"http://127.0.0.1:{found[1]}"
     raise NodeUnreachable(f"http://127.0.0.1:{port}") from ChildProcessError("".join(said))
+
+
+def _drain(stdout: IO[str]) -> None:
+    with suppress(ValueError):  # it may be closed while we wait for the next line
+        deque(stdout, 0)
 
 
 @cache
@@ -127,7 +133,7 @@ def _wallets(first: int, count: int) -> tuple[Wallet, ...]:
 
 @dataclass(frozen=True)
 class Devnet:
-    """A local chain with the contracts on it. All roles have native coin; buyers and providers have tokens.
+    """A local chain with the contracts on it. All wallets have native coin; buyers and providers have tokens.
 
     `policy` and `panel_policy` are registered: two of the three attestors make a claim, the challenge window
     is an hour. The first one's arbiter is an account, the other's a panel: two of its three members rule.
@@ -150,6 +156,8 @@ class Devnet:
     agents: tuple[Wallet, ...] = field(default_factory=lambda: _wallets(13, 4))
     stranger: Wallet = field(default_factory=lambda: dev_wallet(17))
     panel_members: tuple[Wallet, ...] = field(default_factory=lambda: _wallets(18, 3))
+    guardian: Wallet = field(default_factory=lambda: dev_wallet(21))
+    fee_setter: Wallet = field(default_factory=lambda: dev_wallet(22))
 
     @property
     def buyer(self) -> Wallet:
@@ -228,6 +236,8 @@ def devnet(
             dev_wallet(0),
             token=token,
             fee_recipient=dev_wallet(1).address,
+            guardian=dev_wallet(21).address,
+            fee_setter=dev_wallet(22).address,
             fee_bps=fee_bps,
             withdraw_delay_seconds=withdraw_delay_seconds,
             cancel_delay_seconds=cancel_delay_seconds,

@@ -8,6 +8,7 @@ from molt_market.chain.interface import interface
 from molt_market.domain.agreements import (
     Concession,
     ProviderCancellation,
+    Ruling,
     RulingVote,
     SignedStatement,
     SplitAgreement,
@@ -16,15 +17,16 @@ from molt_market.domain.agreements import (
 )
 from molt_market.domain.disputes import Dispute
 from molt_market.domain.fields import seconds
-from molt_market.domain.ids import Address, Signature
+from molt_market.domain.ids import Address, Hash32, Signature
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.policies import Policy
 from molt_market.domain.proofs import Confirmation, ExecutionProof
+from molt_market.domain.requests import OrdersCancellation, Side, SignedRequest, Withdrawal, WithdrawalRequest
+from molt_market.domain.roles import Role
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call
 from molt_market.signing.hashes import offer_message, order_message, policy_message, terms_message
-from molt_market.signing.messages import Side
 from molt_market.signing.signers import compact
 from molt_market.signing.statements import SignedPermit
 
@@ -86,9 +88,8 @@ class EscrowCalls:
     def concede(self, terms: Terms, gpu_seconds: int, concession: Concession | None = None) -> Call:
         return self._call("concede", _terms(terms), gpu_seconds, *_signed(concession))
 
-    def resolve(self, terms: Terms, gpu_seconds: int) -> Call:
-        """Rule, as the arbiter."""
-        return self._call("resolve", _terms(terms), gpu_seconds, 0, BY_SENDER)
+    def resolve(self, terms: Terms, gpu_seconds: int, ruling: Ruling | None = None) -> Call:
+        return self._call("resolve", _terms(terms), gpu_seconds, *_signed(ruling))
 
     def settle(self, terms: Terms, agreement: SplitAgreement) -> Call:
         """Close as both agree; the sender's own signature may be missing."""
@@ -137,22 +138,55 @@ class EscrowCalls:
             "depositWithPermit", permit.owner, permit.value, permit.deadline, permit.v, permit.r, permit.s
         )
 
-    def request_withdraw(
-        self, account: Address, amount: int, *, deadline: int = 0, signature: bytes = BY_SENDER
-    ) -> Call:
-        return self._call("requestWithdraw", account, amount, deadline, signature)
+    def request_withdraw(self, account: Address, amount: int) -> Call:
+        return self._call("requestWithdraw", account, amount, 0, BY_SENDER)
 
-    def withdraw(
-        self, account: Address, to: Address, *, deadline: int = 0, signature: bytes = BY_SENDER
-    ) -> Call:
-        return self._call("withdraw", account, to, deadline, signature)
+    def withdraw(self, account: Address, to: Address) -> Call:
+        return self._call("withdraw", account, to, 0, BY_SENDER)
+
+    def relayed(self, request: SignedRequest | SignedPermit) -> Call:
+        """Bring what an account signed."""
+        if isinstance(request, SignedPermit):
+            return self.deposit_with_permit(request)
+        account, deadline, signature = request.account, seconds(request.until), request.signature
+        match request:
+            case OrdersCancellation():
+                return self._call("cancel", account, request.side, request.group, deadline, signature)
+            case WithdrawalRequest():
+                return self._call("requestWithdraw", account, request.amount.base_units, deadline, signature)
+            case Withdrawal():
+                return self._call("withdraw", account, request.to, deadline, signature)
+            case _:
+                raise TypeError(f"{type(request).__name__} is no request that the escrow takes")
+
+    # ---------------------------------------------------------------- roles
+
+    def pause(self) -> Call:
+        return self._call("pause")
+
+    def unpause(self) -> Call:
+        return self._call("unpause")
+
+    def schedule_fee(self, fee_bps: int) -> Call:
+        return self._call("scheduleFee", fee_bps)
+
+    def offer_role(self, role: Role, to: Address) -> Call:
+        return self._call("offerRole", role, to)
+
+    def accept_role(self, role: Role) -> Call:
+        return self._call("acceptRole", role)
 
     # ---------------------------------------------------------------- before a deal, and many at once
 
-    def cancel(
-        self, account: Address, side: Side, group: int, *, deadline: int = 0, signature: bytes = BY_SENDER
-    ) -> Call:
-        return self._call("cancel", account, side, group, deadline, signature)
+    def approve_digest(self, digest: Hash32) -> Call:
+        """Let a digest count as signed by the sender. (`approve` is the token's.)"""
+        return self._call("approve", digest)
+
+    def revoke_digest(self, digest: Hash32) -> Call:
+        return self._call("revoke", digest)
+
+    def cancel(self, account: Address, side: Side, group: int) -> Call:
+        return self._call("cancel", account, side, group, 0, BY_SENDER)
 
     def register_policy(self, policy: Policy) -> Call:
         return self._call("registerPolicy", policy_message(policy).as_tuple(), policy.attestors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from molt_market.chain.calls import EscrowCalls
@@ -12,22 +14,26 @@ from molt_market.chain.reader import EscrowReader
 from molt_market.chain.transactions import UNCHECKED_GAS, Transactions
 from molt_market.domain.amounts import Amount
 from molt_market.domain.fields import seconds
-from molt_market.domain.ids import Address
-from molt_market.domain.policies import Policy
+from molt_market.domain.ids import Address, Hash32
+from molt_market.domain.policies import Policy, weaknesses
+from molt_market.domain.requests import OrdersCancellation, Side, SignedRequest, Withdrawal, WithdrawalRequest
+from molt_market.domain.roles import Role
 from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import (
     DeploymentMismatch,
     InsufficientTokens,
     MarketError,
+    PolicyWarning,
     TokenMismatch,
     WalletError,
 )
-from molt_market.signing.messages import Side
+from molt_market.signing.requests import sign_orders_cancellation, sign_withdrawal, sign_withdrawal_request
 from molt_market.signing.signers import Signer
 from molt_market.signing.statements import SignedPermit, sign_permit
 from molt_market.signing.wallet import TransactionSigner
 
 PERMIT_SECONDS = 3_600
+REQUEST_SECONDS = 3_600
 
 
 class MoltClient(EscrowReader):
@@ -132,7 +138,12 @@ class MoltClient(EscrowReader):
     # ---------------------------------------------------------------- before a deal
 
     def register_policy(self, policy: Policy) -> TransactionReceipt:
-        """Make a policy known to the contract. Anyone may; to do it again changes nothing."""
+        """Make a policy known to the contract. Anyone may; to do it again changes nothing.
+
+        Warns (PolicyWarning) of a bond that costs a provider little to walk away from.
+        """
+        for weakness in weaknesses(policy.bond_bps):
+            warnings.warn(weakness, PolicyWarning, stacklevel=2)
         return self.send(self.calls.register_policy(policy))
 
     def cancel(self, side: Side, group: int) -> TransactionReceipt:
@@ -141,6 +152,88 @@ class MoltClient(EscrowReader):
         A group is slot // 4 for offers and slot // 128 for orders.
         """
         return self.send(self.calls.cancel(self._account().address, side, group))
+
+    def approve_digest(self, digest: Hash32) -> TransactionReceipt:
+        """Let a digest count as the account's signature, for an account that makes none (ApprovingSigner).
+
+        It counts wherever a signature of this account's is left empty: the digest of an offer is its
+        `offer_hash`, of any other message `message.digest(domain)`.
+        """
+        return self.send(self.calls.approve_digest(digest))
+
+    def revoke_digest(self, digest: Hash32) -> TransactionReceipt:
+        """Take an approval back, after the same delay as a cancel."""
+        return self.send(self.calls.revoke_digest(digest))
+
+    # ---------------------------------------------------------------- by signature, for others to bring
+
+    def orders_cancellation(
+        self, owner: Signer, side: Side, group: int, *, until: datetime | None = None
+    ) -> OrdersCancellation:
+        """Have `owner` sign what `cancel` does, to be relayed before `until` (default: in an hour)."""
+        cutoff_at = self.cutoff_of(owner.address, side, group)
+        return sign_orders_cancellation(
+            side, group, owner, self.domain, cutoff_at=cutoff_at, until=until or self._in_an_hour()
+        )
+
+    def withdrawal_request(
+        self, owner: Signer, amount: Amount, *, until: datetime | None = None
+    ) -> WithdrawalRequest:
+        """Have `owner` sign what `request_withdraw` does; as `orders_cancellation`."""
+        self._units(amount)
+        nonce = self.nonce_of(owner.address)
+        return sign_withdrawal_request(
+            amount, owner, self.domain, nonce=nonce, until=until or self._in_an_hour()
+        )
+
+    def withdrawal(
+        self, owner: Signer, to: Address | None = None, *, until: datetime | None = None
+    ) -> Withdrawal:
+        """Have `owner` sign what `withdraw` does; as `orders_cancellation`. His request has to come first."""
+        nonce = self.nonce_of(owner.address)
+        return sign_withdrawal(
+            to or owner.address, owner, self.domain, nonce=nonce, until=until or self._in_an_hour()
+        )
+
+    def relay(self, request: SignedRequest | SignedPermit) -> TransactionReceipt:
+        """Send what another account signed: a cancellation, a withdrawal, or a permit to deposit by.
+
+        The client's account pays the gas, and needs no right.
+
+        Raises:
+            BadSignature: it is not that account's, or was brought already. TooLate: it has lapsed.
+        """
+        return self.send(self.calls.relayed(request))
+
+    # ---------------------------------------------------------------- roles
+
+    def pause(self) -> TransactionReceipt:
+        """Let no deal open for 72 hours, as the guardian. Open deals, deposits and withdrawals go on.
+
+        Raises:
+            NotHolder: the account is not the guardian. PauseResting: a pause ended less than 7 days ago.
+        """
+        return self.send(self.calls.pause())
+
+    def unpause(self) -> TransactionReceipt:
+        """End a pause now, as the guardian. Raises NotHolder."""
+        return self.send(self.calls.unpause())
+
+    def schedule_fee(self, fee_bps: int) -> TransactionReceipt:
+        """Announce the fee of deals that open from 7 days on, as the fee setter; replaces an earlier one.
+
+        Raises:
+            NotHolder: the account is not the fee setter. FeeOutOfRange: it is above 300 bps.
+        """
+        return self.send(self.calls.schedule_fee(fee_bps))
+
+    def offer_role(self, role: Role, to: Address) -> TransactionReceipt:
+        """Offer the account's role to another one; ZERO_ADDRESS takes the offer back. Raises NotHolder."""
+        return self.send(self.calls.offer_role(role, to))
+
+    def accept_role(self, role: Role) -> TransactionReceipt:
+        """Take over a role that was offered to the account. Raises NotHolder."""
+        return self.send(self.calls.accept_role(role))
 
     # ---------------------------------------------------------------- sending
 
@@ -169,6 +262,9 @@ class MoltClient(EscrowReader):
         if self.account is None:
             raise WalletError("this client only reads: give it an account (a Wallet) to send with")
         return self.account
+
+    def _in_an_hour(self) -> datetime:
+        return self.now() + timedelta(seconds=REQUEST_SECONDS)
 
     def _units(self, amount: Amount) -> int:
         if amount.token != self.token:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
 from molt_market.chain.reverts import FOREIGN, RpcError, of_answer, of_transport
-from molt_market.domain.ids import Address
+from molt_market.domain.ids import Address, Hash32
 from molt_market.domain.transactions import Call
 from molt_market.errors import NodeError, WrongChain
 
@@ -50,9 +50,20 @@ class Node:
         with readable(method):
             return int(answer, 16)
 
-    def call(self, call: Call, *, sender: Address | None = None, block: int | str = "latest") -> bytes:
-        """Make a call without sending it. Raises what the contract refused with."""
-        answer = self.request("eth_call", fields_of(call, sender), block_name(block))
+    def call(
+        self,
+        call: Call,
+        *,
+        sender: Address | None = None,
+        block: int | str = "latest",
+        storage: Mapping[Hash32, Hash32] | None = None,
+    ) -> bytes:
+        """Make a call without sending it, as if the contract had these words in its storage.
+
+        Raises what the contract refused with.
+        """
+        overrides = [] if storage is None else [{call.to: {"stateDiff": storage}}]
+        answer = self.request("eth_call", fields_of(call, sender), block_name(block), *overrides)
         with readable("eth_call"):
             return unhex(answer)
 

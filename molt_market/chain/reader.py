@@ -1,75 +1,41 @@
-"""What the chain says of deals, accounts and policies."""
+"""What the chain says of deals, and of those that could be opened."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+
+from eth_abi.abi import encode
+from eth_utils import keccak
 
 from molt_market.chain.calls import match_tuple
 from molt_market.chain.deployments import Deployment
-from molt_market.chain.events import decode_logs
 from molt_market.chain.interface import interface
-from molt_market.chain.node import Node, readable
-from molt_market.chain.token import TokenContract
-from molt_market.domain.amounts import Amount, Token
-from molt_market.domain.balances import Balances
+from molt_market.chain.node import Node
+from molt_market.chain.views import EscrowViews
+from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import Deal, DealStatus, EscrowAccount
-from molt_market.domain.events import DealClosed, DealOpened, Event, PolicyRegistered
+from molt_market.domain.events import DealClosed, DealOpened, Event
 from molt_market.domain.fields import moment
-from molt_market.domain.ids import ZERO_ADDRESS, Address, EscrowId, Hash32, OfferId, OrderId
+from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
-from molt_market.domain.policies import Policy
 from molt_market.domain.settlement import bond, price
 from molt_market.domain.terms import Terms
-from molt_market.domain.transactions import Call
-from molt_market.errors import DealNotFound, NodeError, PolicyNotFound, Refused
+from molt_market.errors import DealNotFound, NodeError, Refused
 from molt_market.refusals import refusal
 from molt_market.signing.hashes import deal_id as id_of
-from molt_market.signing.hashes import policy_id as id_of_policy
-from molt_market.signing.messages import Side
-from molt_market.signing.typed_data import Domain
 
 ESCROW = interface("MoltEscrow")
-ORDERS_PER_GROUP = 128
-ALL_OPENED = 2**ORDERS_PER_GROUP - 1
-
-Found = TypeVar("Found", bound=Event)
+ACCOUNTS_AT = 3  # where the contract keeps its accounts
 
 
-class ChainClock:
-    """The time that the next block would have: what the contract will compare with."""
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-
-    def now(self) -> datetime:
-        return moment(self._node.block_time())
-
-
-class EscrowReader:
+class EscrowReader(EscrowViews):
     """Reads one deployment through one node, which it trusts for the state, not for the terms of a deal."""
 
     def __init__(self, node: Node, deployment: Deployment) -> None:
-        self.node = node
-        self.deployment = deployment
-        self.domain = Domain(deployment.chain_id, deployment.escrow)
-        self.clock = ChainClock(node)
-        self.token_contract = TokenContract(node, deployment.chain_id, deployment.token_address)
+        super().__init__(node, deployment)
         self._opened: dict[EscrowId, DealOpened] = {}
-        self._first_group: dict[Address, int] = {}  # of each buyer: the first group with an unused slot
-
-    @property
-    def token(self) -> Token:
-        """The token that all amounts are in."""
-        return self.deployment.money
-
-    def now(self) -> datetime:
-        """Return the chain's time."""
-        return self.clock.now()
-
-    # ---------------------------------------------------------------- deals
 
     def escrow(
         self, deal_id: EscrowId, *, order_id: OrderId | None = None, offer_id: OfferId | None = None
@@ -123,71 +89,24 @@ class EscrowReader:
         opened = self._opening(deal_id)
         return self._logs(opened.block, [None, deal_id], Event)
 
-    def check(self, offer: CapacityOffer, order: JobOrder, opener: Address) -> Refused | None:
-        """Ask the contract what it would answer to `opener` opening this match; None: it would open it."""
-        code, actual, limit = self._view("check", match_tuple(offer, order), opener, block="pending")
+    def check(
+        self,
+        offer: CapacityOffer,
+        order: JobOrder,
+        opener: Address,
+        *,
+        balances: Mapping[Address, Amount] | None = None,
+    ) -> Refused | None:
+        """Ask the contract what it would answer to `opener` opening this match; None: it would open it.
+
+        `balances`: as if these accounts had these amounts in the escrow, for example after a deposit that
+        comes along. The node has to know state overrides, as all common ones do.
+        """
+        storage = {_account_slot(each): _word(amount.base_units) for each, amount in (balances or {}).items()}
+        code, actual, limit = self._view(
+            "check", match_tuple(offer, order), opener, block="pending", storage=storage or None
+        )
         return refusal(code, actual, limit) if code else None
-
-    # ---------------------------------------------------------------- accounts
-
-    def balance_of(self, account: Address) -> Amount:
-        """Return an account's own tokens, those in the escrow left out."""
-        return self._amount(self.token_contract.balance_of(account))
-
-    def balances(self, account: Address, *, pending: bool = False) -> Balances:
-        """Return an account's own tokens and its balance in the escrow.
-
-        With `pending`, what is sent and not yet mined counts too, as far as the node knows it.
-        """
-        block = "pending" if pending else "latest"
-        balance, withdrawing, unlock_at, _ = self._view("accountOf", account, block=block)
-        return Balances(
-            wallet=self._amount(self.token_contract.balance_of(account, block)),
-            escrow=self._amount(balance),
-            withdrawing=self._amount(withdrawing),
-            unlock_at=moment(unlock_at) if withdrawing else None,
-        )
-
-    def gpus_in_use(self, provider: Address, slot: int) -> int:
-        """Return how many GPUs of a provider's slot are in use by deals."""
-        return int(self._view("gpusInUse", provider, slot))
-
-    def next_order_slot(self, buyer: Address, skip: Collection[int] = ()) -> int:
-        """Return the lowest slot of a buyer's that opened no deal yet and is not in `skip`.
-
-        Slots go up one by one, so that 128 orders share a word of storage.
-        """
-        group = self._first_group.get(buyer, 0)
-        while True:
-            opened = self._view("groupOf", buyer, Side.ORDERS, group)[0]
-            if opened == ALL_OPENED and self._first_group.get(buyer, 0) == group:
-                self._first_group[buyer] = group + 1
-            first = group * ORDERS_PER_GROUP
-            for slot in range(first, first + ORDERS_PER_GROUP):
-                if not opened >> (slot - first) & 1 and slot not in skip:
-                    return slot
-            group += 1
-
-    # ---------------------------------------------------------------- policies and fees
-
-    def has_policy(self, policy_id: Hash32) -> bool:
-        """Tell whether a policy is registered."""
-        return Address(self._view("policyOf", policy_id)[0]) != ZERO_ADDRESS
-
-    def policy(self, policy_id: Hash32) -> Policy:
-        """Return a registered policy, its attestors included, from the log. Raises PolicyNotFound."""
-        found = self._logs(
-            self.deployment.block, [ESCROW.topic("PolicyRegistered"), policy_id], PolicyRegistered
-        )
-        if not found:
-            raise PolicyNotFound(policy_id)
-        if id_of_policy(found[0].policy) != policy_id:
-            raise NodeError(f"the node shows another policy for {policy_id}: do not use this node")
-        return found[0].policy
-
-    def fee_bps(self) -> int:
-        """Return the platform's present fee in basis points."""
-        return int(self._view("feeBps"))
 
     # ---------------------------------------------------------------- inside
 
@@ -212,23 +131,11 @@ class EscrowReader:
         closings = self._logs(opened.block, [ESCROW.topic("DealClosed"), deal_id], DealClosed)
         return moment(self.node.block_time(closings[0].block)) if closings else None
 
-    def _logs(self, from_block: int, topics: list[str | None], kind: type[Found]) -> tuple[Found, ...]:
-        wanted = {
-            "address": self.deployment.escrow,
-            "fromBlock": hex(from_block),
-            "toBlock": "latest",
-            "topics": topics,
-        }
-        logs = self.node.request("eth_getLogs", wanted)
-        with readable("eth_getLogs"):
-            found = decode_logs(logs, self.deployment.escrow)
-        return tuple(event for event in found if isinstance(event, kind))
 
-    def _view(self, function: str, *values: object, block: str = "latest") -> Any:
-        """Ask a view of the escrow; a single value, or a struct's fields, come without their wrapping."""
-        call = Call(self.deployment.escrow, ESCROW.encode(function, *values))
-        answer = ESCROW.decode(function, self.node.call(call, block=block))
-        return answer[0] if len(answer) == 1 else answer
+def _account_slot(account: Address) -> Hash32:
+    """Return where the contract keeps an account; its balance is in the lowest bits of the word."""
+    return Hash32.of(keccak(encode(["address", "uint256"], [account, ACCOUNTS_AT])))
 
-    def _amount(self, base_units: int) -> Amount:
-        return Amount(base_units, self.token)
+
+def _word(value: int) -> Hash32:
+    return Hash32.of(value.to_bytes(32, "big"))

@@ -38,6 +38,12 @@ class Concession(SignedStatement):
     gpu_seconds: Uint40
 
 
+class Ruling(SignedStatement):
+    """The arbiter rules: `gpu_seconds` in all are paid. A panel rules by RulingVotes."""
+
+    gpu_seconds: Uint40
+
+
 class SplitAgreement(Value):
     """Both parties close the deal at `gpu_seconds`, earlier payments included; bond and stakes go back.
 

@@ -104,10 +104,10 @@ class TransactionId(Hash32):
 
 
 class Signature(_Text):
-    """A signature of 64 (EIP-2098) or 65 bytes in lower-case hexadecimal with 0x."""
+    """A signature of 64 (EIP-2098) or 65 bytes in lower-case hexadecimal with 0x; or APPROVED, of none."""
 
     __slots__ = ()
-    shape = re.compile(r"0x(?:[0-9a-fA-F]{128}|[0-9a-fA-F]{130})")
+    shape = re.compile(r"0x(?:[0-9a-fA-F]{128}|[0-9a-fA-F]{130})?")
     described = "a signature: write 0x and 130 (or, compact, 128) hexadecimal digits"
 
     @classmethod
@@ -116,7 +116,7 @@ class Signature(_Text):
 
     @classmethod
     def of(cls, raw: bytes) -> Self:
-        """Write 64 or 65 raw bytes."""
+        """Write raw bytes."""
         return cls("0x" + raw.hex())
 
     def raw(self) -> bytes:
@@ -175,5 +175,6 @@ def _checksummed(lower: str) -> str:
     return to_checksum_address(lower)
 
 
+APPROVED = Signature("0x")  # instead of a signature: its signer has approved the digest on the chain
 ZERO_HASH = Hash32("0x" + "00" * 32)
 ZERO_ADDRESS = Address("0x" + "00" * 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, field_validator, model_validator
@@ -13,6 +14,7 @@ from molt_market.errors import InvalidValue
 HOUR = 3_600
 DAY = 86_400
 MAX_ATTESTORS = 16
+LOW_BOND_BPS = 500  # below it one is warned
 
 
 def by_number(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
@@ -27,6 +29,21 @@ Attestors = Annotated[
     BeforeValidator(lambda given: list(given) if isinstance(given, (set, frozenset)) else given),
     AfterValidator(by_number),
 ]
+
+
+def weaknesses(bond_bps: int, notice_minutes: int = 0, duration: int | None = None) -> Iterator[str]:
+    """Say where a policy that the contract takes protects a buyer little, also for a duration in seconds.
+
+    >>> list(weaknesses(1_000, 15, 24 * HOUR))
+    []
+    """
+    if bond_bps < LOW_BOND_BPS:
+        yield f"a bond of {bond_bps} bps is little to walk away from: prefer at least {LOW_BOND_BPS} bps"
+    if duration is not None and notice_minutes * 60 >= duration:
+        yield (
+            f"a notice of {notice_minutes} minutes is all of the deal's time, so any delivery earns the whole"
+            " bond: prefer a shorter notice"
+        )
 
 
 class Policy(Value):

@@ -173,8 +173,8 @@ def encoded(action: Action, terms: Terms, calls: Calls) -> Call:  # noqa: C901 -
             return calls.dispute(terms, dispute)
         case Concede(gpu_seconds=gpu_seconds, concession=concession):
             return calls.concede(terms, gpu_seconds, concession)
-        case Resolve(gpu_seconds=gpu_seconds):
-            return calls.resolve(terms, gpu_seconds)
+        case Resolve(gpu_seconds=gpu_seconds, ruling=ruling):
+            return calls.resolve(terms, gpu_seconds, ruling)
         case Rule(votes=votes):
             return calls.rule(terms, votes)
         case Settle(agreement=agreement):

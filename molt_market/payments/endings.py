@@ -12,6 +12,7 @@ from decimal import Decimal
 from molt_market.domain.agreements import (
     Concession,
     ProviderCancellation,
+    Ruling,
     RulingVote,
     SignedStatement,
     SplitAgreement,
@@ -42,7 +43,7 @@ from molt_market.payments.steps import (
     Settle,
     Stop,
 )
-from molt_market.signing.agreements import verify_ruling, verify_split, verify_statement
+from molt_market.signing.agreements import verify_split, verify_statement, verify_vote
 from molt_market.signing.statements import verify_voucher
 
 LOCKED = frozenset({DealStatus.LOCKED})
@@ -76,7 +77,7 @@ class DealEndings(DealDesk):
             ProofMismatch: the voucher is of another deal.
         """
         present = self.escrow(escrow.id)
-        verify_voucher(confirmation, present.terms, self.client.domain)
+        verify_voucher(confirmation, present.terms, self.client.domain, self.client.is_approved)
         most = present.claimed_gpu_seconds or present.terms.gpu_seconds
         paid = self._paid_by(present, min(confirmation.gpu_seconds, most))
         if paid is not None:
@@ -133,9 +134,9 @@ class DealEndings(DealDesk):
         closing = self._closed_at(present, agreement.gpu_seconds, "SETTLED")
         if closing is not None:
             return closing
-        signed = {*verify_split(agreement, present.terms, self.client.domain), self._payer().address}
+        agreed = verify_split(agreement, present.terms, self.client.domain, self.client.is_approved)
         for party in (present.buyer, present.provider):
-            if party not in signed:
+            if party not in {*agreed, self._payer().address}:
                 raise InvalidSignature(f"{party} has not signed the agreement: have it signed (sign_split)")
         receipt = self._send(present, (Settle(agreement),))
         return _done(receipt, DealClosed, agreement.gpu_seconds, "SETTLED")
@@ -188,22 +189,31 @@ class DealEndings(DealDesk):
         return _done(self._send(present, (Concede(units, concession),)), DealClosed, units, "CONCEDED")
 
     def resolve(
-        self, escrow: EscrowAccount, hours: HoursGiven | None = None, *, gpu_seconds: int | None = None
+        self,
+        escrow: EscrowAccount,
+        hours: HoursGiven | None = None,
+        *,
+        gpu_seconds: int | None = None,
+        ruling: Ruling | None = None,
     ) -> TransactionId:
         """Rule on a dispute, as the policy's arbiter: any hours from the buyer's counter to the claim.
 
-        Give exact `hours` of the whole allocation, or GPU-seconds. A panel rules by `rule`.
+        Give exact `hours` of the whole allocation, or GPU-seconds, or the arbiter's signed `ruling` if
+        another account sends it. A panel rules by `rule`.
 
         Raises:
-            NotArbiter: the client's account is not the arbiter. RulingOutOfRange, TooLate: as they say.
+            RulingOutOfRange, TooLate: as they say.
         """
         present = self.escrow(escrow.id)
-        units = _units(present, hours, gpu_seconds)
+        units = _units(present, hours, ruling.gpu_seconds if ruling else gpu_seconds)
         ruled = self._ruled(present, units)
-        return ruled or _done(self._send(present, (Resolve(units),)), DealRuled, units, "RULED")
+        if ruled is not None:
+            return ruled
+        self._require_word(present, ruling, self.client.stored_policy(present.terms.policy_id).arbiter)
+        return _done(self._send(present, (Resolve(units, ruling),)), DealRuled, units, "RULED")
 
     def rule(self, escrow: EscrowAccount, votes: Sequence[RulingVote]) -> TransactionId:
-        """Bring the ruling that enough members of a panel signed alike (`sign_ruling`). Anyone may.
+        """Bring the ruling that enough members of a panel signed alike (`sign_vote`). Anyone may.
 
         Raises:
             ProofMismatch: there is no vote, or they differ, or are about another deal.
@@ -217,7 +227,7 @@ class DealEndings(DealDesk):
                 f"the ruling is about deal {votes[0].deal_id}, not {present.id}: use this deal's"
             )
         for vote in votes:
-            verify_ruling(vote, self.client.domain)
+            verify_vote(vote, self.client.domain)
         units = votes[0].gpu_seconds
         ruled = self._ruled(present, units)
         return ruled or _done(self._send(present, (Rule(tuple(votes)),)), DealRuled, units, "RULED")
@@ -228,8 +238,11 @@ class DealEndings(DealDesk):
         """Raise unless a party's signature is there, or the party itself sends."""
         if statement is None:
             self._require_payer(party)
-        else:
-            verify_statement(statement, escrow.terms, self.client.domain)
+        elif (signer := self._signer_of(escrow, statement)) != party:
+            raise WrongSigner(expected=party, actual=signer)
+
+    def _signer_of(self, escrow: EscrowAccount, statement: SignedStatement) -> Address:
+        return verify_statement(statement, escrow.terms, self.client.domain, self.client.is_approved)
 
     def _paid_by(self, escrow: EscrowAccount, units: int) -> TransactionId | None:
         """Return the first transaction that paid at least so much; None if nothing has."""
@@ -242,7 +255,7 @@ class DealEndings(DealDesk):
     def _conceded(self, escrow: EscrowAccount, disputed: DealDisputed, concession: Concession | None) -> int:
         """Return the GPU-seconds at which a party gives in."""
         if concession is not None:
-            verify_statement(concession, escrow.terms, self.client.domain)
+            self._signer_of(escrow, concession)
             return concession.gpu_seconds
         who = self._payer().address
         if who not in {escrow.buyer, escrow.provider}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from threading import RLock
 from typing import Any
@@ -10,15 +11,17 @@ from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.ids import Address, EscrowId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.orders import JobOrder
+from molt_market.domain.policies import weaknesses
 from molt_market.domain.settlement import price
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call
-from molt_market.errors import MarketError, MatchMismatch, PolicyNotFound, TokenMismatch
+from molt_market.errors import MarketError, MatchMismatch, PolicyWarning, TokenMismatch
 from molt_market.payments.funding import Funding
 from molt_market.payments.hold import Hold
 from molt_market.payments.journal import Entry, EntryState, Journal, Opening
 from molt_market.payments.outbox import UNCERTAIN, Outbox
 from molt_market.payments.ports import EscrowChain, ReservationBook
+from molt_market.refusals import BuyerBalance
 from molt_market.signing.hashes import deal_id, terms_of
 from molt_market.signing.statements import sign_order, verify_offer
 from molt_market.signing.wallet import TransactionSigner
@@ -40,7 +43,7 @@ class Openings:
     def open(self, match: OrderMatch, wallet: TransactionSigner) -> EscrowId:
         """Open the deal of a match, or return the one that it has; see PaymentService.create_job_escrow."""
         require_match(match, self._client.token)
-        verify_offer(match.offer, self._client.domain)
+        verify_offer(match.offer, self._client.domain, self._client.is_approved)
         signed, terms, entry = self._planned(match, wallet)
         deal = deal_id(terms, self._client.domain)
         if not entry.in_flight and self._client.is_open(deal):
@@ -94,16 +97,35 @@ class Openings:
         self, match: OrderMatch, terms: Terms, wallet: TransactionSigner, hold: Hold
     ) -> tuple[Call, TransactionSigner]:
         """Make the one call that deposits what the buyer lacks and opens, and say who sends it."""
-        if not self._client.has_policy(terms.policy_id):
-            raise PolicyNotFound(terms.policy_id)
-        cost = Amount(price(terms), self._client.token)
-        lacking = self._funding.shortfall(terms.buyer, cost)
+        payer = self._client.account or wallet
+        self._warn_of_policy(terms)
+        lacking = self._lacking(match, terms, payer.address)
         hold.take()
         opening = self._client.calls.open(match.offer, match.order)
-        payer = self._client.account or wallet
         return self._funding.with_deposit(
             opening, wallet, lacking, payer=payer, reference=str(match.order.slot)
         )
+
+    def _warn_of_policy(self, terms: Terms) -> None:
+        """Warn of a policy that protects the buyer of this deal little. Raises PolicyNotFound."""
+        policy = self._client.stored_policy(terms.policy_id)
+        for weakness in weaknesses(policy.bond_bps, policy.notice_minutes, terms.duration):
+            warnings.warn(weakness, PolicyWarning, stacklevel=2)
+
+    def _lacking(self, match: OrderMatch, terms: Terms, opener: Address) -> int:
+        """Return the base units that the buyer has to deposit; raise what else the contract has against it.
+
+        Raises:
+            Refused: by the contract's own check. InsufficientTokens: the buyer cannot deposit what he lacks.
+        """
+        lacking, cost = 0, Amount(price(terms), self._client.token)
+        refused = self._client.check(match.offer, match.order, opener)
+        if isinstance(refused, BuyerBalance):
+            lacking = self._funding.shortfall(terms.buyer, cost)
+            refused = self._client.check(match.offer, match.order, opener, balances={terms.buyer: cost})
+        if refused is not None:
+            raise refused
+        return lacking
 
 
 def require_match(match: OrderMatch, token: Token) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -10,12 +10,13 @@ from typing import Protocol, TypeVar
 from molt_market.domain.agreements import (
     Concession,
     ProviderCancellation,
+    Ruling,
     RulingVote,
     SplitAgreement,
     StopRequest,
     UnattestedClaim,
 )
-from molt_market.domain.amounts import Token
+from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.balances import Balances
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.disputes import Dispute
@@ -27,6 +28,8 @@ from molt_market.domain.orders import JobOrder
 from molt_market.domain.proofs import Confirmation, ExecutionProof
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
+from molt_market.errors import Refused
+from molt_market.signing.messages import Policy
 from molt_market.signing.signers import Signer
 from molt_market.signing.statements import SignedPermit
 from molt_market.signing.typed_data import Domain
@@ -56,7 +59,7 @@ class Calls(Protocol):
 
     def concede(self, terms: Terms, gpu_seconds: int, concession: Concession | None = None) -> Call: ...
 
-    def resolve(self, terms: Terms, gpu_seconds: int) -> Call: ...
+    def resolve(self, terms: Terms, gpu_seconds: int, ruling: Ruling | None = None) -> Call: ...
 
     def rule(self, terms: Terms, votes: Sequence[RulingVote]) -> Call: ...
 
@@ -121,7 +124,18 @@ class EscrowChain(Protocol):
 
     def balances(self, account: Address, *, pending: bool = False) -> Balances: ...
 
-    def has_policy(self, policy_id: Hash32) -> bool: ...
+    def is_approved(self, account: Address, digest: Hash32) -> bool: ...
+
+    def stored_policy(self, policy_id: Hash32) -> Policy: ...
+
+    def check(
+        self,
+        offer: CapacityOffer,
+        order: JobOrder,
+        opener: Address,
+        *,
+        balances: Mapping[Address, Amount] | None = None,
+    ) -> Refused | None: ...
 
     def next_order_slot(self, buyer: Address, skip: Collection[int] = ()) -> int: ...
 

@@ -62,8 +62,8 @@ class PaymentService(DealEndings):
         one. To call it again for the same order and offer returns the same deal.
 
         Raises:
-            UnsignedOffer, InvalidSignature: the offer is not signed by its provider (WrongSigner: by
-            another).
+            UnsignedOffer: the offer is not signed. InvalidSignature: not by its provider (WrongSigner: but
+                by whom).
             MatchMismatch: the match is not what offer and order say. TokenMismatch: prices in another token.
             PolicyNotFound: the offer's policy is not registered.
             InsufficientTokens: the buyer has too few, in wallet and escrow together.
@@ -211,7 +211,7 @@ class PaymentService(DealEndings):
         quote = quote_dispute(escrow, dispute.counter(escrow.terms))
         note = f"{dispute.reason}: {dispute.text}"
         if dispute.signature is not None:
-            verify_dispute(dispute, escrow.terms, self.client.domain)
+            verify_dispute(dispute, escrow.terms, self.client.domain, self.client.is_approved)
         if self._payer().address == escrow.buyer:
             lacking = self._funding.shortfall(escrow.buyer, quote.stake, coming=quote.to_buyer)
         elif dispute.signature is None:
@@ -229,12 +229,12 @@ class PaymentService(DealEndings):
             raise ProofMismatch(
                 f"the proof is about deal {receipt.deal_id}, not {escrow.id}: use this deal's"
             )
-        signer = verify_receipt(receipt, self.client.domain)
+        signer = verify_receipt(receipt, self.client.domain, self.client.is_approved)
         if signer != escrow.terms.agent:
             raise WrongSigner(expected=escrow.terms.agent, actual=signer)
         if confirmation is None:
             return
-        verify_voucher(confirmation, escrow.terms, self.client.domain)
+        verify_voucher(confirmation, escrow.terms, self.client.domain, self.client.is_approved)
         if confirmation.gpu_seconds != receipt.gpu_seconds:
             raise ProofMismatch(
                 f"the confirmation is for {confirmation.gpu_seconds} GPU-seconds, the proof for"

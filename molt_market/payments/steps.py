@@ -9,6 +9,7 @@ from typing import TypeAlias
 from molt_market.domain.agreements import (
     Concession,
     ProviderCancellation,
+    Ruling,
     RulingVote,
     SplitAgreement,
     StopRequest,
@@ -81,6 +82,7 @@ class Resolve:
     """Rule, as the arbiter."""
 
     gpu_seconds: int
+    ruling: Ruling | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Signing and verifying what ends a deal: stop, cancellation, dispute, claim, concession, split, ruling.
 
 Who sends a statement himself needs none of this: the contract knows him as the sender. A signature lets
-anyone else send it until, not including, the moment `until`.
+anyone else send it until, not including, the moment `until`. The verify functions take `approvals`
+(`client.is_approved`) to know what was approved on the chain instead of signed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import datetime
 from molt_market.domain.agreements import (
     Concession,
     ProviderCancellation,
+    Ruling,
     RulingVote,
     SignedStatement,
     SplitAgreement,
@@ -20,13 +22,13 @@ from molt_market.domain.agreements import (
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.disputes import Dispute
 from molt_market.domain.fields import seconds
-from molt_market.domain.ids import Address, EscrowId, Signature
+from molt_market.domain.ids import Address, EscrowId
 from molt_market.domain.terms import Terms
 from molt_market.errors import InvalidSignature, ProofMismatch, WrongSigner
 from molt_market.signing import messages
 from molt_market.signing.hashes import deal_id as id_of
-from molt_market.signing.signers import Signer, recover
-from molt_market.signing.typed_data import Domain, Message, PanelDomain, SigningDomain
+from molt_market.signing.signers import Approvals, Signer, require_signer
+from molt_market.signing.typed_data import Domain, Message, PanelDomain
 
 # ---------------------------------------------------------------- one party's word
 
@@ -73,34 +75,54 @@ def sign_concession(
     )
 
 
-def verify_statement(statement: SignedStatement, terms: Terms, domain: Domain) -> Address:
+def sign_ruling(
+    deal_id: EscrowId, gpu_seconds: int, arbiter: Signer, domain: Domain, *, until: datetime
+) -> Ruling:
+    """Rule on a dispute, as the policy's arbiter: `gpu_seconds` in all are paid. A panel rules by votes."""
+    message = messages.Ruling(domain.escrow, deal_id, gpu_seconds, seconds(until))
+    return Ruling(
+        deal_id=deal_id,
+        gpu_seconds=gpu_seconds,
+        until=until,
+        signer=arbiter.address,
+        signature=arbiter.sign(message, domain),
+    )
+
+
+def verify_statement(
+    statement: SignedStatement, terms: Terms, domain: Domain, approvals: Approvals | None = None
+) -> Address:
     """Return the party that signed, if it is the one of the deal of these terms who may.
+
+    Of a ruling, return who signed it: whether he is the arbiter, the policy says.
 
     Raises:
         ProofMismatch: the statement is about another deal.
         InvalidSignature: it is nobody's signature of it; WrongSigner says whose it would be.
     """
     _require_deal(statement.deal_id, terms, domain)
-    until = seconds(statement.until)
+    message, expected = _of_statement(statement, terms, domain)
+    return require_signer(message, domain, statement.signature, expected, approvals)
+
+
+def _of_statement(statement: SignedStatement, terms: Terms, domain: Domain) -> tuple[Message, Address]:
+    """Return what was signed, and whose it has to be."""
+    deal, until = statement.deal_id, seconds(statement.until)
     match statement:
         case StopRequest():
-            return _by(messages.Stop(statement.deal_id, until), domain, statement.signature, terms.buyer)
+            return messages.Stop(deal, until), terms.buyer
         case ProviderCancellation():
-            message: Message = messages.CancelDeal(statement.deal_id, until)
+            return messages.CancelDeal(deal, until), terms.provider
         case UnattestedClaim():
-            message = messages.UnattestedClaim(statement.deal_id, statement.gpu_seconds, until)
+            return messages.UnattestedClaim(deal, statement.gpu_seconds, until), terms.provider
         case Concession():
-            return _by_either(
-                messages.Concede(statement.deal_id, statement.gpu_seconds, until), statement, terms, domain
-            )
+            loser = terms.buyer if statement.signer == terms.buyer else terms.provider
+            return messages.Concede(deal, statement.gpu_seconds, until), loser
+        case Ruling():
+            ruling = messages.Ruling(domain.escrow, deal, statement.gpu_seconds, until)
+            return ruling, statement.signer
         case _:
             raise TypeError(f"{type(statement).__name__} is no statement that is signed here")
-    return _by(message, domain, statement.signature, terms.provider)
-
-
-def _by_either(message: Message, statement: SignedStatement, terms: Terms, domain: Domain) -> Address:
-    expected = terms.buyer if statement.signer == terms.buyer else terms.provider
-    return _by(message, domain, statement.signature, expected)
 
 
 # ---------------------------------------------------------------- a dispute
@@ -130,7 +152,9 @@ def sign_dispute(
     )
 
 
-def verify_dispute(dispute: Dispute, terms: Terms, domain: Domain) -> Address:
+def verify_dispute(
+    dispute: Dispute, terms: Terms, domain: Domain, approvals: Approvals | None = None
+) -> Address:
     """Return the buyer, if he signed this dispute of the deal of these terms.
 
     Raises:
@@ -142,7 +166,7 @@ def verify_dispute(dispute: Dispute, terms: Terms, domain: Domain) -> Address:
         raise InvalidSignature("the dispute is not signed: its buyer has to sign it (sign_dispute)")
     counter = dispute.counter(terms)
     message = messages.Dispute(dispute.escrow_id, counter, dispute.evidence, seconds(dispute.until))
-    return _by(message, domain, dispute.signature, terms.buyer)
+    return require_signer(message, domain, dispute.signature, terms.buyer, approvals)
 
 
 # ---------------------------------------------------------------- both parties' word
@@ -162,7 +186,9 @@ def sign_split(agreement: SplitAgreement, signer: Signer, terms: Terms, domain: 
     return agreement.model_copy(update={side: signature})
 
 
-def verify_split(agreement: SplitAgreement, terms: Terms, domain: Domain) -> tuple[Address, ...]:
+def verify_split(
+    agreement: SplitAgreement, terms: Terms, domain: Domain, approvals: Approvals | None = None
+) -> tuple[Address, ...]:
     """Return the parties that have signed: none, one or both. Look at it before you countersign.
 
     Raises:
@@ -172,17 +198,21 @@ def verify_split(agreement: SplitAgreement, terms: Terms, domain: Domain) -> tup
     _require_deal(agreement.deal_id, terms, domain)
     signatures = ((terms.buyer, agreement.buyer_signature), (terms.provider, agreement.provider_signature))
     message = _split_message(agreement)
-    return tuple(_by(message, domain, signature, party) for party, signature in signatures if signature)
+    return tuple(
+        require_signer(message, domain, signature, party, approvals)
+        for party, signature in signatures
+        if signature
+    )
 
 
 def _split_message(agreement: SplitAgreement) -> messages.Split:
     return messages.Split(agreement.deal_id, agreement.gpu_seconds, seconds(agreement.until))
 
 
-# ---------------------------------------------------------------- the arbiter's
+# ---------------------------------------------------------------- a panel's
 
 
-def sign_ruling(
+def sign_vote(
     deal_id: EscrowId, gpu_seconds: int, member: Signer, panel: Address, domain: Domain, *, until: datetime
 ) -> RulingVote:
     """Rule on a dispute as a member of the panel whose contract is at `panel`.
@@ -201,7 +231,7 @@ def sign_ruling(
     )
 
 
-def verify_ruling(vote: RulingVote, domain: Domain) -> Address:
+def verify_vote(vote: RulingVote, domain: Domain) -> Address:
     """Return the member that signed. Whether he is one, the panel's contract knows.
 
     Raises:
@@ -211,7 +241,7 @@ def verify_ruling(vote: RulingVote, domain: Domain) -> Address:
     if vote.escrow != domain.escrow:
         raise ProofMismatch(f"the ruling is for escrow {vote.escrow}, not {domain.escrow}: rule for this one")
     message = messages.Ruling(vote.escrow, vote.deal_id, vote.gpu_seconds, seconds(vote.until))
-    return _by(message, PanelDomain(domain.chain_id, vote.panel), vote.signature, vote.signer)
+    return require_signer(message, PanelDomain(domain.chain_id, vote.panel), vote.signature, vote.signer)
 
 
 # ---------------------------------------------------------------- inside
@@ -221,10 +251,3 @@ def _require_deal(deal: EscrowId, terms: Terms, domain: Domain) -> None:
     here = id_of(terms, domain)
     if deal != here:
         raise ProofMismatch(f"this is about deal {deal}, not {here}: use the deal's own")
-
-
-def _by(message: Message, domain: SigningDomain, signature: Signature, expected: Address) -> Address:
-    actual = recover(message.digest(domain), signature)
-    if actual != expected:
-        raise WrongSigner(expected=expected, actual=actual)
-    return actual

@@ -5,9 +5,9 @@ Amounts are base units, times Unix seconds, usage GPU-seconds; ids and digests a
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 from molt_market.domain.ids import Address
+from molt_market.domain.requests import Side as Side  # noqa: PLC0414 - known from here too
 from molt_market.signing.typed_data import (
     Bytes2,
     Bytes32,
@@ -21,13 +21,6 @@ from molt_market.signing.typed_data import (
     Uint96,
     Uint256,
 )
-
-
-class Side(IntEnum):
-    """Whose groups a CancelOrders kills."""
-
-    OFFERS = 0
-    ORDERS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +165,8 @@ class CancelDeal(Message):
 
 @dataclass(frozen=True, slots=True)
 class CancelOrders(Message):
+    """By the maker of a group's offers or orders."""
+
     account: Address
     side: Uint8
     group: Uint64
@@ -197,7 +192,7 @@ class Withdraw(Message):
 
 @dataclass(frozen=True, slots=True)
 class Ruling(Message):
-    """By an arbiter of a panel, for the panel's contract."""
+    """By the arbiter, for the escrow; or by a member of a panel, for the panel's contract."""
 
     escrow: Address
     deal_id: Bytes32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, Self
 
 from eth_account import Account
@@ -9,11 +10,11 @@ from eth_account.signers.local import LocalAccount
 from eth_keys import keys
 from eth_keys.constants import SECPK1_N
 from eth_keys.exceptions import BadSignature, ValidationError
-from eth_typing import Hash32
+from eth_typing import Hash32 as EthHash32
 
-from molt_market.domain.ids import Address, Signature
-from molt_market.errors import InvalidSignature, InvalidValue
-from molt_market.signing.typed_data import Message, SigningDomain
+from molt_market.domain.ids import APPROVED, Address, Hash32, Signature
+from molt_market.errors import InvalidSignature, InvalidValue, WrongSigner
+from molt_market.signing.typed_data import Domain, Message, SigningDomain
 
 
 class Signer(Protocol):
@@ -49,11 +50,62 @@ class LocalSigner:
             ) from None
 
     def sign(self, message: Message, domain: SigningDomain) -> Signature:
-        signed = self._account.unsafe_sign_hash(Hash32(message.digest(domain)))
+        signed = self._account.unsafe_sign_hash(EthHash32(message.digest(domain)))
         return Signature.of(signed.signature)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address})"
+
+
+Approvals = Callable[[Address, Hash32], bool]
+"""Says whether an account has approved a digest on the chain: `client.is_approved`."""
+
+
+class ApprovingSigner:
+    """A signer for an account that makes no signatures, such as a contract: it approves digests instead.
+
+    `approve` is called with each digest that has to be approved on the chain, and then the empty signature
+    counts: `client.approve_digest`, if the client's account is this one, or whatever collects the digests
+    for the contract to approve. Attestors, panels and permits need real signatures.
+
+    >>> digests: list[Hash32] = []
+    >>> ApprovingSigner(Address("0x" + "ab" * 20), digests.append).address[:8]
+    '0xABaBaB'
+    """
+
+    __slots__ = ("_approve", "address")
+
+    def __init__(self, address: Address, approve: Callable[[Hash32], object]) -> None:
+        self.address = address
+        self._approve = approve
+
+    def sign(self, message: Message, domain: SigningDomain) -> Signature:
+        """Have the message approved. Raises InvalidValue for one that is not for an escrow."""
+        if not isinstance(domain, Domain):
+            raise InvalidValue(f"{domain.name} takes no approvals: sign with a key")
+        self._approve(Hash32.of(message.digest(domain)))
+        return APPROVED
+
+
+def require_signer(
+    message: Message,
+    domain: SigningDomain,
+    signature: Signature,
+    expected: Address,
+    approvals: Approvals | None = None,
+) -> Address:
+    """Return `expected`, if it signed the message, or has approved it as far as `approvals` can tell.
+
+    Raises:
+        InvalidSignature: the signature is nobody's; WrongSigner says whose it would be.
+    """
+    digest = message.digest(domain)
+    if signature == APPROVED and approvals is not None and approvals(expected, Hash32.of(digest)):
+        return expected
+    actual = recover(digest, signature)
+    if actual != expected:
+        raise WrongSigner(expected=expected, actual=actual)
+    return actual
 
 
 def recover(digest: bytes, signature: str) -> Address:
@@ -103,6 +155,8 @@ def _parts(signature: str) -> tuple[int, int, int]:
         raise InvalidSignature(
             f"a signature has 64 or 65 bytes in hexadecimal with 0x, not {signature!r}"
         ) from error
+    if not raw:
+        raise InvalidSignature("nothing is signed, and no approval is known on the chain: sign or approve it")
     r, s = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:64], "big")
     if len(raw) == 64:  # EIP-2098: the highest bit of s says which v
         return 27 + (s >> 255), r, s & (2**255 - 1)

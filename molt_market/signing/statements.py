@@ -1,10 +1,13 @@
-"""Signing and verifying what the market exchanges: offers, orders, vouchers, receipts, permits."""
+"""Signing and verifying what the market exchanges: offers, orders, vouchers, receipts, permits.
+
+The verify functions take `approvals` (`client.is_approved`) to know what was approved on the chain instead.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from molt_market.domain.ids import ZERO_HASH, Address, EscrowId, Hash32, PartyId, Signature
+from molt_market.domain.ids import ZERO_HASH, Address, EscrowId, Hash32, PartyId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.proofs import Attestation, Confirmation
@@ -13,8 +16,8 @@ from molt_market.errors import InvalidValue, ProofMismatch, UnsignedOffer, Unsig
 from molt_market.signing.hashes import deal_id as id_of
 from molt_market.signing.hashes import offer_hash, offer_message, order_message
 from molt_market.signing.messages import Permit, Receipt, Voucher
-from molt_market.signing.signers import Signer, recover, split
-from molt_market.signing.typed_data import Domain, Message, TokenDomain
+from molt_market.signing.signers import Approvals, Signer, require_signer, split
+from molt_market.signing.typed_data import Domain, TokenDomain
 
 
 def sign_offer(offer: CapacityOffer, signer: Signer, domain: Domain) -> CapacityOffer:
@@ -28,7 +31,7 @@ def sign_offer(offer: CapacityOffer, signer: Signer, domain: Domain) -> Capacity
     return own.model_copy(update={"signature": signer.sign(offer_message(own), domain)})
 
 
-def verify_offer(offer: CapacityOffer, domain: Domain) -> Address:
+def verify_offer(offer: CapacityOffer, domain: Domain, approvals: Approvals | None = None) -> Address:
     """Return the provider, if he signed the offer for this escrow.
 
     Raises:
@@ -38,7 +41,7 @@ def verify_offer(offer: CapacityOffer, domain: Domain) -> Address:
     if offer.signature is None:
         raise UnsignedOffer(offer.id)
     message = offer_message(offer)
-    return _verified(message, domain, offer.signature, message.provider)
+    return require_signer(message, domain, offer.signature, message.provider, approvals)
 
 
 def sign_order(
@@ -70,7 +73,7 @@ def _bound(order: JobOrder, offer: CapacityOffer, domain: Domain) -> JobOrder:
     return order.model_copy(update={"offer_hash": hash_, "policy_id": order.policy_id or offer.policy_id})
 
 
-def verify_order(order: JobOrder, domain: Domain) -> Address:
+def verify_order(order: JobOrder, domain: Domain, approvals: Approvals | None = None) -> Address:
     """Return the buyer, if he signed the order for this escrow.
 
     Raises:
@@ -80,7 +83,7 @@ def verify_order(order: JobOrder, domain: Domain) -> Address:
     if order.signature is None:
         raise UnsignedOrder(order.id)
     message = order_message(order)
-    return _verified(message, domain, order.signature, message.buyer)
+    return require_signer(message, domain, order.signature, message.buyer, approvals)
 
 
 def sign_voucher(deal_id: EscrowId, gpu_seconds: int, signer: Signer, domain: Domain) -> Confirmation:
@@ -89,7 +92,9 @@ def sign_voucher(deal_id: EscrowId, gpu_seconds: int, signer: Signer, domain: Do
     return Confirmation(deal_id=deal_id, gpu_seconds=gpu_seconds, signer=signer.address, signature=signature)
 
 
-def verify_voucher(voucher: Confirmation, terms: Terms, domain: Domain) -> Address:
+def verify_voucher(
+    voucher: Confirmation, terms: Terms, domain: Domain, approvals: Approvals | None = None
+) -> Address:
     """Return the deal's voucher signer, if he signed this voucher for the deal of these terms.
 
     Raises:
@@ -101,7 +106,8 @@ def verify_voucher(voucher: Confirmation, terms: Terms, domain: Domain) -> Addre
         raise ProofMismatch(
             f"the voucher is about deal {voucher.deal_id}, not {deal}: ask for one of this deal"
         )
-    return _verified(Voucher(deal, voucher.gpu_seconds), domain, voucher.signature, terms.voucher_signer)
+    message = Voucher(deal, voucher.gpu_seconds)
+    return require_signer(message, domain, voucher.signature, terms.voucher_signer, approvals)
 
 
 def sign_receipt(
@@ -135,13 +141,14 @@ def receipt_message(attestation: Attestation) -> Receipt:
     )
 
 
-def verify_receipt(attestation: Attestation, domain: Domain) -> Address:
+def verify_receipt(attestation: Attestation, domain: Domain, approvals: Approvals | None = None) -> Address:
     """Return the attestation's signer, if he signed it. Whether he may is for `attestation.verdict` to say.
 
     Raises:
         InvalidSignature: it is not his signature; WrongSigner says whose it would be.
     """
-    return _verified(receipt_message(attestation), domain, attestation.signature, attestation.signer)
+    message = receipt_message(attestation)
+    return require_signer(message, domain, attestation.signature, attestation.signer, approvals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +180,3 @@ def _claimed(party: PartyId, signer: Signer) -> PartyId:
     if party.address not in {None, signer.address}:
         raise WrongSigner(expected=party, actual=signer.address)
     return PartyId(signer.address)
-
-
-def _verified(message: Message, domain: Domain, signature: Signature, expected: Address) -> Address:
-    actual = recover(message.digest(domain), signature)
-    if actual != expected:
-        raise WrongSigner(expected=expected, actual=actual)
-    return actual

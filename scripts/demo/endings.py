@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from molt_market import Dispute, SplitAgreement, sign_ruling, sign_split
+from molt_market import Dispute, SplitAgreement, sign_split, sign_vote
 from scripts.demo.stage import Deal, Stage
 from scripts.demo.tables import say
 
@@ -112,7 +112,7 @@ def the_rulings(stage: Stage) -> None:
     deal = stage.deals["ruled by a panel"]
     until = stage.net.clock.now() + timedelta(hours=1)
     votes = [
-        sign_ruling(deal.escrow.id, deal.units(18), member, stage.net.panel, stage.net.domain, until=until)
+        sign_vote(deal.escrow.id, deal.units(18), member, stage.net.panel, stage.net.domain, until=until)
         for member in sorted(stage.net.panel_members[:2], key=lambda each: int(each.address, 16))
     ]
     stage.note("ruling of a panel", stage.payments("stranger").rule(deal.escrow, votes))

@@ -25,6 +25,7 @@ from molt_market.errors import (
     MatchMismatch,
     MoltError,
     OfferNotFound,
+    OrderNotFound,
     PolicyNotFound,
     TokenMismatch,
     UnsignedOffer,
@@ -363,12 +364,28 @@ def test_open__with_a_book__confirms_the_reservation(scene: Scene, net: Devnet) 
         book.match_order(scene.order(min_gpu_count=5))
 
 
-def test_open__refused_by_the_chain__releases_the_reservation(scene: Scene, net: Devnet) -> None:
+def test_open__refused_by_the_chain__is_known_before_anything_is_reserved(scene: Scene, net: Devnet) -> None:
     book = OrderBook(net.clock)
     match = scene.booked(book)
     scene.open(offer=match.offer, min_gpu_count=8)
+    sent = scene.sent(net.buyer)
     with pytest.raises(CapacityExceeded):
         net.payments(net.buyer, book=book).create_job_escrow(match, net.buyer)
+    assert scene.sent(net.buyer) == sent
+    with pytest.raises(OrderNotFound):
+        book.order(match.order_id)
+
+
+def test_open__refused_after_the_check__releases_the_reservation(
+    scene: Scene, net: Devnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = OrderBook(net.clock)
+    match = scene.booked(book)
+    scene.open(offer=match.offer, min_gpu_count=8)
+    payments = net.payments(net.buyer, book=book)
+    monkeypatch.setattr(payments.client, "check", lambda *_, **__: None)  # as if it had come in between
+    with pytest.raises(CapacityExceeded):
+        payments.create_job_escrow(match, net.buyer)
     assert book.order(match.order_id).status is OrderStatus.PENDING
     assert book.match_order(scene.order(min_gpu_count=8))
 

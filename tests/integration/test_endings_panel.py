@@ -16,7 +16,7 @@ from molt_market.domain.ids import Address
 from molt_market.domain.settlement import gpu_seconds
 from molt_market.errors import CallReverted, DeploymentMismatch, InvalidValue, ProofMismatch
 from molt_market.refusals import RulingOutOfRange, TooEarly
-from molt_market.signing.agreements import sign_ruling
+from molt_market.signing.agreements import sign_vote
 from molt_market.signing.wallet import Wallet
 from molt_market.testing import Devnet
 from tests.integration.endings import require_paid_out
@@ -37,7 +37,7 @@ def votes(net: Devnet, escrow: EscrowAccount, hours: str, *members: Wallet) -> l
     """Have members rule alike: the first two unless they are given."""
     until = net.clock.now() + timedelta(hours=1)
     return [
-        sign_ruling(escrow.id, gpu_seconds(hours, 4), member, net.panel, net.domain, until=until)
+        sign_vote(escrow.id, gpu_seconds(hours, 4), member, net.panel, net.domain, until=until)
         for member in members or net.panel_members[:2]
     ]
 

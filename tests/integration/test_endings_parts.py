@@ -78,6 +78,8 @@ def test_parts__one_fails__the_other_stands_and_it_is_told(
     scene: Scene, net: Devnet, book: OrderBook
 ) -> None:
     matches = matched_parts(scene, book)
+    for match in matches:
+        book.submit_order(match.order)
     scene.open(min_gpu_count=8)  # somebody else takes the cheaper one, and the book does not know it yet
     payments = net.payments(net.buyer, book=book)
     opened = payments.create_job_escrows(matches, net.buyer, max_budget=BUDGET)

@@ -26,7 +26,6 @@ from molt_market.errors import (
 from molt_market.payments.service import PaymentService
 from molt_market.payments.settlement import settle_job
 from molt_market.refusals import (
-    NotArbiter,
     RulingOutOfRange,
     TooLate,
 )
@@ -82,7 +81,7 @@ def test_ruling__out_of_bounds__is_refused(scene: Scene, arbiter: PaymentService
 
 def test_ruling__by_another__is_refused(scene: Scene) -> None:
     escrow = disputed(scene)
-    with pytest.raises(NotArbiter):
+    with pytest.raises(WrongSigner):
         scene.buyer.resolve(escrow, "20")
 
 

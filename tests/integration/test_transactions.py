@@ -157,6 +157,7 @@ def test_open__refused_in_its_block__names_refusal_and_transaction(
         signed: SignedTransaction = transactions._sign(call, wallet, nonce, 1_000_000)  # type: ignore[attr-defined]
         return signed
 
+    monkeypatch.setattr(payments.client, "check", lambda *_, **__: None)
     monkeypatch.setattr(transactions, "sign", blindly)
     with pytest.raises(CapacityExceeded) as refused:
         payments.create_job_escrow(scene.match(offer=offer), net.buyer)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from molt_market.domain.ids import (
+    APPROVED,
     ZERO_ADDRESS,
     ZERO_HASH,
     Address,
@@ -75,7 +76,11 @@ def test_signature__of_64_or_65_bytes__is_taken(length: int) -> None:
     assert Signature.of(bytes(length)).raw() == bytes(length)
 
 
-@pytest.mark.parametrize("length", [0, 63, 66])
+def test_approved__is_a_signature_of_no_bytes() -> None:
+    assert Signature("0x") == Signature.of(b"") == APPROVED
+
+
+@pytest.mark.parametrize("length", [1, 63, 66])
 def test_signature__of_another_length__is_refused(length: int) -> None:
     with pytest.raises(InvalidValue, match="is not a signature"):
         Signature.of(bytes(length))

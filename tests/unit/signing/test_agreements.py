@@ -18,14 +18,14 @@ from molt_market.signing.agreements import (
     sign_cancellation,
     sign_concession,
     sign_dispute,
-    sign_ruling,
     sign_split,
     sign_stop,
     sign_unattested_claim,
+    sign_vote,
     verify_dispute,
-    verify_ruling,
     verify_split,
     verify_statement,
+    verify_vote,
 )
 from molt_market.signing.hashes import deal_id
 from molt_market.signing.signers import LocalSigner
@@ -229,9 +229,9 @@ def test_split__of_another_deal__is_refused() -> None:
 
 
 def test_ruling__is_the_members() -> None:
-    vote = sign_ruling(DEAL, UNITS, ATTESTORS[0], PANEL, DOMAIN, until=UNTIL)
+    vote = sign_vote(DEAL, UNITS, ATTESTORS[0], PANEL, DOMAIN, until=UNTIL)
     assert (vote.panel, vote.escrow, vote.signer) == (PANEL, DOMAIN.escrow, ATTESTORS[0].address)
-    assert verify_ruling(vote, DOMAIN) == ATTESTORS[0].address
+    assert verify_vote(vote, DOMAIN) == ATTESTORS[0].address
 
 
 @pytest.mark.parametrize(
@@ -246,18 +246,18 @@ def test_ruling__is_the_members() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_ruling__changed__is_refused_and_another(change: dict[str, Any]) -> None:
-    vote = sign_ruling(DEAL, UNITS, ATTESTORS[0], PANEL, DOMAIN, until=UNTIL)
+    vote = sign_vote(DEAL, UNITS, ATTESTORS[0], PANEL, DOMAIN, until=UNTIL)
     with pytest.raises(WrongSigner):
-        verify_ruling(vote.model_copy(update=change), DOMAIN)
+        verify_vote(vote.model_copy(update=change), DOMAIN)
     assert vote.same_ruling_as(vote.model_copy(update=change)) == ("signer" in change)
 
 
 def test_ruling__for_another_escrow__is_refused() -> None:
-    vote = sign_ruling(DEAL, UNITS, ATTESTORS[0], PANEL, DOMAIN, until=UNTIL)
+    vote = sign_vote(DEAL, UNITS, ATTESTORS[0], PANEL, DOMAIN, until=UNTIL)
     with pytest.raises(ProofMismatch):
-        verify_ruling(vote, OTHERS[1])
+        verify_vote(vote, OTHERS[1])
     with pytest.raises(WrongSigner):
-        verify_ruling(vote, OTHERS[0])
+        verify_vote(vote, OTHERS[0])
 
 
 def test_signature__that_is_none__is_refused() -> None:

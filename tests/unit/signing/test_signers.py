@@ -3,7 +3,7 @@ import pickle
 import pytest
 from eth_keys.constants import SECPK1_N
 
-from molt_market.domain.ids import Address, Signature
+from molt_market.domain.ids import APPROVED, Address, Signature
 from molt_market.errors import InvalidSignature, InvalidValue
 from molt_market.signing.messages import Voucher
 from molt_market.signing.signers import LocalSigner, compact, recover, split
@@ -68,10 +68,15 @@ def test_recover__compact_with_high_s() -> None:
         recover(DIGEST, Signature.of(R.to_bytes(32, "big") + high))
 
 
-@pytest.mark.parametrize("signature", ["", "0x", "0x" + "11" * 63, "0x" + "11" * 66, SIGNATURE[2:], "0xzz"])
+@pytest.mark.parametrize("signature", ["", "0x11", "0x" + "11" * 63, "0x" + "11" * 66, SIGNATURE[2:], "0xzz"])
 def test_recover__wrong_length_or_no_hex(signature: str) -> None:
     with pytest.raises(InvalidSignature, match="64 or 65 bytes"):
         recover(DIGEST, signature)
+
+
+def test_recover__nothing_but_an_approval() -> None:
+    with pytest.raises(InvalidSignature, match="no approval is known"):
+        recover(DIGEST, APPROVED)
 
 
 def test_local_signer__address() -> None:
