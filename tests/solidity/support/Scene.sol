@@ -3,16 +3,7 @@ pragma solidity 0.8.37;
 
 import {Test} from "forge-std/Test.sol";
 
-import {
-    Account,
-    Code,
-    IMoltEscrow,
-    Match,
-    Offer,
-    Order,
-    Policy,
-    Terms
-} from "../../../contracts/interfaces/IMoltEscrow.sol";
+import {Code, IMoltEscrow, Match, Offer, Order, Policy, Terms} from "../../../contracts/interfaces/IMoltEscrow.sol";
 import {Digests} from "./Digests.sol";
 
 /// @dev The part of the token that tests use.
@@ -248,6 +239,11 @@ abstract contract Scene is Test {
 
     function expectRefusal(Code code, uint256 actual, uint256 limit) internal {
         vm.expectRevert(abi.encodeWithSelector(IMoltEscrow.Refused.selector, code, actual, limit));
+    }
+
+    function callAs(address who, address target, bytes memory data) internal returns (bool done, bytes memory answer) {
+        vm.prank(who);
+        (done, answer) = target.call(data);
     }
 
     /// @dev The next call comes from one whose signature is not `signer`'s, and who has no approval.
