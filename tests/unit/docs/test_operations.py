@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from molt_market.chain.artefacts import artefact
 from molt_market.chain.calls import EscrowCalls
 from tests.pages import DOCS, Page, plain
 from tests.unit.docs import sources
+from tests.unit.docs.test_parameters import constants
 
 FOLDER = DOCS / "operations"
 GAS = Path(__file__).resolve().parents[3] / "benchmarks" / "results" / "gas.json"
@@ -112,10 +112,14 @@ def test_events__are_those_of_the_source_with_their_fields(verb: str) -> None:
 
 @each_page
 def test_signed__is_the_type_that_the_source_hashes(verb: str) -> None:
-    types = sources.names(verb, "type", unless=NOT_SIGNED.__contains__)
-    blocks = [block for block in PAGES[verb].blocks("text") if "(" in block.text.partition("\n")[0]]
-    told = {re.sub(r"\n\s*", "", block.text) for block in blocks if not block.text.startswith("Permit(")}
+    types = set(sources.names(verb, "type")) - NOT_SIGNED
+    told = {re.sub(r"\n\s*", "", block) for block in _blocks(PAGES[verb].section("What is signed"))}
+    told = {each for each in told if not each.startswith("Permit(")}  # the token's
     assert told == {sources.type_strings()[name] for name in types}
+
+
+def _blocks(text: str) -> list[str]:
+    return re.findall(r"^```text\n(.*?)\n```$", text, re.MULTILINE | re.DOTALL)
 
 
 def test_signed__all_types_are_known() -> None:
@@ -123,7 +127,7 @@ def test_signed__all_types_are_known() -> None:
     assert hashed == set(sources.type_strings())
 
 
-# ---------------------------------------------------------------- gas, Python, links
+# ---------------------------------------------------------------- gas and Python
 
 
 def measured() -> set[str]:
@@ -151,6 +155,43 @@ def test_python__names_what_is_there(verb: str) -> None:
     told = re.findall(r"`(\w+)\.(\w+)`", PAGES[verb].section("From Python"))
     assert told
     assert [(owner, name) for owner, name in told if not hasattr(OWNERS[owner], name)] == []
+
+
+@each_page
+def test_python__encodes_the_verb_itself(verb: str) -> None:
+    encoded = re.findall(r'\.encode\("(\w+)"', PAGES[verb].section("From Python"))
+    assert encoded in ([], [verb])
+
+
+# ---------------------------------------------------------------- figures and form
+
+
+def figures(verb: str, title: str) -> list[int]:
+    """Return the whole numbers of a section, thousands separated by commas."""
+    text = PAGES[verb].section(title)
+    return [int(number.replace(",", "")) for number in re.findall(r"\d{1,3}(?:,\d{3})+|\d+", text)]
+
+
+def test_policy__bounds_are_the_contracts() -> None:
+    bounds = {number for name, number in constants().items() if name.startswith("Policies.")}
+    assert len(bounds) > 5
+    assert bounds <= set(figures("registerPolicy", "Before"))
+
+
+def test_roles__times_and_cap_are_the_contracts() -> None:
+    fixed = constants()
+    assert fixed["Roles.PAUSE"] in figures("pause", "State after")
+    assert fixed["Roles.PAUSE_REST"] in figures("pause", "State after")
+    assert fixed["Roles.FEE_NOTICE"] in figures("scheduleFee", "State after")
+    assert fixed["Roles.MAX_FEE_BPS"] in figures("scheduleFee", "Before")
+
+
+def test_multicall__share_and_reserve_are_the_contracts() -> None:
+    fixed = constants()
+    share, most = fixed["MoltEscrow.ITEM_GAS"], fixed["MoltEscrow.MAX_CALLS"]
+    assert "uint256 needed = ITEM_GAS * 64 / 63 + 20_000;" in sources.functions()["MoltEscrow", "_item"]
+    assert {share, share * 64 // 63 + 20_000, most} <= set(figures("multicall", "Before"))
+    assert {share, share * 64 // 63 + 20_000, share * most} <= set(figures("multicall", "What can go wrong"))
 
 
 @pytest.mark.parametrize("page", [INDEX, *PAGES.values()], ids=lambda page: page.path.stem)
@@ -183,6 +224,4 @@ def test_sources__refusals_come_in_the_order_of_the_source() -> None:
 
 
 def test_sources__statuses_in_the_enums_order() -> None:
-    statuses = sources.enum("Status")
-    assert statuses == ("NONE", "LOCKED", "CLAIMED", "DISPUTED", "RELEASED", "REFUNDED")
-    assert all(before != after for before, after in pairwise(statuses))
+    assert sources.enum("Status") == ("NONE", "LOCKED", "CLAIMED", "DISPUTED", "RELEASED", "REFUNDED")

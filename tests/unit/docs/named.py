@@ -1,0 +1,30 @@
+"""The tests that there are, by name: what pages name has to exist."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parents[2]
+PYTHON = re.compile(r"^\s*(?:async )?def (test_\w+)\(", re.MULTILINE)
+MACHINE = re.compile(r"^\s+@(?:rule|invariant)\([^@]*?def (\w+)\(", re.MULTILINE | re.DOTALL)
+SOLIDITY = re.compile(r"^\s*function ((?:test|invariant|check|prove)\w*)\(", re.MULTILINE)
+
+
+@cache
+def tests() -> dict[str, frozenset[str]]:
+    """Return the names of the tests in each file, by its path below tests/."""
+    found = {}
+    for path in TESTS.rglob("*"):
+        text = path.read_text("utf-8") if path.suffix in {".py", ".sol"} else ""
+        patterns = (PYTHON, MACHINE) if path.suffix == ".py" else (SOLIDITY,)
+        names = frozenset(name for pattern in patterns for name in pattern.findall(text))
+        if names:
+            found[path.relative_to(TESTS).as_posix()] = names
+    return found
+
+
+@cache
+def every_name() -> frozenset[str]:
+    return frozenset().union(*tests().values())
