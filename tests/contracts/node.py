@@ -58,6 +58,16 @@ class Node:
         """The time of the latest block, the one that views see."""
         return int(self.request("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
+    def nonce(self, address: str) -> int:
+        return int(self.request("eth_getTransactionCount", address, "latest"), 16)
+
+    @property
+    def base_fee(self) -> int:
+        return int(self.request("eth_getBlockByNumber", "latest", False)["baseFeePerGas"], 16)
+
+    def code(self, address: str) -> str:
+        return str(self.request("eth_getCode", address, "latest"))
+
     def at(self, time: int) -> None:
         """Give the next block, so the next transaction, this time; else a second later than the last."""
         self.request("evm_setNextBlockTimestamp", time)

@@ -9,7 +9,7 @@ import pytest
 
 from molt_market.signing import messages
 from molt_market.signing.typed_data import Message
-from tests.contracts.actors import ATTESTORS, BUYER, DEPLOYER, PROVIDER, RELAYER, STRANGER, Actor
+from tests.contracts.actors import ATTESTORS, BUYER, PROVIDER, RELAYER, STRANGER, Actor
 from tests.contracts.desk import NEVER
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import HOUR, USAGE_ROOT, ZERO
@@ -257,7 +257,7 @@ def test_revoke__wallet_that_changes_its_mind_after_a_match__cannot_break_it(
     message: Message = match.offer if role == "provider" else match.order
     market.approve(wallet, message)
     for mood in (SIGNS_NOTHING, REVERTS):
-        market.node.transact(DEPLOYER, wallet.contract.setMood, mood)
+        wallet.set_mood(market.node, mood)
     until = market.revoke(wallet, message)
     market.cancel(wallet, messages.Side.OFFERS, match.offer.slot >> 2)
     market.cancel(wallet, messages.Side.ORDERS, match.order.slot >> 7)

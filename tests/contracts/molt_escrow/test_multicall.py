@@ -9,32 +9,14 @@ import pytest
 from eth_abi.abi import encode
 
 from tests.contracts.actors import DEPLOYER, OTHER_BUYER, PROVIDER, RELAYER, STRANGER, VOUCHER_SIGNER
+from tests.contracts.batches import batch, names, refusals, voucher_call
 from tests.contracts.desk import NEVER
-from tests.contracts.factories import HOUR, UNIT, OpenDeal
+from tests.contracts.factories import HOUR, UNIT
 from tests.contracts.market import Market
-from tests.contracts.node import Receipt
 from tests.contracts.refusals import SELECTOR, Code, refused
 from tests.contracts.signatures import parts
 
 both = pytest.mark.parametrize("skip", [False, True], ids=["all or nothing", "skip"])
-
-
-def batch(market: Market, *calls: bytes, skip: bool = False, sender: Any = RELAYER) -> Receipt:
-    return market.send(sender, "multicall", list(calls), skip)
-
-
-def voucher_call(market: Market, deal: OpenDeal, units: int) -> bytes:
-    return market.encode("release", deal.terms.as_tuple(), units, market.voucher(deal, units))
-
-
-def names(receipt: Receipt, market: Market) -> list[str]:
-    return [name for name, _ in receipt.events(market.escrow)]
-
-
-def refusals(receipt: Receipt, market: Market) -> list[tuple[int, int, int, int]]:
-    """Return index, code, actual and limit of the items that were refused."""
-    events = receipt.events(market.escrow)
-    return [tuple(values.values()) for name, values in events if name == "ItemRefused"]
 
 
 def test_multicall__permit_deposit_and_open__opens_in_one(market: Market) -> None:
