@@ -130,6 +130,7 @@ if TYPE_CHECKING:
         sign_unattested_claim,
         sign_vote,
         verify_dispute,
+        verify_ruling,
         verify_split,
         verify_statement,
         verify_vote,
@@ -321,6 +322,7 @@ __all__ = [
     "verify_proof",
     "verify_receipt",
     "verify_request",
+    "verify_ruling",
     "verify_split",
     "verify_statement",
     "verify_vote",
@@ -371,7 +373,8 @@ _HOMES = {
     "payments.settlement": "settle_job",
     "signing.agreements": (
         "sign_cancellation sign_concession sign_dispute sign_ruling sign_split sign_stop"
-        " sign_unattested_claim sign_vote verify_dispute verify_split verify_statement verify_vote"
+        " sign_unattested_claim sign_vote"
+        " verify_dispute verify_ruling verify_split verify_statement verify_vote"
     ),
     "signing.hashes": "deal_id offer_hash order_hash policy_id terms_of",
     "signing.requests": "sign_orders_cancellation sign_withdrawal sign_withdrawal_request verify_request",

@@ -26,7 +26,8 @@ def connect(
     """Connect to a deployment, and return the payments of one account over it.
 
     `wallet` signs and pays for what is sent: an account, or its key file (see `Wallet.from_file` for where
-    the password comes from). Everything else as MoltClient and PaymentService say.
+    the password comes from). Everything else as MoltClient and PaymentService say. A `book` that has no
+    `check` of its own asks this chain from now on, before it hands a match out.
 
     Raises:
         WalletNotFound, WrongPassword, WalletError: the key file cannot be used.
@@ -39,4 +40,6 @@ def connect(
     client = MoltClient(
         network, rpc_url=rpc_url, deployment=deployment, account=account, confirmations=confirmations
     )
+    if book is not None and book.check is None:
+        book.check = client.obstacle
     return PaymentService(client, book=book, journal=journal)

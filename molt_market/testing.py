@@ -194,6 +194,10 @@ class Devnet:
         """Return the payments of an account."""
         return PaymentService(self.client(account), book=book, journal=journal)
 
+    def book(self) -> OrderBook:
+        """Return an order book on the chain's clock that hands out only what the chain would open."""
+        return OrderBook(self.clock, check=self.client().obstacle)
+
     def mint(self, to: Address, amount: Amount) -> None:
         """Give an account tokens from the faucet."""
         client = self.client(self.operator)

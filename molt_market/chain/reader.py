@@ -17,17 +17,19 @@ from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import Deal, DealStatus, EscrowAccount
 from molt_market.domain.events import DealClosed, DealOpened, Event
 from molt_market.domain.fields import moment
-from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId
+from molt_market.domain.ids import ZERO_ADDRESS, Address, EscrowId, Hash32, OfferId, OrderId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.settlement import bond, price
 from molt_market.domain.terms import Terms
-from molt_market.errors import DealNotFound, NodeError, Refused
+from molt_market.errors import DealNotFound, MarketError, NodeError, Refused, UnsignedOffer
 from molt_market.refusals import refusal
 from molt_market.signing.hashes import deal_id as id_of
+from molt_market.signing.hashes import offer_hash, offer_message, order_message
 
 ESCROW = interface("MoltEscrow")
 ACCOUNTS_AT = 3  # where the contract keeps its accounts
+STAND_IN = Address.of(1)  # for a buyer who has no account yet, only a name
 
 
 class EscrowReader(EscrowViews):
@@ -108,7 +110,46 @@ class EscrowReader(EscrowViews):
         )
         return refusal(code, actual, limit) if code else None
 
+    def obstacle(self, offer: CapacityOffer, order: JobOrder) -> MarketError | None:
+        """Say what stands in the way of a deal from a signed offer and an order now; None: nothing.
+
+        For the order book. An order without a signature is taken as its buyer would sign it for this offer,
+        and pay for it out of wallet and escrow. One that is signed and names its opener has to be paid for
+        by what lies in the escrow. What is marked for withdrawal does not count, nor towards the bond.
+        """
+        if offer.signature is None:
+            return UnsignedOffer(offer.id)
+        asked = order if order.signature else self._as_signed(order, offer)
+        buyer, provider = order_message(asked).buyer, offer_message(offer).provider
+        named = order.opener if order.signature else None
+        cost = order.requirements.cost_at(offer.price_per_hour)
+        balances = {
+            buyer: self._funds(buyer, cost, resting=named is not None),
+            provider: self.balances(provider).staying,
+        }
+        opener = named if named and named != ZERO_ADDRESS else buyer
+        return self.check(offer, asked, opener, balances=balances)
+
     # ---------------------------------------------------------------- inside
+
+    def _as_signed(self, order: JobOrder, offer: CapacityOffer) -> JobOrder:
+        """Return an order as its buyer would sign it for this offer, without a signature."""
+        buyer = order.buyer_id.address or STAND_IN
+        return order.model_copy(
+            update={
+                "buyer_id": buyer,
+                "slot": self.next_order_slot(buyer) if order.slot is None else order.slot,
+                "policy_id": order.policy_id or offer.policy_id,
+                "offer_hash": order.offer_hash or offer_hash(offer, self.domain),
+            }
+        )
+
+    def _funds(self, buyer: Address, cost: Amount, *, resting: bool) -> Amount:
+        """Return what a buyer could pay of a cost."""
+        if buyer == STAND_IN:
+            return cost
+        has = self.balances(buyer)
+        return has.staying if resting else min(has.total, cost)
 
     def _deal(self, deal_id: EscrowId) -> Deal:
         status, *fields = self._view("dealOf", deal_id)

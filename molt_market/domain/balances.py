@@ -25,3 +25,8 @@ class Balances:
     def total(self) -> Amount:
         """All that a deal could be paid from."""
         return self.wallet + self.escrow
+
+    @property
+    def staying(self) -> Amount:
+        """What is left in the escrow once the marked part is withdrawn; deals may have spent some of that."""
+        return self.escrow - min(self.withdrawing, self.escrow)

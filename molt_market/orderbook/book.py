@@ -23,6 +23,7 @@ from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.index import OfferIndex, PriceIndex
 from molt_market.orderbook.listing import Listing
 from molt_market.orderbook.matcher import Matcher, obstacle
+from molt_market.orderbook.openable import Check, openable
 from molt_market.orderbook.orders import Orders
 from molt_market.orderbook.reservations import Reservation, Reservations, require_in_time
 from molt_market.orderbook.scoring import Reliability, ScoreWeights, Scoring
@@ -63,6 +64,7 @@ class OrderBook:
         weights: what the parts of a score are worth.
         reliability: how reliable a provider was, in millionths, or None while unknown (default: unknown).
         index: an empty index of offers (default: the readable one).
+        check: asked before a match is handed out, `client.obstacle` (default: nobody; `connect` sets it).
 
     >>> from molt_market.domain.amounts import Amount
     >>> from molt_market.domain.gpus import GpuCapacity
@@ -83,7 +85,9 @@ class OrderBook:
         weights: ScoreWeights | None = None,
         reliability: Reliability | None = None,
         index: OfferIndex | None = None,
+        check: Check | None = None,
     ) -> None:
+        self.check = check
         self._clock = clock or SystemClock()
         self._index = PriceIndex() if index is None else index
         self._matcher = Matcher(self._index, Scoring(weights or ScoreWeights(), reliability))
@@ -172,9 +176,11 @@ class OrderBook:
 
     # ------------------------------------------------------------------------------------ matching
 
-    @_alone
     def match_order(self, order: JobOrder) -> list[OrderMatch]:
         """Return every offer that fits, the best first. Changes nothing; the order need not be submitted.
+
+        If the book has a `check`, return only what could be opened now, at most eight; if nothing could,
+        raise what stands in the way of the best one, for example Paused, ProviderBalance or OfferCancelled.
 
         Sorted by score (highest first), price, the offer's creation time, the offer's id.
 
@@ -189,6 +195,11 @@ class OrderBook:
         The order itself comes first: Expired if it is over, InvalidStateTransition if it is not PENDING,
         OrderNotYetValid if its time has not come.
         """
+        found = self._fitting(order)
+        return found if self.check is None else openable(found, self.check)
+
+    @_alone
+    def _fitting(self, order: JobOrder) -> list[OrderMatch]:
         demand = self._demand(order, self._now())
         found = self._matcher.find(demand)
         if not found and (obstacle := self._matcher.obstacle(demand)):

@@ -43,7 +43,7 @@ from molt_market.payments.steps import (
     Settle,
     Stop,
 )
-from molt_market.signing.agreements import verify_split, verify_statement, verify_vote
+from molt_market.signing.agreements import verify_ruling, verify_split, verify_statement, verify_vote
 from molt_market.signing.statements import verify_voucher
 
 LOCKED = frozenset({DealStatus.LOCKED})
@@ -202,14 +202,14 @@ class DealEndings(DealDesk):
         another account sends it. A panel rules by `rule`.
 
         Raises:
-            RulingOutOfRange, TooLate: as they say.
+            ProofMismatch: the ruling is about another deal. RulingOutOfRange, TooLate: as they say.
         """
         present = self.escrow(escrow.id)
         units = _units(present, hours, ruling.gpu_seconds if ruling else gpu_seconds)
         ruled = self._ruled(present, units)
         if ruled is not None:
             return ruled
-        self._require_word(present, ruling, self.client.stored_policy(present.terms.policy_id).arbiter)
+        self._require_arbiter(present, ruling)
         return _done(self._send(present, (Resolve(units, ruling),)), DealRuled, units, "RULED")
 
     def rule(self, escrow: EscrowAccount, votes: Sequence[RulingVote]) -> TransactionId:
@@ -238,11 +238,18 @@ class DealEndings(DealDesk):
         """Raise unless a party's signature is there, or the party itself sends."""
         if statement is None:
             self._require_payer(party)
-        elif (signer := self._signer_of(escrow, statement)) != party:
-            raise WrongSigner(expected=party, actual=signer)
+        else:
+            verify_statement(statement, escrow.terms, self.client.domain, self.client.is_approved)
 
-    def _signer_of(self, escrow: EscrowAccount, statement: SignedStatement) -> Address:
-        return verify_statement(statement, escrow.terms, self.client.domain, self.client.is_approved)
+    def _require_arbiter(self, escrow: EscrowAccount, ruling: Ruling | None) -> None:
+        """Raise unless the arbiter's signature is there, or the arbiter himself sends."""
+        arbiter = self.client.stored_policy(escrow.terms.policy_id).arbiter
+        if ruling is None:
+            self._require_payer(arbiter)
+            return
+        signer = verify_ruling(ruling, escrow.terms, self.client.domain, self.client.is_approved)
+        if signer != arbiter:
+            raise WrongSigner(expected=arbiter, actual=signer)
 
     def _paid_by(self, escrow: EscrowAccount, units: int) -> TransactionId | None:
         """Return the first transaction that paid at least so much; None if nothing has."""
@@ -255,7 +262,7 @@ class DealEndings(DealDesk):
     def _conceded(self, escrow: EscrowAccount, disputed: DealDisputed, concession: Concession | None) -> int:
         """Return the GPU-seconds at which a party gives in."""
         if concession is not None:
-            self._signer_of(escrow, concession)
+            verify_statement(concession, escrow.terms, self.client.domain, self.client.is_approved)
             return concession.gpu_seconds
         who = self._payer().address
         if who not in {escrow.buyer, escrow.provider}:

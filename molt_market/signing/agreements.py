@@ -75,37 +75,21 @@ def sign_concession(
     )
 
 
-def sign_ruling(
-    deal_id: EscrowId, gpu_seconds: int, arbiter: Signer, domain: Domain, *, until: datetime
-) -> Ruling:
-    """Rule on a dispute, as the policy's arbiter: `gpu_seconds` in all are paid. A panel rules by votes."""
-    message = messages.Ruling(domain.escrow, deal_id, gpu_seconds, seconds(until))
-    return Ruling(
-        deal_id=deal_id,
-        gpu_seconds=gpu_seconds,
-        until=until,
-        signer=arbiter.address,
-        signature=arbiter.sign(message, domain),
-    )
-
-
 def verify_statement(
     statement: SignedStatement, terms: Terms, domain: Domain, approvals: Approvals | None = None
 ) -> Address:
     """Return the party that signed, if it is the one of the deal of these terms who may.
-
-    Of a ruling, return who signed it: whether he is the arbiter, the policy says.
 
     Raises:
         ProofMismatch: the statement is about another deal.
         InvalidSignature: it is nobody's signature of it; WrongSigner says whose it would be.
     """
     _require_deal(statement.deal_id, terms, domain)
-    message, expected = _of_statement(statement, terms, domain)
+    message, expected = _of_statement(statement, terms)
     return require_signer(message, domain, statement.signature, expected, approvals)
 
 
-def _of_statement(statement: SignedStatement, terms: Terms, domain: Domain) -> tuple[Message, Address]:
+def _of_statement(statement: SignedStatement, terms: Terms) -> tuple[Message, Address]:
     """Return what was signed, and whose it has to be."""
     deal, until = statement.deal_id, seconds(statement.until)
     match statement:
@@ -118,9 +102,6 @@ def _of_statement(statement: SignedStatement, terms: Terms, domain: Domain) -> t
         case Concession():
             loser = terms.buyer if statement.signer == terms.buyer else terms.provider
             return messages.Concede(deal, statement.gpu_seconds, until), loser
-        case Ruling():
-            ruling = messages.Ruling(domain.escrow, deal, statement.gpu_seconds, until)
-            return ruling, statement.signer
         case _:
             raise TypeError(f"{type(statement).__name__} is no statement that is signed here")
 
@@ -209,7 +190,35 @@ def _split_message(agreement: SplitAgreement) -> messages.Split:
     return messages.Split(agreement.deal_id, agreement.gpu_seconds, seconds(agreement.until))
 
 
-# ---------------------------------------------------------------- a panel's
+# ---------------------------------------------------------------- the arbiter's, or a panel's
+
+
+def sign_ruling(
+    deal_id: EscrowId, gpu_seconds: int, arbiter: Signer, domain: Domain, *, until: datetime
+) -> Ruling:
+    """Rule on a dispute, as the policy's arbiter: `gpu_seconds` in all are paid. A panel rules by votes."""
+    message = messages.Ruling(domain.escrow, deal_id, gpu_seconds, seconds(until))
+    return Ruling(
+        deal_id=deal_id,
+        gpu_seconds=gpu_seconds,
+        until=until,
+        signer=arbiter.address,
+        signature=arbiter.sign(message, domain),
+    )
+
+
+def verify_ruling(
+    ruling: Ruling, terms: Terms, domain: Domain, approvals: Approvals | None = None
+) -> Address:
+    """Return who signed the ruling. Whether he is the arbiter of the deal of these terms, its policy knows.
+
+    Raises:
+        ProofMismatch: it is about another deal.
+        InvalidSignature: it is not his signature; WrongSigner says whose it would be.
+    """
+    _require_deal(ruling.deal_id, terms, domain)
+    message = messages.Ruling(domain.escrow, ruling.deal_id, ruling.gpu_seconds, seconds(ruling.until))
+    return require_signer(message, domain, ruling.signature, ruling.signer, approvals)
 
 
 def sign_vote(

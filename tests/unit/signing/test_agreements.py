@@ -11,24 +11,26 @@ import pytest
 from molt_market.domain.agreements import SignedStatement, SplitAgreement
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.disputes import Dispute
-from molt_market.domain.ids import Address, EscrowId, Signature
+from molt_market.domain.ids import APPROVED, Address, EscrowId, Hash32, Signature
 from molt_market.domain.terms import Terms
 from molt_market.errors import InvalidSignature, ProofMismatch, WrongSigner
 from molt_market.signing.agreements import (
     sign_cancellation,
     sign_concession,
     sign_dispute,
+    sign_ruling,
     sign_split,
     sign_stop,
     sign_unattested_claim,
     sign_vote,
     verify_dispute,
+    verify_ruling,
     verify_split,
     verify_statement,
     verify_vote,
 )
 from molt_market.signing.hashes import deal_id
-from molt_market.signing.signers import LocalSigner
+from molt_market.signing.signers import ApprovingSigner, LocalSigner, Signer
 from molt_market.signing.typed_data import Domain
 from tests.factories import NOON, make_escrow, make_terms
 from tests.unit.signing.keys import AGENT, ATTESTORS, BUYER, PROVIDER, STRANGER
@@ -39,7 +41,7 @@ PANEL = Address("0x" + "9a" * 20)
 UNTIL = NOON + timedelta(days=1)
 UNITS = 3_600
 
-Sign = Callable[[EscrowId, LocalSigner], SignedStatement]
+Sign = Callable[[EscrowId, Signer], SignedStatement]
 
 
 def terms(**overrides: Any) -> Terms:
@@ -265,3 +267,56 @@ def test_signature__that_is_none__is_refused() -> None:
     stop = sign_stop(DEAL, BUYER, DOMAIN, until=UNTIL).model_copy(update={"signature": nobodys})
     with pytest.raises(InvalidSignature):
         verify_statement(stop, terms(), DOMAIN)
+
+
+# ---------------------------------------------------------------- the arbiter's ruling
+
+
+def test_ruling__tells_who_signed_it() -> None:
+    ruling = sign_ruling(DEAL, UNITS, STRANGER, DOMAIN, until=UNTIL)
+    assert (ruling.signer, ruling.gpu_seconds, ruling.until) == (STRANGER.address, UNITS, UNTIL)
+    assert verify_ruling(ruling, terms(), DOMAIN) == STRANGER.address
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"gpu_seconds": UNITS + 1}, {"until": UNTIL + timedelta(seconds=1)}, {"signer": BUYER.address}],
+    ids=["figure", "until", "signer"],
+)
+def test_ruling__changed_afterwards__is_refused(change: dict[str, Any]) -> None:
+    ruling = sign_ruling(DEAL, UNITS, STRANGER, DOMAIN, until=UNTIL)
+    with pytest.raises(WrongSigner):
+        verify_ruling(ruling.model_copy(update=change), terms(), DOMAIN)
+
+
+def test_ruling__on_another_deal_or_escrow__is_refused() -> None:
+    ruling = sign_ruling(DEAL, UNITS, STRANGER, DOMAIN, until=UNTIL)
+    for given, where in [(terms(slot=9), DOMAIN), (terms(), OTHERS[0]), (terms(), OTHERS[1])]:
+        with pytest.raises(ProofMismatch):
+            verify_ruling(ruling, given, where)
+
+
+def test_vote_of_a_panel__is_no_ruling() -> None:
+    """Both sign the same message, for different contracts."""
+    vote = sign_vote(DEAL, UNITS, STRANGER, PANEL, DOMAIN, until=UNTIL)
+    ruling = sign_ruling(DEAL, UNITS, STRANGER, DOMAIN, until=UNTIL)
+    with pytest.raises(WrongSigner):
+        verify_ruling(ruling.model_copy(update={"signature": vote.signature}), terms(), DOMAIN)
+
+
+# ---------------------------------------------------------------- approved instead of signed
+
+
+@EACH
+def test_statement__approved__counts_while_it_is(sign: Sign, party: LocalSigner) -> None:
+    approved: set[tuple[Address, Hash32]] = set()
+    signer = ApprovingSigner(party.address, lambda digest: approved.add((party.address, digest)))
+    statement = sign(DEAL, signer)
+    assert (statement.signature, len(approved)) == (APPROVED, 1)
+    known = lambda account, digest: (account, digest) in approved  # noqa: E731 - a chain of one line
+    assert verify_statement(statement, terms(), DOMAIN, known) == party.address
+    approved.clear()
+    with pytest.raises(InvalidSignature, match="no approval"):
+        verify_statement(statement, terms(), DOMAIN, known)
+    with pytest.raises(InvalidSignature, match="no approval"):
+        verify_statement(statement, terms(), DOMAIN)

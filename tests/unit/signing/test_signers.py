@@ -3,11 +3,11 @@ import pickle
 import pytest
 from eth_keys.constants import SECPK1_N
 
-from molt_market.domain.ids import APPROVED, Address, Signature
-from molt_market.errors import InvalidSignature, InvalidValue
+from molt_market.domain.ids import APPROVED, Address, Hash32, Signature
+from molt_market.errors import InvalidSignature, InvalidValue, WrongSigner
 from molt_market.signing.messages import Voucher
-from molt_market.signing.signers import LocalSigner, compact, recover, split
-from molt_market.signing.typed_data import Domain
+from molt_market.signing.signers import ApprovingSigner, LocalSigner, compact, recover, require_signer, split
+from molt_market.signing.typed_data import Domain, TokenDomain
 from tests.unit.signing.keys import BUYER_KEY
 
 DOMAIN = Domain(31_337, "0x5FbDB2315678afecb367f032d93F642f64180aa3")
@@ -102,3 +102,28 @@ def test_errors__survive_pickling() -> None:
     with pytest.raises(InvalidSignature) as caught:
         recover(DIGEST, "0x")
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_approving_signer__has_the_digest_approved_and_signs_nothing() -> None:
+    digests: list[Hash32] = []
+    signer = ApprovingSigner(SIGNER.address, digests.append)
+    assert signer.sign(MESSAGE, DOMAIN) == APPROVED
+    assert digests == [Hash32.of(DIGEST)]
+
+
+def test_approving_signer__for_a_token__is_refused() -> None:
+    """An escrow's approval says nothing to a token or a panel."""
+    digests: list[Hash32] = []
+    with pytest.raises(InvalidValue, match="takes no approvals"):
+        ApprovingSigner(SIGNER.address, digests.append).sign(
+            MESSAGE, TokenDomain(1, "0x" + "11" * 20, "Molt")
+        )
+    assert digests == []
+
+
+def test_require_signer__approvals__do_not_save_a_wrong_signature() -> None:
+    other = Address("0x" + "11" * 20)
+    assert require_signer(MESSAGE, DOMAIN, SIGNATURE, SIGNER.address) == SIGNER.address
+    with pytest.raises(WrongSigner):
+        require_signer(MESSAGE, DOMAIN, SIGNATURE, other, lambda *_: True)
+    assert require_signer(MESSAGE, DOMAIN, APPROVED, other, lambda *_: True) == other
