@@ -8,8 +8,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[2]
 PYTHON = re.compile(r"^\s*(?:async )?def (test_\w+)\(", re.MULTILINE)
-MACHINE = re.compile(r"^\s+@(?:rule|invariant)\([^@]*?def (\w+)\(", re.MULTILINE | re.DOTALL)
-SOLIDITY = re.compile(r"^\s*function ((?:test|invariant|check|prove)\w*)\(", re.MULTILINE)
+SOLIDITY = re.compile(r"^\s*function ((?:test|invariant|check|prove)_\w+)\(", re.MULTILINE)
 
 
 @cache
@@ -18,8 +17,7 @@ def tests() -> dict[str, frozenset[str]]:
     found = {}
     for path in TESTS.rglob("*"):
         text = path.read_text("utf-8") if path.suffix in {".py", ".sol"} else ""
-        patterns = (PYTHON, MACHINE) if path.suffix == ".py" else (SOLIDITY,)
-        names = frozenset(name for pattern in patterns for name in pattern.findall(text))
+        names = frozenset((PYTHON if path.suffix == ".py" else SOLIDITY).findall(text))
         if names:
             found[path.relative_to(TESTS).as_posix()] = names
     return found
