@@ -35,6 +35,20 @@ def test_deal_of__claimed__reads_all_fields(market: Market) -> None:
     assert tuple(market.escrow.dealOf(deal.id)) == expected
 
 
+def test_deal_id_of__any_terms__is_their_digest(market: Market) -> None:
+    """Known before the deal opens, and the same afterwards."""
+    terms = market.terms(market.match())
+    before = market.escrow.dealIdOf(terms.as_tuple())
+    deal = market.open(market.match())
+    assert market.escrow.dealIdOf(deal.terms.as_tuple()) == before == bytes.fromhex(deal.id[2:])
+
+
+def test_approved_until__nothing_approved__reads_zero(market: Market) -> None:
+    market.approve(BUYER, market.match().order)
+    assert market.approved_until(BUYER, market.match().offer) == 0
+    assert market.approved_until(STRANGER, market.match().order) == 0
+
+
 def test_policy_of__unknown__reads_zeros(market: Market) -> None:
     policy = market.escrow.policyOf(NOTHING)
     assert policy.arbiter == ZERO_ADDRESS
