@@ -16,11 +16,13 @@ from molt_market.domain.endings import (
     quote_ruling,
     quote_split,
 )
+from molt_market.domain.fields import seconds
 from molt_market.domain.ids import DisputeId
 from molt_market.domain.settlement import SettlementStatus, gpu_seconds
 from molt_market.errors import (
     InvalidStateTransition,
     InvalidValue,
+    ProofMismatch,
     WrongSigner,
 )
 from molt_market.payments.service import PaymentService
@@ -31,6 +33,7 @@ from molt_market.refusals import (
 )
 from molt_market.signing.agreements import (
     sign_concession,
+    sign_ruling,
 )
 from molt_market.testing import Devnet
 from tests.integration.endings import CLAIM, WEEK, claimed, contest, disputed, require_resolved, split
@@ -83,6 +86,46 @@ def test_ruling__by_another__is_refused(scene: Scene) -> None:
     escrow = disputed(scene)
     with pytest.raises(WrongSigner):
         scene.buyer.resolve(escrow, "20")
+
+
+def test_ruling__by_signature__is_brought_by_anyone(
+    scene: Scene, net: Devnet, stranger: PaymentService
+) -> None:
+    escrow, sent = disputed(scene), scene.sent(net.arbiter)
+    units, until = gpu_seconds("22", 4), net.clock.now() + WEEK
+    ruling = sign_ruling(escrow.id, units, net.arbiter, net.domain, until=until)
+    brought = stranger.resolve(escrow, ruling=ruling)
+    quote = quote_ruling(escrow, units, arbiter_share_bps=net.policy.arbiter_share_bps)
+    found = require_resolved(scene, escrow, DisputeOutcome.Ruled(arbiter=net.arbiter.address), quote)
+    assert (found.transactions[-1], scene.sent(net.arbiter)) == (brought, sent)
+    assert scene.buyer.resolve(escrow, ruling=ruling) == brought
+
+
+def test_ruling__signed_by_another__is_refused(scene: Scene, net: Devnet, stranger: PaymentService) -> None:
+    escrow, until = disputed(scene), net.clock.now() + WEEK
+    ruling = sign_ruling(escrow.id, gpu_seconds("22", 4), net.stranger, net.domain, until=until)
+    with pytest.raises(WrongSigner) as refused:
+        stranger.resolve(escrow, ruling=ruling)
+    assert (refused.value.expected, refused.value.actual) == (net.arbiter.address, net.stranger.address)
+
+
+def test_ruling__signed_for_another_deal__is_refused(
+    scene: Scene, net: Devnet, stranger: PaymentService
+) -> None:
+    escrow, until = disputed(scene), net.clock.now() + WEEK
+    other = scene.open()
+    ruling = sign_ruling(other.id, gpu_seconds("22", 4), net.arbiter, net.domain, until=until)
+    with pytest.raises(ProofMismatch):
+        stranger.resolve(escrow, ruling=ruling)
+
+
+def test_ruling__by_signature__lapses(scene: Scene, net: Devnet, stranger: PaymentService) -> None:
+    escrow, until = disputed(scene), net.clock.now() + timedelta(hours=1)
+    ruling = sign_ruling(escrow.id, gpu_seconds("22", 4), net.arbiter, net.domain, until=until)
+    scene.run(1)
+    with pytest.raises(TooLate) as refused:
+        stranger.resolve(escrow, ruling=ruling)
+    assert refused.value.limit == seconds(until)
 
 
 def test_ruling__when_the_time_is_over__is_refused(scene: Scene, arbiter: PaymentService) -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
 from molt_market.attestation.usage import UsageLog
+from molt_market.chain.reader import ACCOUNTS_AT
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.signing.hashes import policy_id, policy_message, terms_message
@@ -22,6 +23,11 @@ def test_domain__is_the_contracts(stage: Stage) -> None:
         "verifyingContract": contract,
     }
     assert (salt, extensions) == (bytes(32), [])
+
+
+def test_accounts__are_where_the_reader_looks(stage: Stage) -> None:
+    """So that a check can be asked for balances that are still to come."""
+    assert stage.storage["_accounts"] == ACCOUNTS_AT
 
 
 def test_permit__deposits(stage: Stage) -> None:

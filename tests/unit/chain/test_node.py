@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from molt_market.chain.node import Node
-from molt_market.domain.ids import Address
+from molt_market.domain.ids import Address, Hash32
 from molt_market.domain.transactions import Call
 from molt_market.errors import NodeError, NodeUnreachable, WrongChain
 from molt_market.refusals import TooEarly
@@ -39,6 +39,19 @@ def node(**answers: Any) -> Node:
 
 def test_request__result__is_returned() -> None:
     assert node(eth_chainId={"result": "0x7a69"}).number("eth_chainId") == 31_337
+
+
+def test_call__with_storage__says_what_the_contract_is_taken_to_hold() -> None:
+    word = Hash32("0x" + "01" * 32)
+    asked = node(eth_call={"result": "0x07"})
+    assert asked.call(CALL, block="pending", storage={word: word}) == b"\x07"
+    assert asked.call(CALL) == b"\x07"
+    provider: Any = asked._provider
+    fields = {"data": "0x1234", "to": ESCROW}
+    assert provider.asked == [
+        ("eth_call", [fields, "pending", {ESCROW: {"stateDiff": {word: word}}}]),
+        ("eth_call", [fields, "latest"]),
+    ]
 
 
 def test_request__null__is_a_result() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from molt_market.domain.ids import Address
-from molt_market.domain.policies import MAX_ATTESTORS, Policy
+from molt_market.domain.policies import MAX_ATTESTORS, Policy, weaknesses
 from tests.factories import AGENT, ARBITER, ATTESTORS, VOUCHER_SIGNER, make_policy
 
 LIBRARY = Path(__file__).parents[3] / "contracts" / "libraries" / "Policies.sol"
@@ -100,6 +100,25 @@ def test_threshold__forgotten__says_what_it_has_to_be() -> None:
 def test_attestors__more_than_the_contract_takes__are_refused() -> None:
     with pytest.raises(ValidationError, match="at most 16"):
         make_policy(threshold=1, attestors=[Address.of(number) for number in range(1, 18)])
+
+
+@pytest.mark.parametrize(
+    ("bond_bps", "notice_minutes", "duration", "warned_of"),
+    [
+        (500, 15, 3_600, []),
+        (499, 15, 3_600, ["bond"]),
+        (500, 60, 3_601, []),
+        (500, 60, 3_600, ["notice"]),
+        (0, 255, 60, ["bond", "notice"]),
+        (0, 255, None, ["bond"]),
+    ],
+)
+def test_weaknesses__are_a_low_bond_and_a_long_notice(
+    bond_bps: int, notice_minutes: int, duration: int | None, warned_of: list[str]
+) -> None:
+    told = list(weaknesses(bond_bps, notice_minutes, duration))
+    assert [re.match(r"a (\w+) of \d", text)[1] for text in told] == warned_of  # type: ignore[index]
+    assert all(": prefer " in text for text in told)
 
 
 def test_policy__as_json__comes_back_equal() -> None:
