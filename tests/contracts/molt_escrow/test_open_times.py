@@ -126,3 +126,14 @@ def test_open__other_side_cancelled__opens(
     cutoff = market.cancel(owner, Side(1 - side), 1)
     market.node.at(cutoff)
     market.open(market.match())
+
+
+def test_open__order_opened_and_its_group_cancelled__never_opens_again(market: Market) -> None:
+    """A cancel kills orders; it does not give their slots back."""
+    market.open(market.match())
+    cutoff = market.cancel(BUYER, Side.ORDERS, 1)
+    market.node.at(cutoff)
+    with refused(Code.ORDER_CANCELLED, actual=0, limit=cutoff):
+        market.open(market.match())
+    with refused(Code.ORDER_ALREADY_OPENED, actual=130, limit=130):
+        market.open(market.vary("order", created_at=cutoff))
