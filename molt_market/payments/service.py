@@ -59,7 +59,9 @@ class PaymentService(DealEndings):
         """Open the deal of a match: one transaction that deposits what the buyer lacks, and opens.
 
         The wallet signs the order, bound to the match's offer; an order without a slot gets the buyer's next
-        one. To call it again for the same order and offer returns the same deal.
+        one. The contract's own check is asked before anything is reserved or sent. To call it again for the
+        same order and offer returns the same deal. Warns (PolicyWarning) of a policy that protects the buyer
+        little.
 
         Raises:
             UnsignedOffer: the offer is not signed. InvalidSignature: not by its provider (WrongSigner: but
@@ -67,7 +69,7 @@ class PaymentService(DealEndings):
             MatchMismatch: the match is not what offer and order say. TokenMismatch: prices in another token.
             PolicyNotFound: the offer's policy is not registered.
             InsufficientTokens: the buyer has too few, in wallet and escrow together.
-            Refused: the contract refuses, for example CapacityExceeded, OfferExpired or ProviderBalance.
+            Refused: the contract refuses, for example Paused, CapacityExceeded or ProviderBalance.
             InsufficientCapacity, OfferNotFound and others: the book cannot reserve it.
             PaymentFailed: the transaction was lost. TransactionPending, NodeUnreachable, NodeError: it may
                 have been sent; call again to look further.

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 import molt_market
+from molt_market.chain.artefacts import artefact
 from tests.pages import Page, codes
 
 PAGE = Page("reference.md")
@@ -175,7 +176,7 @@ def rows(title: str) -> list[list[str]]:
 
 
 def test_page__has_a_section_for_every_type_with_fields() -> None:
-    assert {*FIELDS, "Dispute", "DisputeResolution"} == {*TYPES}
+    assert {*FIELDS, "Dispute", "DisputeResolution", "EscrowConfig", "RoleHolder"} == {*TYPES}
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -199,7 +200,8 @@ def test_page__marks_what_is_ours(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("title", "owner"), [("OrderBook", "OrderBook"), ("Payment service", "PaymentService")]
+    ("title", "owner"),
+    [("OrderBook", "OrderBook"), ("Payment service", "PaymentService"), ("MoltClient", "MoltClient")],
 )
 def test_page__lists_all_public_methods(title: str, owner: str) -> None:
     told = {
@@ -211,6 +213,26 @@ def test_page__lists_all_public_methods(title: str, owner: str) -> None:
     public = {name for name, _ in inspect.getmembers(of(owner), callable) if not name.startswith("_")}
     assert told <= public
     assert public - told <= {"advance"}  # what settle_job is made of
+
+
+def test_page__tells_of_every_verb_whose_signature_it_takes() -> None:
+    abi = [each for each in artefact("MoltEscrow").abi if each["type"] == "function"]
+    verbs = {each["name"] for each in abi if each["stateMutability"] not in {"view", "pure"}}
+    told = [row[0] for row in PAGE.table("By signature")]
+    *_, of_the_sender = PAGE.section("By signature").partition("These are their sender's own: ")
+    own = codes(of_the_sender.partition("\n\n")[0])
+    assert sorted([*told, *own]) == sorted(verbs)
+    takes_bytes = {each["name"] for each in abi if any(i["type"] == "bytes" for i in each["inputs"])}
+    assert takes_bytes <= {*told}
+
+
+@pytest.mark.parametrize("row", PAGE.table("By signature"), ids=lambda row: row[0])
+def test_page__names_what_is_signed_and_what_brings_it(row: list[str]) -> None:
+    owners = {"": "", "client": "MoltClient.", "payments": "PaymentService."}
+    named = [re.match(r"(?:(\w+)\.)?(\w{3,})", code) for cell in row[2:] for code in codes(cell)]
+    found = [of(owners[name[1] or ""] + name[2]) for name in named if name]
+    assert found
+    assert all(map(callable, found))
 
 
 def test_page__lists_members_variants_and_errors() -> None:
