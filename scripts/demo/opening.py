@@ -1,7 +1,6 @@
 """From offers and orders to open deals."""
 
-from molt_market import Amount, CapacityOffer, EscrowAccount, JobOrder, OrderBook, OrderMatch
-from molt_market.signing.messages import Side
+from molt_market import Amount, CapacityOffer, EscrowAccount, JobOrder, OrderMatch, Side
 from molt_market.signing.statements import sign_offer
 from molt_market.testing import Devnet
 from scripts.demo.audit import Agreed, Auditor, Ledger
@@ -18,7 +17,7 @@ def set_the_stage(net: Devnet, fee_bps: int) -> Stage:
     say(f"Anvil at {net.url}, chain {net.deployment.chain_id}, MoltEscrow at {net.deployment.escrow}.")
     say("A day takes seconds here: the chain's clock is moved on, and everybody reads that one clock.")
     auditor = Auditor(net.url, net.deployment.token_address)
-    return Stage(net, Cast(net), OrderBook(clock=net.clock), Ledger(fee_bps, "platform"), auditor)
+    return Stage(net, Cast(net), net.book(), Ledger(fee_bps, "platform"), auditor)
 
 
 def list_offers(stage: Stage) -> None:
