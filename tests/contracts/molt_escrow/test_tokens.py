@@ -173,7 +173,7 @@ def test_tokens__any_decimals__a_deal_ends_to_the_unit(deploy: Deploy, mock: Moc
     assert market.balance(FEE_RECIPIENT) == 0
 
 
-def test_tokens__all_that_there_can_be__in_one_deal(deploy: Deploy) -> None:
+def test_tokens__all_that_there_can_be__fits_one_deal(deploy: Deploy) -> None:
     """The largest price of the largest balance: no figure overflows on any way out."""
     market = deploy()
     market.stock(BUYER, LARGEST)
