@@ -40,9 +40,10 @@ class Hold:
             self._reservation = self._book.reserve(self._match, self._now() + RESERVED_FOR)
 
     def try_to_take(self) -> None:
-        """Reserve, if the book has nothing against it: for a deal that may be open already."""
-        with suppress(MarketError):
-            self.take()
+        """Reserve unless it is, if the book has nothing against it: for a deal that may be open already."""
+        if self._reservation is None:
+            with suppress(MarketError):
+                self.take()
 
     def confirm(self) -> None:
         """Note that the deal is open. The book may be late to learn it, the chain counts the GPUs anyway."""

@@ -60,6 +60,7 @@ class Openings:
             except MarketError:
                 if not self._client.is_open(deal):  # else somebody opened this very deal before us
                     raise
+                hold.try_to_take()
                 hold.confirm()
         return deal
 

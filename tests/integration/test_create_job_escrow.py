@@ -14,7 +14,8 @@ from molt_market.domain.events import DealOpened
 from molt_market.domain.fields import seconds
 from molt_market.domain.ids import Address, OfferId, OrderId, PartyId, Signature
 from molt_market.domain.matches import OrderMatch
-from molt_market.domain.orders import OrderStatus
+from molt_market.domain.offers import CapacityOffer
+from molt_market.domain.orders import JobOrder, OrderStatus
 from molt_market.domain.policies import Policy
 from molt_market.domain.transactions import TransactionReceipt
 from molt_market.errors import (
@@ -27,6 +28,7 @@ from molt_market.errors import (
     OfferNotFound,
     OrderNotFound,
     PolicyNotFound,
+    Refused,
     TokenMismatch,
     UnsignedOffer,
     WrongSigner,
@@ -388,6 +390,27 @@ def test_open__refused_after_the_check__releases_the_reservation(
         payments.create_job_escrow(match, net.buyer)
     assert book.order(match.order_id).status is OrderStatus.PENDING
     assert book.match_order(scene.order(min_gpu_count=8))
+
+
+def test_open__by_somebody_else_just_before__is_the_same_deal_and_the_book_holds_it(
+    scene: Scene, net: Devnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = OrderBook(net.clock)
+    match = scene.booked(book, slot=0)
+    net.client(net.buyer).deposit(molt(240))
+    payments, stranger = net.payments(net.buyer, book=book), net.client(net.stranger)
+    check, sent = payments.client.check, scene.sent(net.stranger)
+
+    def overtaken(offer: CapacityOffer, order: JobOrder, opener: Address) -> Refused | None:
+        stranger.send(stranger.calls.open(offer, order))
+        return check(offer, order, opener)
+
+    monkeypatch.setattr(payments.client, "check", overtaken)
+    escrow = payments.create_job_escrow(match, net.buyer)
+    assert (escrow.status, scene.sent(net.stranger)) == (DealStatus.LOCKED, sent + 1)
+    assert book.order(match.order_id).status is OrderStatus.ESCROWED
+    with pytest.raises(InsufficientCapacity):
+        book.match_order(scene.order(min_gpu_count=8))
 
 
 def test_open__refused_by_the_book__sends_nothing(scene: Scene, net: Devnet) -> None:
