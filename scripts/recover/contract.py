@@ -1,0 +1,100 @@
+"""The contract at an address: its constants, its log, its views. Nothing is read from this machine's disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from molt_market.chain.artefacts import artefact
+from molt_market.chain.events import decode_logs
+from molt_market.chain.interface import interface
+from molt_market.chain.node import Node, readable, unhex
+from molt_market.chain.reverts import RpcError, of_answer
+from molt_market.chain.token import TokenContract
+from molt_market.domain.amounts import Amount, Token
+from molt_market.domain.events import Event
+from molt_market.domain.ids import Address
+from molt_market.domain.transactions import Call
+from molt_market.errors import DeploymentMismatch, MarketError
+from molt_market.signing.typed_data import Domain
+
+ESCROW = interface("MoltEscrow")
+TOKEN = interface("MoltToken")
+TRANSFER = TOKEN.topic("Transfer")
+
+
+class Contract:
+    """One MoltEscrow, known by a node and an address alone."""
+
+    def __init__(self, node: Node, address: Address) -> None:
+        self.node = node
+        self.address = address
+        self.chain_id = node.number("eth_chainId")
+        self.domain = Domain(self.chain_id, address)
+        escrow, code = artefact("MoltEscrow"), node.code(address)
+        if not escrow.is_code(code):
+            raise DeploymentMismatch(f"no MoltEscrow of this version at {address} on chain {self.chain_id}")
+        self.fee_recipient = escrow.immutable_address("feeRecipient", code)
+        self.token_address = escrow.immutable_address("token", code)
+        token = TokenContract(node, self.chain_id, self.token_address)
+        self.token = Token(token.symbol, token.decimals, self.token_address)
+
+    def amount(self, base_units: int) -> Amount:
+        return Amount(base_units, self.token)
+
+    def view(self, function: str, *values: object, block: int) -> tuple[int | str, ...]:
+        """Return a view's answer at a block, as plain numbers and hex text."""
+        answer = self.node.call(Call(self.address, ESCROW.encode(function, *values)), block=block)
+        values_ = ESCROW.decode(function, answer)
+        struct = values_[0] if len(values_) == 1 and isinstance(values_[0], tuple) else values_
+        return tuple("0x" + each.hex() if isinstance(each, bytes) else each for each in struct)
+
+    def tokens(self, block: int) -> int:
+        """Return how many tokens lie in the contract at a block."""
+        call = Call(self.token_address, TOKEN.encode("balanceOf", self.address))
+        return int(TOKEN.decode("balanceOf", self.node.call(call, block=block))[0])
+
+    def first_block(self, latest: int) -> int:
+        """Find the block of the deployment, by its code; 0 if the node does not know the past."""
+        low, high = 0, latest
+        try:
+            while low < high:
+                middle = (low + high) // 2
+                if self.node.request("eth_getCode", self.address, hex(middle)) == "0x":
+                    low = middle + 1
+                else:
+                    high = middle
+        except MarketError:
+            return 0
+        return low
+
+    def logged(self, first: int, last: int, span: int) -> Iterator[tuple[tuple[Event, ...], int]]:
+        """Page through the log of these blocks: events, and the tokens that were sent here, of each page."""
+        for start, end, logs in self._pages({"address": self.address}, first, last, span):
+            wanted = {"address": self.token_address, "topics": [TRANSFER, None, _word(self.address)]}
+            received = 0
+            for _, _, transfers in self._pages(wanted, start, end, span):
+                with readable("eth_getLogs"):
+                    received += sum(int(transfer["data"], 16) for transfer in transfers)
+            with readable("eth_getLogs"):
+                yield decode_logs(logs, self.address), received
+
+    def _pages(
+        self, wanted: dict[str, Any], first: int, last: int, span: int
+    ) -> Iterator[tuple[int, int, list[dict[str, Any]]]]:
+        """Ask for at most `span` blocks at a time, and for half as many when that is too many."""
+        while first <= last:
+            end = min(first + span - 1, last)
+            try:
+                logs = self.node.ask("eth_getLogs", wanted | {"fromBlock": hex(first), "toBlock": hex(end)})
+            except RpcError as error:
+                if span == 1:
+                    raise of_answer(error) from error
+                span //= 2
+                continue
+            yield first, end, logs
+            first = end + 1
+
+
+def _word(address: Address) -> str:
+    return "0x" + unhex(address).rjust(32, b"\0").hex()

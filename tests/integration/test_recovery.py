@@ -1,0 +1,348 @@
+"""From the log alone, on an empty disk: every balance is rebuilt, and every live deal finished (I28)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from molt_market.chain.calls import EscrowCalls
+from molt_market.chain.interface import interface
+from molt_market.chain.node import Node
+from molt_market.chain.reverts import RpcError
+from molt_market.domain.amounts import Amount
+from molt_market.domain.deals import DealStatus, EscrowAccount
+from molt_market.domain.ids import EscrowId, Hash32
+from molt_market.domain.requests import Side
+from molt_market.domain.roles import Role
+from molt_market.domain.transactions import Call
+from molt_market.signing.wallet import Wallet
+from molt_market.testing import Devnet
+from scripts.recover import example
+from scripts.recover.__main__ import Recovery
+from scripts.recover.books import Books
+from scripts.recover.contract import Contract
+from tests.integration.scene import DONE, HOURS, Scene, molt
+from tests.integration.stage import Stage
+
+TOKEN = interface("MoltToken")
+GIFT = 12_345
+LIVE_DEALS = re.compile(r"^Live deals: (\d+)$", re.MULTILINE)
+TRANSACTION = re.compile("(?<=transaction )0x[0-9a-f]{64}")
+ROOT = Path(__file__).resolve().parents[2]
+LATER = 14 * 24  # hours: after every window of these deals
+
+
+class Story:
+    """Something of everything that moves money, or that the log tells."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self.net = scene.net
+        self.stage = Stage(scene)
+        self.deals: dict[str, EscrowAccount] = {}
+
+    def open(self, name: str) -> EscrowAccount:
+        """Open a deal in a pool of its own."""
+        self.deals[name] = self.scene.open(offer=self.scene.offer(slot=len(self.deals)))
+        return self.deals[name]
+
+    def play(self, name: str, *steps: tuple[str, str]) -> None:
+        for verb, hours in steps:
+            self.stage.send(self.deals[name], verb, hours)
+
+    def tell(self) -> None:
+        self.money()
+        self.before_deals()
+        self.first_day()
+        self.end_of_the_day()
+        self.second_day()
+        self.roles()
+
+    def money(self) -> None:
+        """Deposits, one of them by somebody else, tokens that nobody deposits, withdrawals."""
+        net = self.net
+        net.client(net.buyer).deposit(molt(1_000))
+        gift = net.client(net.buyers[1])
+        gift.send(gift.calls.approve(molt(20).base_units))
+        gift.send(gift.calls.deposit(net.stranger.address, molt(20).base_units))
+        transfer = TOKEN.encode("transfer", net.deployment.escrow, GIFT)
+        gift.send(Call(net.deployment.token_address, transfer))
+        leaving = net.client(net.providers[1])
+        leaving.request_withdraw(molt(30))
+        self.scene.run(1)
+        leaving.withdraw(net.stranger.address)
+        leaving.request_withdraw(molt(7))  # stays marked
+
+    def before_deals(self) -> None:
+        """Cancels, one after the other in the same group; approvals, one of them taken back."""
+        maker = self.net.client(self.net.providers[2])
+        for _ in range(2):
+            maker.cancel(Side.OFFERS, 3)
+            self.scene.run(1)
+        maker.approve_digest(DONE)
+        maker.approve_digest(Hash32("0x" + "aa" * 32))
+        maker.revoke_digest(DONE)
+
+    def first_day(self) -> None:
+        """Deals that end within the day, and those that will be claimed."""
+        for name in (
+            "paid",
+            "given up",
+            "split",
+            "excused",
+            "claimed",
+            "contested",
+            "ruled",
+            "conceded",
+            "unattested",
+        ):
+            self.open(name)
+        self.play("paid", ("release", "6"), ("release", "24"))
+        self.play("given up", ("release", "1"), ("cancelDeal", "0"))
+        self.play("split", ("settle", "3"))
+        self.play("excused", ("stop", "0"))
+        self.play("contested", ("release", "2"))
+        self.batch_with_a_refused_item()
+
+    def batch_with_a_refused_item(self) -> None:
+        """A voucher that pays, and one that is too low by then."""
+        client, deal = self.net.client(self.net.stranger), self.deals["unattested"]
+        vouchers = [self.scene.voucher(deal, hours) for hours in ("2", "1")]
+        calls = [client.calls.release(deal.terms, voucher) for voucher in vouchers]
+        client.send(client.calls.bundle(calls, skip=True))
+
+    def end_of_the_day(self) -> None:
+        self.scene.run(HOURS)
+        for name in ("claimed", "contested", "ruled", "conceded"):
+            self.play(name, ("claim", "23.5"))
+        for name in ("contested", "ruled", "conceded"):
+            self.play(name, ("dispute", "4"))
+        self.play("ruled", ("resolve", "12"))
+        self.play("conceded", ("concede", "23.5"))
+        self.play("unattested", ("claimUnattested", "23.5"))
+
+    def second_day(self) -> None:
+        """Deals that have only begun."""
+        for name in ("locked", "half paid", "stopped", "completed"):
+            self.open(name)
+        self.play("half paid", ("release", "12"))
+        self.scene.run(5)
+        self.play("stopped", ("stop", "0"))
+        finished = self.scene.proof(self.deals["completed"], "4", result=DONE)
+        client = self.net.client(self.net.stranger)
+        client.send(client.calls.claim(self.deals["completed"].terms, finished))
+
+    def roles(self) -> None:
+        """A pause that ends, another fee, and a role that changes hands."""
+        net = self.net
+        guardian = net.client(net.guardian)
+        guardian.pause()
+        guardian.unpause()
+        net.client(net.fee_setter).schedule_fee(200)
+        guardian.offer_role(Role.GUARDIAN, net.stranger.address)
+        net.client(net.stranger).accept_role(Role.GUARDIAN)
+
+
+@pytest.fixture(scope="module")
+def story(chain: Devnet) -> Story:
+    """Told once; what a test adds to it is undone."""
+    story = Story(Scene(chain))
+    story.tell()
+    return story
+
+
+@pytest.fixture
+def key_file(net: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An account that has nothing to do with the deals, and money for gas."""
+    path = tmp_path_factory.mktemp("keys") / "anybody.json"
+    wallet = Wallet.create(path, "secret", iterations=2)
+    net.node.request("anvil_setBalance", wallet.address, hex(10**18))
+    return path
+
+
+def recover(net: Devnet, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the script in an empty folder; of the environment it gets nothing but a password."""
+    assert not list(folder.iterdir())
+    command = [sys.executable, "-m", "scripts.recover", net.url, net.deployment.escrow, *options]
+    environment = {"PATH": os.environ["PATH"], "MOLT_WALLET_PASSWORD": "secret"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert not list(folder.iterdir())
+    return done
+
+
+def live_deals(output: str) -> dict[str, dict[str, Any]]:
+    """Return the live deals that the output lists last, by their ids."""
+    start = [found.end() for found in LIVE_DEALS.finditer(output)][-1]
+    lines = (line.strip() for line in output[start:].splitlines())
+    found = [json.loads(line) for line in lines if line.startswith("{")]
+    return {each["dealId"]: each for each in found}
+
+
+def rebuilt(net: Devnet) -> Books:
+    recovery = Recovery(net.url, net.deployment.escrow, None, 2_000)
+    recovery.read()
+    return recovery.books
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_recover__rebuilds_everything_from_the_log(story: Story, net: Devnet, tmp_path: Path) -> None:
+    done = recover(net, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "DIFFERENT" not in done.stdout
+    live = ("excused", "claimed", "contested", "unattested", "locked", "half paid", "stopped", "completed")
+    assert live_deals(done.stdout).keys() == {story.deals[name].id for name in live}
+    gift = next(line for line in done.stdout.splitlines() if "nobody's" in line)
+    assert gift.endswith(str(Amount(GIFT, net.client().token)))
+
+
+def test_recover__knows_every_balance(story: Story, net: Devnet) -> None:
+    """Compare with the client's own readers: what they say of all who ever took part."""
+    client, books = net.client(), rebuilt(net)
+    everybody = [*net.buyers, *net.providers, net.stranger, net.arbiter, net.fee_recipient]
+    for wallet in everybody:
+        found, known = client.balances(wallet.address), books.accounts[wallet.address]
+        assert (known.balance, known.withdrawing) == (found.escrow.base_units, found.withdrawing.base_units)
+    assert {address for address, account in books.accounts.items() if account.balance} <= {
+        wallet.address for wallet in everybody
+    }
+    statuses = {name: client.escrow(deal.id).status for name, deal in story.deals.items()}
+    assert {name: books.deals[deal.id].deal.status for name, deal in story.deals.items()} == statuses
+    assert sum(books.gpus_in_use().values()) == 4 * 4  # excused, locked, half paid, stopped
+
+
+@pytest.mark.parametrize("options", [("--blocks", "1"), ("--blocks", "7", "--from-block", "2")])
+def test_recover__pages_through_the_log(
+    story: Story, net: Devnet, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    found = recover(net, tmp_path, *options).stdout
+    assert found.splitlines()[2:] == recover(net, tmp_path).stdout.splitlines()[2:]
+
+
+class StingyNode(Node):
+    """Answers for at most three blocks at a time, as public nodes do for some thousands."""
+
+    def ask(self, method: str, *params: Any) -> Any:
+        if method == "eth_getLogs" and int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) > 2:
+            raise RpcError(method, {"code": -32005, "message": "query returned more than 10000 results"})
+        return super().ask(method, *params)
+
+
+def test_recover__asks_for_less__when_it_was_too_much(story: Story, net: Devnet) -> None:
+    contract, latest = (
+        Contract(StingyNode(net.url), net.deployment.escrow),
+        net.node.number("eth_blockNumber"),
+    )
+    books = Books(contract.fee_recipient)
+    for logged, _ in contract.logged(0, latest, 2_000):
+        books.follow(logged)
+    assert books == rebuilt(net)
+
+
+# ---------------------------------------------------------------- finishing
+
+
+def test_recover__finishes_every_live_deal(story: Story, net: Devnet, tmp_path: Path, key_file: Path) -> None:
+    client = net.client()
+    first = recover(net, tmp_path, "--finish", "--account", str(key_file))
+    assert first.returncode == 0, first.stderr
+    waiting = live_deals(first.stdout)
+    now = net.node.block_time()
+    assert waiting
+    assert all(deal["finalizeFrom"] > now for deal in waiting.values())
+
+    story.scene.run(LATER)
+    last = recover(net, tmp_path, "--finish", "--account", str(key_file))
+    assert last.returncode == 0, last.stderr
+    assert live_deals(last.stdout) == {}
+    ended = {name: client.escrow(deal.id).status for name, deal in story.deals.items()}
+    refunded = {"excused", "locked", "stopped"}
+    assert {name for name, status in ended.items() if status == DealStatus.REFUNDED} == refunded
+    assert all(status >= DealStatus.RELEASED for status in ended.values())
+
+    books = rebuilt(net)
+    for address, account in books.accounts.items():
+        assert account.balance == client.balances(address).escrow.base_units
+    assert books.total_held() == 0
+    assert client.balance_of(net.deployment.escrow).base_units == books.total_balance() + GIFT
+
+
+def test_recover__says_what_anyone_can_send(story: Story, net: Devnet, tmp_path: Path) -> None:
+    """The printed call finishes the deal, from any account, and the printed terms are what it carries."""
+    story.scene.run(LATER)
+    deals = live_deals(recover(net, tmp_path).stdout)
+    sender = net.client(net.agents[3])
+    for id_, deal in deals.items():
+        sender.send(Call(deal["to"], bytes.fromhex(deal["data"][2:])))
+        assert net.client().escrow(EscrowId(id_)).status >= DealStatus.RELEASED
+        terms = rebuilt(net).deals[EscrowId(id_)].terms
+        assert list(deal["terms"].values()) == [getattr(terms, name) for name in terms.__slots__]
+        calls = EscrowCalls(net.deployment.escrow, net.deployment.token_address)
+        assert calls.finalize(terms).data.hex() == deal["data"][2:]
+
+
+def test_docs__show_what_the_script_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    """The ids of transactions are left out: they depend on the gas that earlier ones used."""
+    assert example.main() == 0
+    page = (ROOT / "docs" / "recovery.md").read_text("utf-8")
+    shown = page.partition("<!-- the output of scripts.recover.example -->\n```\n")[2].partition("```")[0]
+    assert TRANSACTION.sub("", shown) == TRANSACTION.sub("", capsys.readouterr().out)
+
+
+# ---------------------------------------------------------------- what is wrong
+
+
+@pytest.mark.parametrize("what", ["account", "deal"])
+def test_recover__a_word_that_the_log_does_not_explain__is_a_failure(
+    story: Story, net: Devnet, tmp_path: Path, key_file: Path, what: str
+) -> None:
+    """With one bit of the contract's storage changed, the script says where, and finishes nothing."""
+    deal = story.deals["locked"]
+    view, key = {
+        "account": ("accountOf", net.buyer.address),
+        "deal": ("dealOf", deal.id),
+    }[what]
+    slot = _slot_of(net, interface("MoltEscrow").encode(view, key))
+    word = int(net.node.request("eth_getStorageAt", net.deployment.escrow, slot, "latest"), 16)
+    net.node.request("anvil_setStorageAt", net.deployment.escrow, slot, f"0x{word ^ 1 << 200:064x}")
+    done = recover(net, tmp_path, "--finish", "--account", str(key_file))
+    assert done.returncode == 1
+    assert f"DIFFERENT {what}s: {key}" in done.stdout
+    assert "finalized" not in done.stdout
+
+
+def _slot_of(net: Devnet, view: bytes) -> str:
+    """Return the one storage slot that a view reads."""
+    call = {"to": net.deployment.escrow, "data": "0x" + view.hex()}
+    slots: list[str] = net.node.request("eth_createAccessList", call, "latest")["accessList"][0][
+        "storageKeys"
+    ]
+    (slot,) = slots
+    return slot
+
+
+def test_recover__tokens_that_have_gone__is_a_failure(story: Story, net: Devnet, tmp_path: Path) -> None:
+    escrow = net.deployment.escrow
+    net.node.request("anvil_setBalance", escrow, hex(10**18))
+    transfer = {"from": escrow, "to": net.deployment.token_address}
+    net.node.request("anvil_impersonateAccount", escrow)
+    data = TOKEN.encode("transfer", net.stranger.address, 1)
+    net.node.request("eth_sendTransaction", transfer | {"data": "0x" + data.hex()})
+    done = recover(net, tmp_path)
+    assert done.returncode == 1
+    assert "DIFFERENT tokens in the contract" in done.stdout
+
+
+def test_recover__no_escrow_there__is_said(net: Devnet, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "scripts.recover", net.url, net.deployment.token_address]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no MoltEscrow of this version" in done.stderr
