@@ -42,7 +42,7 @@ contract PanelArbiter is IPanelArbiter, EIP712 {
         _requireQuorum(_hashTypedDataV4(Hashes.ruling(address(escrow), dealId, gpuSeconds, deadline)), sigs);
 
         emit Ruled(address(escrow), dealId, gpuSeconds);
-        escrow.resolve(terms, gpuSeconds, 0, "");
+        escrow.resolve(terms, gpuSeconds, deadline, "");
     }
 
     /// @inheritdoc IPanelArbiter
