@@ -33,7 +33,7 @@ help:
 	@echo 'make demo            signed offers become settled money on a local chain, in one command'
 	@echo 'make test            everything that CI runs: the checks below, then all tests, until the first failure'
 	@echo 'make check           format, lint, types, import layers, slither, and that the exported ABIs fit the contracts'
-	@echo 'make deep            the property tests with many more examples'
+	@echo 'make deep            the property tests with many more examples, and all mutants of the sample'
 	@echo 'make bench NAME=...  one benchmark of benchmarks/, or all of them'
 	@echo 'make dev             set up all environments, and say what to do next'
 
@@ -42,7 +42,7 @@ demo: $(PRODUCT) $(NODE)
 
 # --- tests: one stage after the other, each also a target of its own: make test-unit ARGS='-k price' ---
 
-STAGES := unit contracts parity integration e2e wheel
+STAGES := unit contracts parity integration e2e wheel mutation
 .PHONY: $(STAGES:%=test-%)
 test: check $(STAGES:%=test-%)
 	@$(stage) --total check $(STAGES)
@@ -73,8 +73,13 @@ test-e2e: $(PRODUCT) $(NODE)
 test-wheel: $(PRODUCT)
 	@$(stage) wheel $(pytest) tests/wheel $(ARGS)
 
+# four small faults in the escrow, each of which the forge tests must notice (docs/mutation.md); all of the sample: deep
+test-mutation: $(PRODUCT) $(NODE)
+	@$(stage) mutation $(python) -m scripts.make.mutate few
+
 deep: $(PRODUCT) $(NODE)
 	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit tests/integration
+	@$(stage) mutants $(python) -m scripts.make.mutate again
 
 bench: $(PRODUCT) $(NODE)
 	@for file in $(if $(NAME),benchmarks/$(NAME).py,benchmarks/[!_]*.py); do \
@@ -112,9 +117,12 @@ $(PROVE): requirements/prove.txt | $(PRODUCT)
 
 # --- files that are made and committed ---
 
-.PHONY: abi lock
+.PHONY: abi mutants lock
 abi: $(PRODUCT) $(NODE) # after a change of a contract
 	@$(python) scripts/export_abi.py
+
+mutants: $(PRODUCT) $(NODE) # after a change of the escrow
+	@$(python) -m scripts.make.mutate list
 
 # after a change of dependencies in pyproject.toml or package.json; UPGRADE=--upgrade takes the newest of each
 lock: $(PRODUCT)

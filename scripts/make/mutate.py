@@ -1,8 +1,9 @@
 """Put small faults into copies of the escrow, one at a time, and see whether the forge tests notice.
 
 `list` writes tests/mutation/mutants.json, all that can be made. `run` tries those of the sample that have no
-result yet (`run --again`: all of it) and writes tests/mutation/results.json. `few` tries four, the same each
-time, and fails unless all are noticed. The copies lie in .cache/mutation; the checkout is only read.
+result yet, and writes tests/mutation/results.json; `again` tries the whole sample and writes nothing. Both
+fail when too few are noticed. `few` tries four, the same each time, and fails unless all are noticed. The
+copies lie in .cache/mutation; the checkout is only read.
 """
 
 import argparse
@@ -27,8 +28,8 @@ WORKERS = 2
 SIZE = 58  # of the sample, before rounding
 ENOUGH = 0.9
 PATIENCE_SECONDS = 420  # a loop that does not end is noticed, too
-# One of each: what is owed, when something is due, who must have signed, what an opening takes.
-FEW = ("FEW",)
+# What is paid, who must have agreed, in which state, and what a slot holds: one fault in each.
+FEW = ("7bc1e4d8", "fb19a5d4", "a643d536", "ea5732c5")
 NO_PROGRAM = "does not compile"
 SURVIVED = "survived"
 
@@ -37,8 +38,7 @@ lock = threading.Lock()
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Mutation tests of the escrow.")
-    parser.add_argument("what", choices=["list", "run", "few"])
-    parser.add_argument("--again", action="store_true", help="forget the results that there are")
+    parser.add_argument("what", choices=["list", "run", "again", "few"])
     arguments = parser.parse_args()
     mutants = all_mutants()
     if arguments.what == "list":
@@ -47,11 +47,17 @@ def main() -> int:
         return 0
     if arguments.what == "few":
         return try_few(mutants)
-    return try_sample(mutants, {} if arguments.again else read_results())
+    known = read_results(mutants)
+    if arguments.what == "again":
+        known = {name: result for name, result in known.items() if result == NO_PROGRAM}
+        return try_sample(mutants, known, keep=False)
+    return try_sample(mutants, known, keep=True)
 
 
-def read_results() -> dict[str, str]:
-    return json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
+def read_results(mutants: list[Mutant]) -> dict[str, str]:
+    """What is known of today's mutants."""
+    results: dict[str, str] = json.loads(RESULTS.read_text("utf-8"))
+    return {mutant.id: results[mutant.id] for mutant in mutants if mutant.id in results}
 
 
 # ---------------------------------------------------------------- which
@@ -65,30 +71,32 @@ def try_few(mutants: list[Mutant]) -> int:
         )
         return 1
     results: dict[str, str] = {}
-    try_all([chosen], results)
+    try_all(chosen, results)
     print(f"======== {len(noticed(results))} passed ========")
     return 0 if len(noticed(results)) == len(FEW) else 1
 
 
-def try_sample(mutants: list[Mutant], results: dict[str, str]) -> int:
-    """Of each file the first ones in the seed's order that compile; one of each file in turn."""
-    results = {mutant.id: results[mutant.id] for mutant in mutants if mutant.id in results}
+def try_sample(mutants: list[Mutant], results: dict[str, str], *, keep: bool) -> int:
     due = quotas(mutants, SIZE)
-    while columns := [wanted(ranked(mutants, file), due[file], results) for file in FILES]:
-        rounds = [[mutant for mutant in row if mutant] for row in zip_longest(*columns)]
-        if not rounds:
+    while missing := [wanted(ranked(mutants, file), due[file], results) for file in FILES]:
+        in_turn = [mutant for row in zip_longest(*missing) for mutant in row if mutant]
+        if not in_turn:
             break
-        try_all(rounds, results, keep=True)
-    tried = [result for result in results.values() if result != NO_PROGRAM]
-    share = len(noticed(results)) / len(tried)
-    print(f"{len(tried)} mutants of {len(mutants)}, {len(noticed(results))} noticed: {share:.0%}")
+        try_all(in_turn, results, keep=keep)
+    tried = programs(results)
+    share = len(noticed(tried)) / len(tried)
+    print(f"{len(tried)} mutants of {len(mutants)}, {len(noticed(tried))} noticed: {share:.0%}")
     return 0 if share >= ENOUGH else 1
 
 
 def wanted(order: list[Mutant], quota: int, results: dict[str, str]) -> list[Mutant]:
-    """What is still to be tried of a file, those that do not compile being left out."""
-    programs = [mutant for mutant in order if results.get(mutant.id) != NO_PROGRAM]
-    return [mutant for mutant in programs[:quota] if mutant.id not in results]
+    """What is still to be tried of a file: of the first ones in the seed's order that compile."""
+    sample = [mutant for mutant in order if results.get(mutant.id) != NO_PROGRAM][:quota]
+    return [mutant for mutant in sample if mutant.id not in results]
+
+
+def programs(results: dict[str, str]) -> dict[str, str]:
+    return {name: result for name, result in results.items() if result != NO_PROGRAM}
 
 
 def noticed(results: dict[str, str]) -> list[str]:
@@ -98,18 +106,29 @@ def noticed(results: dict[str, str]) -> list[str]:
 # ---------------------------------------------------------------- how
 
 
-def try_all(rounds: list[list[Mutant]], results: dict[str, str], *, keep: bool = False) -> None:
-    queue = iter([mutant for row in rounds for mutant in row])
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for worker in [pool.submit(work, COPIES / str(n), queue, results, keep) for n in range(WORKERS)]:
+def try_all(mutants: list[Mutant], results: dict[str, str], *, keep: bool = False) -> None:
+    queue = iter(mutants)
+    copies = make_copies()
+    with ThreadPoolExecutor(len(copies)) as pool:
+        for worker in [pool.submit(work, copy, queue, results, keep) for copy in copies]:
             worker.result()
 
 
-def work(copy: Path, queue: Iterator[Mutant], results: dict[str, str], keep: bool) -> None:  # noqa: FBT001
-    make_copy(copy)
-    by = run_tests(copy)
+def make_copies() -> list[Path]:
+    """The first one compiles and tests the escrow as it is; the others take over what it compiled."""
+    first, *others = [COPIES / str(number) for number in range(WORKERS)]
+    make_copy(first)
+    by = run_tests(first)
     if by != SURVIVED:
         raise SystemExit(f"The tests fail without a mutant: {by}")
+    for copy in others:
+        make_copy(copy)
+        shutil.rmtree(copy / ".forge", ignore_errors=True)
+        shutil.copytree(first / ".forge", copy / ".forge")
+    return [first, *others]
+
+
+def work(copy: Path, queue: Iterator[Mutant], results: dict[str, str], keep: bool) -> None:  # noqa: FBT001
     while True:
         with lock:
             mutant = next(queue, None)

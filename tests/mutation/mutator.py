@@ -173,9 +173,9 @@ def calls(node: Node, source: bytes) -> Iterator[Change]:
 
 
 def parties(node: Node, _source: bytes) -> Iterator[Change]:
-    """Another party than the one that is meant."""
+    """Another party of the deal than the one that is meant."""
     other = PARTIES.get(node["memberName"])
-    if other is not None:
+    if other is not None and "Terms" in node["expression"]["typeDescriptions"]["typeString"]:
         end = span(node)[1]
         yield end - len(node["memberName"]), end, other
 
