@@ -42,7 +42,7 @@ demo: $(PRODUCT) $(NODE)
 
 # --- tests: one stage after the other, each also a target of its own: make test-unit ARGS='-k price' ---
 
-STAGES := unit contracts parity integration e2e wheel mutation
+STAGES := unit contracts forge parity integration e2e wheel mutation
 .PHONY: $(STAGES:%=test-%)
 test: check $(STAGES:%=test-%)
 	@$(stage) --total check $(STAGES)
@@ -60,6 +60,10 @@ test-contracts: $(APE) $(NODE)
 	@mkdir -p .cache/tmp
 	@rm -f .build/__local__.json
 	@TMPDIR=$(CURDIR)/.cache/tmp $(stage) contracts scripts/make/both-tokens .venv-ape/bin/ape test tests/contracts $(ARGS)
+
+# fuzz tests and invariants in Solidity: make test-forge ARGS='--match-contract Claim'
+test-forge: $(PRODUCT) $(NODE)
+	@$(stage) forge scripts/make/forge $(ARGS)
 
 test-parity: $(PRODUCT) $(NODE)
 	@$(stage) parity $(pytest) tests/parity $(ARGS)
@@ -79,6 +83,7 @@ test-mutation: $(PRODUCT) $(NODE)
 
 deep: $(PRODUCT) $(NODE)
 	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit tests/integration
+	@$(stage) forge-deep scripts/make/forge deep
 	@$(stage) mutants $(python) -m scripts.make.mutate again
 
 bench: $(PRODUCT) $(NODE)

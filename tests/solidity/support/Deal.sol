@@ -42,19 +42,19 @@ abstract contract DealScene is Scene {
     // ---------------------------------------------------------------- shapes
 
     function bounded(Shape memory s) internal pure returns (Shape memory) {
-        s.hours_ = bound(s.hours_, 1, 8_760);
-        s.commitmentHours = bound(s.commitmentHours, 0, s.hours_);
-        s.gpus = bound(s.gpus, 1, uint256(type(uint40).max) / (s.hours_ * 1 hours));
+        s.hours_ = _bound(s.hours_, 1, 8_760);
+        s.commitmentHours = _bound(s.commitmentHours, 0, s.hours_);
+        s.gpus = _bound(s.gpus, 1, uint256(type(uint40).max) / (s.hours_ * 1 hours));
         if (s.gpus > type(uint32).max) s.gpus = type(uint32).max;
-        s.price = bound(s.price, 1, 2 ** 94 / (s.gpus * s.hours_));
-        s.feeBps = bound(s.feeBps, 0, 300);
-        s.bondBps = bound(s.bondBps, 0, 5_000);
-        s.challenge = bound(s.challenge, 1 hours, 14 days);
-        s.grace = bound(s.grace, 1 hours, 7 days);
-        s.arbitration = bound(s.arbitration, 1 days, 14 days);
-        s.noticeMinutes = bound(s.noticeMinutes, 1, 255);
-        s.shareBps = bound(s.shareBps, 0, 5_000);
-        s.threshold = bound(s.threshold, 1, 5);
+        s.price = _bound(s.price, 1, 2 ** 94 / (s.gpus * s.hours_));
+        s.feeBps = _bound(s.feeBps, 0, 300);
+        s.bondBps = _bound(s.bondBps, 0, 5_000);
+        s.challenge = _bound(s.challenge, 1 hours, 14 days);
+        s.grace = _bound(s.grace, 1 hours, 7 days);
+        s.arbitration = _bound(s.arbitration, 1 days, 14 days);
+        s.noticeMinutes = _bound(s.noticeMinutes, 1, 255);
+        s.shareBps = _bound(s.shareBps, 0, 5_000);
+        s.threshold = _bound(s.threshold, 1, 5);
         s.slot = uint64(s.slot);
         return s;
     }
@@ -110,7 +110,7 @@ abstract contract DealScene is Scene {
     /// @dev Claimed at a time when that many units have passed: after the end, unless the job is completed.
     function claimed(Shape memory s, uint256 units, bool completed) internal returns (ModelDeal memory d) {
         d = opened(s);
-        claim(d, bound(units, 1, d.allocation()), completed);
+        claim(d, _bound(units, 1, d.allocation()), completed);
     }
 
     function claim(ModelDeal memory d, uint256 units, bool completed) internal {
@@ -135,7 +135,7 @@ abstract contract DealScene is Scene {
     {
         d = claimed(s, units, completed);
         vm.prank(buyer);
-        counter = bound(counter, d.paid, d.claim - 1);
+        counter = _bound(counter, d.paid, d.claim - 1);
         escrow.dispute(d.terms, uint40(counter), "evidence", 0, "");
         d.dispute(counter, block.timestamp);
     }
@@ -152,7 +152,7 @@ abstract contract DealScene is Scene {
     function claimedUnattested(Shape memory s, uint256 units) internal returns (ModelDeal memory d) {
         d = opened(s);
         warpTo(d.endsAt);
-        units = bound(units, 1, d.allocation());
+        units = _bound(units, 1, d.allocation());
         vm.prank(provider);
         escrow.claimUnattested(d.terms, uint40(units), 0, "");
         d.claimUnattested(units, block.timestamp);
@@ -176,13 +176,6 @@ abstract contract DealScene is Scene {
 
     function voucher(ModelDeal memory d, uint256 units) internal view returns (bytes memory) {
         return sign(voucherSigner, digest(Digests.voucher(idOf(d.terms), units)));
-    }
-
-    /// @dev Signatures of `count` attestors from the `first` one on, one after the other.
-    function attested(bytes32 receipt, uint256 count, uint256 first) internal view returns (bytes memory sigs) {
-        for (uint256 i = 0; i < count; i++) {
-            sigs = bytes.concat(sigs, signCompact(attestors[first + i], receipt));
-        }
     }
 
     // ---------------------------------------------------------------- what happened

@@ -122,6 +122,13 @@ abstract contract Scene is Test {
         return (relayer, "");
     }
 
+    /// @dev Signatures of `count` attestors from the `first` one on, one after the other.
+    function attested(bytes32 receipt, uint256 count, uint256 first) internal view returns (bytes memory sigs) {
+        for (uint256 i = 0; i < count; i++) {
+            sigs = bytes.concat(sigs, signCompact(attestors[first + i], receipt));
+        }
+    }
+
     function anyForm(uint256 seed) internal pure returns (Form) {
         return Form(seed % 4);
     }
@@ -255,7 +262,7 @@ abstract contract Scene is Test {
     function within(uint256 seed, uint256 least, uint256 most) internal pure returns (uint256) {
         if (seed % 4 == 0) return least;
         if (seed % 4 == 1) return most;
-        return bound(seed >> 2, least, most);
+        return _bound(seed >> 2, least, most);
     }
 
     /// @dev `time` at a boundary or near it: one second before, at, after, or a random second of the next day.

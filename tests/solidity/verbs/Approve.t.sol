@@ -74,8 +74,8 @@ contract ApproveTest is DealScene {
     /// @dev An approval is of one digest, and lapses with the deadline in it.
     function test_approve__isOfOneDigest(Shape memory s, uint40 approved, uint40 used) public {
         ModelDeal memory d = opened(bounded(s));
-        approved = uint40(bound(approved, block.timestamp + 1, FOR_EVER - 1));
-        used = uint40(bound(used, block.timestamp + 1, FOR_EVER));
+        approved = uint40(_bound(approved, block.timestamp + 1, FOR_EVER - 1));
+        used = uint40(_bound(used, block.timestamp + 1, FOR_EVER));
         if (approved == used) used++;
         vm.prank(provider);
         escrow.approve(digest(Digests.cancelDeal(idOf(d.terms), approved)));

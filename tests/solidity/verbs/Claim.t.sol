@@ -53,7 +53,7 @@ contract ClaimTest is DealScene {
 
     function test_claim__fromTheEndToTheDeadline(Shape memory s, uint256 units, uint256 near, bool late) public {
         ModelDeal memory d = opened(bounded(s));
-        units = bound(units, 1, d.terms.gpuCount * (d.endsAt - d.openedAt - 1));
+        units = _bound(units, 1, d.terms.gpuCount * (d.endsAt - d.openedAt - 1));
         vm.warp(nearby(late ? d.deadline : d.endsAt, near));
         Claim memory c = claimOf(d, units, 0, 0);
         uint256 time = block.timestamp;
@@ -128,7 +128,7 @@ contract ClaimTest is DealScene {
 
     function test_claim__signaturesAre64BytesEach(Shape memory s, uint256 cut) public {
         (ModelDeal memory d, Claim memory c) = ended(s);
-        cut = bound(cut, 1, 63);
+        cut = _bound(cut, 1, 63);
         c.attestorSigs = bytes.concat(attested(receiptOf(d, c), 5, 0), new bytes(cut));
         expectRefusal(Code.QUORUM, 5, d.policy.threshold);
         send(d, c);
@@ -138,8 +138,8 @@ contract ClaimTest is DealScene {
     function test_claim__attestorsAscend(Shape memory s, uint256 one, uint256 other) public {
         s.threshold = 2;
         (ModelDeal memory d, Claim memory c) = ended(s);
-        one = bound(one, 0, 4);
-        other = bound(other, 0, one);
+        one = _bound(one, 0, 4);
+        other = _bound(other, 0, one);
         bytes32 receipt = receiptOf(d, c);
         c.attestorSigs = bytes.concat(signCompact(attestors[one], receipt), signCompact(attestors[other], receipt));
         expectRefusal(Code.ATTESTOR_ORDER, uint160(attestors[other]), uint160(attestors[one]));
@@ -209,7 +209,7 @@ contract ClaimTest is DealScene {
     function check(ModelDeal memory d, uint256 units, bytes32 result, uint256 quorum, uint256 form) private {
         Claim memory c = claimOf(d, units, result, form);
         uint256 count = within(quorum, d.policy.threshold, attestors.length);
-        c.attestorSigs = attested(receiptOf(d, c), count, bound(quorum >> 8, 0, attestors.length - count));
+        c.attestorSigs = attested(receiptOf(d, c), count, _bound(quorum >> 8, 0, attestors.length - count));
         Purses memory was = purses();
         Flow memory nothing;
         d.claimAttested(units, result != 0, block.timestamp);

@@ -52,8 +52,8 @@ contract DepositTest is Scene {
     /// @dev What could be moved is the least of allowance and tokens.
     function test_deposit__asFarAsAllowanceAndTokensGo(uint256 amount, uint256 allowed, uint256 owned) public {
         amount = within(amount, 1, MOST);
-        allowed = bound(allowed, 0, MOST);
-        owned = bound(owned, 0, MOST);
+        allowed = _bound(allowed, 0, MOST);
+        owned = _bound(owned, 0, MOST);
         hand(buyer, owned, allowed);
         uint256 movable = allowed < owned ? allowed : owned;
         if (movable < amount) expectRefusal(Code.TOKEN_REFUSED, movable, amount);

@@ -56,7 +56,7 @@ contract DepositWithPermitTest is Scene {
 
     function test_depositWithPermit__ownersBadPermitNeedsAnAllowance(uint256 amount, uint256 allowed) public {
         amount = within(amount, 1, MOST);
-        allowed = bound(allowed, 0, MOST);
+        allowed = _bound(allowed, 0, MOST);
         token.mint(buyer, amount);
         vm.prank(buyer);
         token.approve(address(escrow), allowed);

@@ -27,7 +27,7 @@ contract ExternalCallsTest is DealScene {
 
     /// @dev I24: a deposit and a withdrawal call the token, and nobody else.
     function test_I24__moneyCallsTheToken(uint256 amount) public {
-        amount = bound(amount, 1, type(uint96).max);
+        amount = _bound(amount, 1, type(uint96).max);
         vm.startStateDiffRecording();
         fund(buyer, amount);
         assertEq(callsFromTheEscrow(), 3);

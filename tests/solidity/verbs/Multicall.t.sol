@@ -76,7 +76,7 @@ contract MulticallTest is DealScene {
     function test_multicall__allOrNothing(Shape memory s, uint256 kinds, uint256 count, uint256 bad) public {
         ModelDeal memory d = opened(bounded(s));
         count = within(count, 1, 20);
-        bad = bound(bad, 0, count - 1);
+        bad = _bound(bad, 0, count - 1);
         bytes[] memory calls = new bytes[](count);
         for (uint256 i = 0; i < count; i++) {
             calls[i] = itemOf(d, Item((kinds >> (8 * i)) % 4), i);
@@ -112,7 +112,7 @@ contract MulticallTest is DealScene {
     }
 
     function test_multicall__notNested(bool skip, uint256 position) public {
-        position = bound(position, 0, 10);
+        position = _bound(position, 0, 10);
         bytes[] memory calls = new bytes[](position + 1);
         for (uint256 i = 0; i < position; i++) {
             calls[i] = abi.encodeCall(IMoltEscrow.approve, (bytes32(i)));
@@ -129,12 +129,12 @@ contract MulticallTest is DealScene {
 
     /// @dev Each item of a skipping batch gets the same gas, or the batch stops: nobody can starve one.
     function test_multicall__needsEachItemsGas(uint256 gas_, uint256 count) public {
-        count = bound(count, 1, 3);
+        count = _bound(count, 1, 3);
         bytes[] memory calls = new bytes[](count);
         for (uint256 i = 0; i < count; i++) {
             calls[i] = abi.encodeCall(IMoltEscrow.approve, (bytes32(i)));
         }
-        gas_ = bound(gas_, 100_000, 800_000);
+        gas_ = _bound(gas_, 100_000, 800_000);
         try escrow.multicall{gas: gas_}(calls, true) {
             for (uint256 i = 0; i < count; i++) {
                 assertEq(escrow.approvedUntil(address(this), bytes32(i)), type(uint40).max);
@@ -151,7 +151,7 @@ contract MulticallTest is DealScene {
     /// @dev An item that burns all it gets harms no other one.
     function test_multicall__aGasBurningItem(uint256 position, bytes32 what) public {
         useOddToken();
-        position = bound(position, 0, 4);
+        position = _bound(position, 0, 4);
         bytes[] memory calls = new bytes[](5);
         for (uint256 i = 0; i < 5; i++) {
             calls[i] = abi.encodeCall(IMoltEscrow.approve, (what));

@@ -68,7 +68,7 @@ contract OpenTest is DealScene {
     function test_open__sharesASlot(uint256 first, uint256 second, uint64 slot, uint64 orderSlot) public {
         Match memory m = ready(plain());
         m.offer.slot = slot;
-        (first, second) = (bound(first, 1, 8), bound(second, 1, 8));
+        (first, second) = (_bound(first, 1, 8), _bound(second, 1, 8));
         m.order.slot = orderSlot;
         m.order.gpuCount = uint32(first);
         assertOpens(m, relayer);
@@ -154,10 +154,10 @@ contract OpenTest is DealScene {
             return assertRefused(m, relayer, Code.COUNTRY_MISMATCH, uint16(offer.country), uint16(order.country));
         }
         if (which % 6 == 4) {
-            order.region = bytes32(bound(value, 1, type(uint128).max));
+            order.region = bytes32(_bound(value, 1, type(uint128).max));
             return assertRefused(m, relayer, Code.REGION_MISMATCH, uint256(offer.region), uint256(order.region));
         }
-        order.model = bytes32(bound(value, 1, type(uint128).max));
+        order.model = bytes32(_bound(value, 1, type(uint128).max));
         assertRefused(m, relayer, Code.MODEL_MISMATCH, uint256(offer.model), uint256(order.model));
     }
 
@@ -279,8 +279,8 @@ contract OpenTest is DealScene {
     function test_open__needsTheMoney(Shape memory s, uint256 missing, bool buyers) public {
         s = bounded(s);
         if (!buyers) s.bondBps = 5_000;
-        s.price = bound(s.price, 4, 2 ** 60);
-        s.gpus = bound(s.gpus, 1, 1_000);
+        s.price = _bound(s.price, 4, 2 ** 60);
+        s.gpus = _bound(s.gpus, 1, 1_000);
         Policy memory policy = policyOf(s);
         Offer memory offer = offerOf(s, register(policy));
         Order memory order = orderFor(offer, uint32(s.gpus), uint16(s.hours_));
@@ -332,7 +332,7 @@ contract OpenTest is DealScene {
             if (length == 64 || length == 65) length = 66;
             sig = new bytes(length);
         } else if (kind % 3 == 1) {
-            sig[64] = bytes1(uint8(bound(length, 0, 26)));
+            sig[64] = bytes1(uint8(_bound(length, 0, 26)));
         } else {
             sig = highS(sig);
         }

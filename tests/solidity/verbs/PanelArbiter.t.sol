@@ -41,8 +41,8 @@ contract PanelArbiterTest is DealScene {
 
     function test_panel__membersAscend(uint256 one, uint256 other) public {
         members = sortedPeople("member", 5);
-        one = bound(one, 1, 4);
-        other = bound(other, 0, one - 1);
+        one = _bound(one, 1, 4);
+        other = _bound(other, 0, one - 1);
         members[one] = members[other];
         assertNotMade(
             1, abi.encodeWithSelector(IPanelArbiter.MembersNotAscending.selector, members[one], members[one - 1])
@@ -57,7 +57,7 @@ contract PanelArbiterTest is DealScene {
         (ModelDeal memory d, uint40 deadline) = before(s, units, counter);
         ruling = within(ruling, d.paid, d.claim);
         uint256 count = within(quorum, panel.threshold(), members.length);
-        bytes memory sigs = signed(d, ruling, deadline, count, bound(quorum >> 8, 0, members.length - count));
+        bytes memory sigs = signed(d, ruling, deadline, count, _bound(quorum >> 8, 0, members.length - count));
         Purses memory was = purses();
         Flow memory f = d.resolve(ruling, d.policy.arbiterShareBps);
         vm.expectEmit(address(panel));
@@ -83,7 +83,7 @@ contract PanelArbiterTest is DealScene {
         bool whole = cut % 2 == 0;
         count = whole ? within(count, 0, panel.threshold() - 1) : panel.threshold();
         bytes memory sigs = signed(d, 0, deadline, count, 0);
-        if (!whole) sigs = bytes.concat(sigs, new bytes(bound(cut, 1, 63)));
+        if (!whole) sigs = bytes.concat(sigs, new bytes(_bound(cut, 1, 63)));
         vm.expectRevert(abi.encodeWithSelector(IPanelArbiter.NoQuorum.selector, count, panel.threshold()));
         panel.rule(escrow, d.terms, 0, deadline, sigs);
     }
@@ -92,7 +92,7 @@ contract PanelArbiterTest is DealScene {
     function test_rule__onlyMembersAndEachOnce(Shape memory s, uint256 kind, uint256 who) public {
         (ModelDeal memory d, uint40 deadline) = before(s, 1, 0);
         bytes32 wanted = rulingDigest(d, 0, deadline);
-        address odd = kind % 2 == 0 ? stranger : members[bound(who, 0, members.length - 1)];
+        address odd = kind % 2 == 0 ? stranger : members[_bound(who, 0, members.length - 1)];
         bytes memory sigs = signed(d, 0, deadline, members.length, 0);
         sigs = bytes.concat(sigs, signCompact(odd, wanted));
         vm.expectRevert(abi.encodeWithSelector(IPanelArbiter.NotAMember.selector, odd));
@@ -165,7 +165,7 @@ contract PanelArbiterTest is DealScene {
         IDenylistToken odd = IDenylistToken(deployCode("DenylistToken.sol:DenylistToken"));
         (token, escrow) = (odd, deployEscrow(address(odd), FEE_BPS));
         assemble(within(count, 2, 16), 1);
-        who = bound(who, 0, members.length - 1);
+        who = _bound(who, 0, members.length - 1);
         amount = within(amount, members.length, type(uint96).max);
         odd.deny(members[who], true);
         token.mint(address(panel), amount);

@@ -31,7 +31,7 @@ contract RegisterPolicyTest is DealScene {
         Policy memory policy = policyOf(bounded(s));
         bytes32 id = register(policy);
         vm.recordLogs();
-        assertEq(escrow.registerPolicy(policy, new address[](bound(count, 0, 20))), id);
+        assertEq(escrow.registerPolicy(policy, new address[](_bound(count, 0, 20))), id);
         assertEq(vm.getRecordedLogs().length, 0);
         assertEq(abi.encode(escrow.policyOf(id)), abi.encode(policy));
     }
@@ -86,8 +86,8 @@ contract RegisterPolicyTest is DealScene {
 
     function test_registerPolicy__attestorsAscend(Shape memory s, uint256 one, uint256 other) public {
         Policy memory policy = policyOf(bounded(s));
-        one = bound(one, 1, 4);
-        other = bound(other, 0, one - 1);
+        one = _bound(one, 1, 4);
+        other = _bound(other, 0, one - 1);
         attestors[one] = attestors[other]; // there already
         assertRefused(policy, Code.POLICY_ATTESTOR_ORDER, uint160(attestors[one]), uint160(attestors[one - 1]));
         attestors[0] = address(0);

@@ -20,7 +20,7 @@ contract ReleaseTest is DealScene {
 
     function test_release__closesAtTheAllocation(Shape memory s, uint256 first, uint256 more) public {
         ModelDeal memory d = opened(bounded(s));
-        first = bound(first, 0, d.allocation() - 1);
+        first = _bound(first, 0, d.allocation() - 1);
         if (first != 0) release(d, first);
         more = within(more, d.allocation(), type(uint40).max);
         check(d, more, d.allocation(), s.form);

@@ -21,7 +21,7 @@ contract RequestWithdrawTest is Scene {
         balance = within(balance, 1, MOST);
         fund(buyer, balance);
         check(within(first, 0, balance), balance, 0, form);
-        vm.warp(START + bound(later, 0, 30 days));
+        vm.warp(START + _bound(later, 0, 30 days));
         check(within(second, 0, balance), balance, 1, form >> 2);
     }
 

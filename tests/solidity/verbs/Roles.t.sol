@@ -106,7 +106,7 @@ contract RolesTest is Scene {
         vm.prank(guardian);
         escrow.pause();
         vm.prank(feeSetter);
-        escrow.scheduleFee(uint16(bound(fee, 0, 300)));
+        escrow.scheduleFee(uint16(_bound(fee, 0, 300)));
         assertEq(escrow.config().pausedUntil, START + PAUSE);
     }
 

@@ -19,7 +19,7 @@ contract StopTest is DealScene {
     function test_stop__excusesTheBondWithinTheNotice(Shape memory s, uint256 near) public {
         ModelDeal memory d = opened(stoppable(s));
         uint256 startedUp = d.openedAt + d.noticeSeconds();
-        vm.warp(bound(nearby(startedUp, near), d.openedAt, d.endsAt - d.noticeSeconds() - 1));
+        vm.warp(_bound(nearby(startedUp, near), d.openedAt, d.endsAt - d.noticeSeconds() - 1));
         check(d, s.form);
         assertEq(d.excused, block.timestamp < startedUp);
     }
