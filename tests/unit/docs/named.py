@@ -26,3 +26,11 @@ def tests() -> dict[str, frozenset[str]]:
 @cache
 def every_name() -> frozenset[str]:
     return frozenset().union(*tests().values())
+
+
+def those_of(names: list[str], folder: str) -> frozenset[str]:
+    """Return the tests that are named in a folder; the name of one of its files means all that it has."""
+    files = {path: found for path, found in tests().items() if path.startswith(folder)}
+    whole = (found for path, found in files.items() if Path(path).stem.removesuffix(".t") in names)
+    there = frozenset().union(*files.values())
+    return (there & frozenset(names)).union(*whole)

@@ -53,10 +53,8 @@ def test_invariant__is_held_by_tests_that_exist(number: str) -> None:
     assert tests
     assert all(tests.values())
     for kind, names in tests.items():
-        there = {
-            name for path, found in named.tests().items() if path.startswith(FOLDERS[kind]) for name in found
-        }
-        assert set(names) <= there, f"{kind}: {sorted(set(names) - there)}"
+        missing = [name for name in names if not named.those_of([name], FOLDERS[kind])]
+        assert missing == [], kind
 
 
 def test_kinds__are_those_of_the_table() -> None:
@@ -73,11 +71,12 @@ def test_invariant_functions__are_named_at_their_number(number: str) -> None:
     assert numbered <= {name for names in told(number).values() for name in names}
 
 
-def test_proofs_and_invariants__are_all_named() -> None:
-    there = {
-        name
-        for path, names in named.tests().items()
-        for name in names
-        if (path.startswith("proofs/") and name.startswith("check_")) or name.startswith("invariant_")
-    }
+def test_invariant_functions__are_all_named() -> None:
+    there = {name for name in named.every_name() if name.startswith("invariant_")}
     assert there <= set(re.findall(r"`(\w+)`", PAGE.text))
+
+
+def test_proofs__are_all_named() -> None:
+    there = frozenset().union(*(found for path, found in named.tests().items() if path.startswith("proofs/")))
+    halmos = [name for number in NUMBERS for name in told(number).get("halmos", [])]
+    assert named.those_of(halmos, FOLDERS["halmos"]) == there
