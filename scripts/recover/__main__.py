@@ -94,19 +94,21 @@ class Recovery:
         calls = EscrowCalls(contract.address, contract.token_address)
         transactions = Transactions(self.node, contract.chain_id, contract.address)
         now = self.node.block_time()
-        due = [known.terms for known in self.books.live().values() if known.deal.deadline <= now]
+        due = [(id_, known.terms) for id_, known in self.books.live().items() if known.deal.deadline <= now]
         say(f"\nDeals that are due: {len(due)}")
         for start in range(0, len(due), PER_BATCH):
-            batch = [calls.finalize(terms) for terms in due[start : start + PER_BATCH]]
+            batch = due[start : start + PER_BATCH]
+            call = calls.bundle([calls.finalize(terms) for _, terms in batch], skip=True)
             try:
-                receipt = transactions.send(calls.bundle(batch, skip=True), wallet)
+                receipt = transactions.send(call, wallet)
             except Refused as error:  # a single call is no batch that could skip it
                 say(f"not finalized: {error}")
                 continue
-            say(f"finalized {len(batch)} in transaction {receipt.transaction_id}")
-            for event in receipt.events:
-                if isinstance(event, ItemRefused):
-                    say(f"  but not number {event.index}: {refusal(event.code, event.actual, event.limit)}")
+            refused = [event for event in receipt.events if isinstance(event, ItemRefused)]
+            say(f"finalized {len(batch) - len(refused)} in transaction {receipt.transaction_id}")
+            for event in refused:
+                reason = refusal(event.code, event.actual, event.limit)
+                say(f"  but not {batch[event.index][0]}: {reason}")
         return len(due)
 
 

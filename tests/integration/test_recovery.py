@@ -24,6 +24,7 @@ from molt_market.domain.roles import Role
 from molt_market.domain.transactions import Call
 from molt_market.signing.wallet import Wallet
 from molt_market.testing import Devnet
+from scripts.recover import __main__ as recover_main
 from scripts.recover import example
 from scripts.recover.__main__ import Recovery
 from scripts.recover.books import Books
@@ -273,6 +274,26 @@ def test_recover__finishes_every_live_deal(story: Story, net: Devnet, tmp_path: 
         assert account.balance == client.balances(address).escrow.base_units
     assert books.total_held() == 0
     assert client.balance_of(net.deployment.escrow).base_units == books.total_balance() + GIFT
+
+
+def test_recover__finishes_in_batches__while_somebody_else_finalizes_too(
+    story: Story, net: Devnet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Eight deals, three in a transaction; one is gone before its batch comes, and stops no other."""
+    monkeypatch.setattr(recover_main, "PER_BATCH", 3)
+    story.scene.run(LATER)
+    recovery = Recovery(net.url, net.deployment.escrow, None, 2_000)
+    recovery.read()
+    first, *_ = recovery.books.live()
+    stranger = net.client(net.stranger)
+    stranger.send(stranger.calls.finalize(recovery.books.deals[first].terms))
+    assert recovery.finish(net.agents[3]) == 8
+    said = capsys.readouterr().out
+    assert re.findall(r"finalized (\d)", said) == ["2", "3", "2"]
+    assert said.count("but not") == 1
+    assert f"but not {first}" in said
+    assert recovery.check(recovery.read()) == 0
+    assert recovery.books.live() == {}
 
 
 def test_recover__says_what_anyone_can_send(story: Story, net: Devnet, tmp_path: Path) -> None:
