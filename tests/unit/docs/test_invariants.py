@@ -16,7 +16,6 @@ FOLDERS = {
     "forge fuzz": "solidity/verbs/",
     "machine": "contracts/machine/",
     "ape": "contracts/",
-    "halmos": "proofs/",
     "parity": "parity/",
     "unit": "unit/",
     "integration": "integration/",
@@ -74,9 +73,3 @@ def test_invariant_functions__are_named_at_their_number(number: str) -> None:
 def test_invariant_functions__are_all_named() -> None:
     there = {name for name in named.every_name() if name.startswith("invariant_")}
     assert there <= set(re.findall(r"`(\w+)`", PAGE.text))
-
-
-def test_proofs__are_all_named() -> None:
-    there = frozenset().union(*(found for path, found in named.tests().items() if path.startswith("proofs/")))
-    halmos = [name for number in NUMBERS for name in told(number).get("halmos", [])]
-    assert named.those_of(halmos, FOLDERS["halmos"]) == there
