@@ -84,6 +84,7 @@ test-mutation: $(PRODUCT) $(NODE)
 deep: $(PRODUCT) $(NODE)
 	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit tests/integration
 	@$(stage) forge-deep scripts/make/forge deep
+	@$(stage) coverage $(python) -m scripts.make.coverage
 	@$(stage) mutants $(python) -m scripts.make.mutate again
 
 bench: $(PRODUCT) $(NODE)

@@ -390,7 +390,8 @@ contract MoltEscrow is Openings {
         return done ? (Code.NONE, 0, 0) : _refusalIn(reason);
     }
 
-    /// @dev The refusal in a reverted call's data, or MALFORMED_CALL if there is none.
+    /// @dev The refusal in a reverted call's data, or MALFORMED_CALL if there is none. A token may forge any, but cannot
+    /// make a reverted call look like one that worked.
     function _refusalIn(bytes memory reason) private pure returns (Code, uint256, uint256) {
         uint256 code;
         uint256 actual;
@@ -400,7 +401,7 @@ contract MoltEscrow is Openings {
             actual := mload(add(reason, 68))
             limit := mload(add(reason, 100))
         }
-        bool refused = reason.length == 100 && bytes4(reason) == Refused.selector && code <= uint256(type(Code).max);
-        return refused ? (Code(code), actual, limit) : (Code.MALFORMED_CALL, reason.length, 0);
+        bool refused = reason.length == 100 && bytes4(reason) == Refused.selector;
+        return refused && code != 0 && code <= uint256(type(Code).max) ? (Code(code), actual, limit) : (Code.MALFORMED_CALL, reason.length, 0);
     }
 }

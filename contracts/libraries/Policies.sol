@@ -39,7 +39,7 @@ library Policies {
         if (broken) return (Code.POLICY_CHALLENGE, p.challenge, bound);
         (broken, bound) = _outside(p.grace, MIN_GRACE_SECONDS, MAX_GRACE_SECONDS);
         if (broken) return (Code.POLICY_GRACE, p.grace, bound);
-        if (p.noticeMinutes == 0) return (Code.POLICY_NOTICE, 0, 1);
+        if (p.noticeMinutes < MIN_NOTICE_MINUTES) return (Code.POLICY_NOTICE, p.noticeMinutes, MIN_NOTICE_MINUTES);
         (broken, bound) = _outside(p.arbitration, MIN_ARBITRATION_SECONDS, MAX_ARBITRATION_SECONDS);
         if (broken) return (Code.POLICY_ARBITRATION, p.arbitration, bound);
         if (p.arbiterShareBps > MAX_ARBITER_SHARE_BPS) {

@@ -150,9 +150,7 @@ def make_copy(copy: Path) -> None:
     """The parts of the checkout that the tests need. What forge compiled for the copy before stays there."""
     for folder in ("contracts", "tests", "scripts", ".toolchain"):
         shutil.rmtree(copy / folder, ignore_errors=True)
-    harnesses = shutil.ignore_patterns(
-        "*Harness.sol"
-    )  # they would be compiled with every mutant, for nothing
+    harnesses = shutil.ignore_patterns("*Harness.sol")  # nothing here needs them
     shutil.copytree(ROOT / "contracts", copy / "contracts", ignore=harnesses)
     for part in ("support", "verbs"):
         shutil.copytree(ROOT / "tests" / "solidity" / part, copy / "tests" / "solidity" / part)
@@ -171,16 +169,7 @@ def run_tests(copy: Path) -> str:
     shutil.rmtree(copy / ".toolchain" / "solc-cache", ignore_errors=True)
     try:
         done = subprocess.run(
-            [
-                "nice",
-                "-n",
-                "5",
-                ROOT / ".toolchain" / "bin" / "forge",
-                "test",
-                "--fail-fast",
-                "--no-match-contract",
-                "ExternalCalls",
-            ],
+            ["nice", "-n", "5", ROOT / ".toolchain" / "bin" / "forge", "test", "--fail-fast"],
             cwd=copy,
             env=os.environ | {"FOUNDRY_FUZZ_RUNS": "16"},
             capture_output=True,

@@ -211,10 +211,6 @@ abstract contract Ghost is Scene, Steps {
         return people[roll(people.length)];
     }
 
-    function present() internal view returns (uint256) {
-        return vm.getBlockTimestamp();
-    }
-
     function waitUntil(uint256 time) internal {
         if (time > present()) vm.warp(time);
     }

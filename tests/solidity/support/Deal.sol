@@ -96,12 +96,12 @@ abstract contract DealScene is Scene {
     function opened(Shape memory s) internal returns (ModelDeal memory d) {
         vm.prank(feeSetter);
         escrow.scheduleFee(uint16(s.feeBps));
-        vm.warp(block.timestamp + 7 days);
+        vm.warp(present() + 7 days);
 
         Policy memory policy = policyOf(s);
         Offer memory offer = offerOf(s, register(policy));
         Order memory order = orderFor(offer, uint32(s.gpus), uint16(s.hours_));
-        d = Model.open(termsOf(offer, order), policy, s.feeBps, block.timestamp);
+        d = Model.open(termsOf(offer, order), policy, s.feeBps, present());
         fund(buyer, d.price() + BUYERS_SPARE);
         fund(provider, d.bond());
         assertEq(escrow.open(signedMatch(offer, order)), idOf(d.terms), "deal id");
@@ -126,7 +126,7 @@ abstract contract DealScene is Scene {
             attestors,
             attested(receipt, d.policy.threshold, 0)
         );
-        d.claimAttested(units, completed, block.timestamp);
+        d.claimAttested(units, completed, present());
     }
 
     function disputed(Shape memory s, uint256 units, bool completed, uint256 counter)
@@ -137,7 +137,7 @@ abstract contract DealScene is Scene {
         vm.prank(buyer);
         counter = _bound(counter, d.paid, d.claim - 1);
         escrow.dispute(d.terms, uint40(counter), "evidence", 0, "");
-        d.dispute(counter, block.timestamp);
+        d.dispute(counter, present());
     }
 
     /// @dev Stopped at any time at which that is possible.
@@ -146,7 +146,7 @@ abstract contract DealScene is Scene {
         vm.warp(within(time, d.openedAt, d.endsAt - d.noticeSeconds() - 1));
         vm.prank(buyer);
         escrow.stop(d.terms, 0, "");
-        d.stop(block.timestamp);
+        d.stop(present());
     }
 
     function claimedUnattested(Shape memory s, uint256 units) internal returns (ModelDeal memory d) {
@@ -155,7 +155,7 @@ abstract contract DealScene is Scene {
         units = _bound(units, 1, d.allocation());
         vm.prank(provider);
         escrow.claimUnattested(d.terms, uint40(units), 0, "");
-        d.claimUnattested(units, block.timestamp);
+        d.claimUnattested(units, present());
     }
 
     /// @dev Disputed with or without a quorum, as the seed says.
@@ -207,6 +207,6 @@ abstract contract DealScene is Scene {
     }
 
     function warpTo(uint256 time) internal {
-        if (time > block.timestamp) vm.warp(time);
+        if (time > present()) vm.warp(time);
     }
 }

@@ -69,6 +69,11 @@ abstract contract Scene is Test {
         return IMoltEscrow(deployCode("MoltEscrow.sol:MoltEscrow", values));
     }
 
+    /// @dev The second it is now. (`block.timestamp` may be read again later than it is written, compiled through the IR.)
+    function present() internal view returns (uint256) {
+        return vm.getBlockTimestamp();
+    }
+
     // ---------------------------------------------------------------- people
 
     function person(string memory name) internal returns (address who) {
@@ -180,8 +185,8 @@ abstract contract Scene is Test {
             model: MODEL,
             availableHours: 8_760,
             minCommitmentHours: 1,
-            createdAt: uint40(block.timestamp),
-            expiresAt: uint40(block.timestamp) + 1 days,
+            createdAt: uint40(present()),
+            expiresAt: uint40(present()) + 1 days,
             maxFeeBps: 300,
             slot: 6,
             policyId: policyId,
@@ -203,8 +208,8 @@ abstract contract Scene is Test {
             region: offer.region,
             model: offer.model,
             durationHours: hours_,
-            createdAt: uint40(block.timestamp),
-            expiresAt: uint40(block.timestamp) + 1 days,
+            createdAt: uint40(present()),
+            expiresAt: uint40(present()) + 1 days,
             slot: 130,
             policyId: offer.policyId,
             offerHash: 0,

@@ -24,7 +24,7 @@ contract ApproveTest is DealScene {
         vm.startPrank(who);
         escrow.approve(what);
         vm.warp(within(time, START, START + 365 days));
-        uint40 until = uint40(block.timestamp) + CANCEL_DELAY;
+        uint40 until = uint40(present()) + CANCEL_DELAY;
         vm.expectEmit(address(escrow));
         emit IMoltEscrow.DigestRevoked(who, what, until);
         escrow.revoke(what);
@@ -64,9 +64,9 @@ contract ApproveTest is DealScene {
         escrow.approve(wanted);
         escrow.revoke(wanted);
         vm.stopPrank();
-        uint256 until = block.timestamp + CANCEL_DELAY;
+        uint256 until = present() + CANCEL_DELAY;
         vm.warp(nearby(until, near));
-        if (block.timestamp >= until) expectBadSignature(relayer, provider);
+        if (present() >= until) expectBadSignature(relayer, provider);
         vm.prank(relayer);
         escrow.cancelDeal(d.terms, FAR + 365 days, "");
     }
@@ -74,8 +74,8 @@ contract ApproveTest is DealScene {
     /// @dev An approval is of one digest, and lapses with the deadline in it.
     function test_approve__isOfOneDigest(Shape memory s, uint40 approved, uint40 used) public {
         ModelDeal memory d = opened(bounded(s));
-        approved = uint40(_bound(approved, block.timestamp + 1, FOR_EVER - 1));
-        used = uint40(_bound(used, block.timestamp + 1, FOR_EVER));
+        approved = uint40(_bound(approved, present() + 1, FOR_EVER - 1));
+        used = uint40(_bound(used, present() + 1, FOR_EVER));
         if (approved == used) used++;
         vm.prank(provider);
         escrow.approve(digest(Digests.cancelDeal(idOf(d.terms), approved)));

@@ -23,7 +23,7 @@ contract CancelTest is Scene {
         Side side = orders ? Side.ORDERS : Side.OFFERS;
         check(side, group, 0, 0);
         vm.warp(within(early, START, START + CANCEL_DELAY - 1));
-        expectRefusal(Code.CANCEL_PENDING, block.timestamp, START + CANCEL_DELAY);
+        expectRefusal(Code.CANCEL_PENDING, present(), START + CANCEL_DELAY);
         vm.prank(buyer);
         escrow.cancel(buyer, side, group, 0, "");
     }
@@ -70,11 +70,11 @@ contract CancelTest is Scene {
         Match memory m = fundedMatch(uint40(nearby(cutoff, created)), orders);
         cancelFor(m, orders);
         vm.warp(nearby(cutoff, near));
-        if (again % 2 == 1 && block.timestamp >= cutoff) {
+        if (again % 2 == 1 && present() >= cutoff) {
             // a second cancel moves the first cutoff to `deadBefore`; nothing comes back
             cancelFor(m, orders);
         }
-        uint256 time = block.timestamp;
+        uint256 time = present();
         uint256 createdAt = orders ? m.order.createdAt : m.offer.createdAt;
         if (time < createdAt) {
             assertRefused(m, orders ? Code.ORDER_NOT_YET_VALID : Code.OFFER_NOT_YET_VALID, time, createdAt);
@@ -101,7 +101,7 @@ contract CancelTest is Scene {
     function check(Side side, uint64 group, uint40 pending, uint256 form) private {
         (address caller, bytes memory sig) =
             agree(buyer, digest(Digests.cancelOrders(buyer, side, group, pending, FAR)), anyForm(form));
-        uint40 cutoffAt = uint40(block.timestamp) + CANCEL_DELAY;
+        uint40 cutoffAt = uint40(present()) + CANCEL_DELAY;
         vm.expectEmit(address(escrow));
         emit IMoltEscrow.OrdersCancelled(buyer, side, group, cutoffAt);
         vm.prank(caller);

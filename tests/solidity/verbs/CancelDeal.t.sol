@@ -34,9 +34,9 @@ contract CancelDealTest is DealScene {
 
     function test_cancelDeal__requestLapses(Shape memory s, uint256 near) public {
         ModelDeal memory d = opened(bounded(s));
-        uint40 deadline = uint40(nearby(block.timestamp + 1, near));
+        uint40 deadline = uint40(nearby(present() + 1, near));
         bytes memory sig = signCompact(provider, digest(Digests.cancelDeal(idOf(d.terms), deadline)));
-        if (deadline <= block.timestamp) expectRefusal(Code.TOO_LATE, block.timestamp, deadline);
+        if (deadline <= present()) expectRefusal(Code.TOO_LATE, present(), deadline);
         escrow.cancelDeal(d.terms, deadline, sig);
     }
 

@@ -32,7 +32,7 @@ contract ClaimTest is DealScene {
         ModelDeal memory d = opened(bounded(s));
         vm.warp(within(time, d.openedAt + 1, d.deadline - 1));
         if (result == 0) result = keccak256("result");
-        check(d, within(units, 1, d.elapsed(block.timestamp)), result, units, s.form);
+        check(d, within(units, 1, d.elapsed(present())), result, units, s.form);
     }
 
     function test_claim__aboveWhatVouchersPaid(Shape memory s, uint256 paid, uint256 units) public {
@@ -56,7 +56,7 @@ contract ClaimTest is DealScene {
         units = _bound(units, 1, d.terms.gpuCount * (d.endsAt - d.openedAt - 1));
         vm.warp(nearby(late ? d.deadline : d.endsAt, near));
         Claim memory c = claimOf(d, units, 0, 0);
-        uint256 time = block.timestamp;
+        uint256 time = present();
         if (time >= d.deadline) expectRefusal(Code.TOO_LATE, time, d.deadline);
         else if (time < d.endsAt) expectRefusal(Code.NOT_COMPLETED, time, d.endsAt);
         send(d, c);
@@ -65,7 +65,7 @@ contract ClaimTest is DealScene {
     function test_claim__notMoreThanHasPassed(Shape memory s, uint256 units, uint256 time, bool completed) public {
         ModelDeal memory d = opened(bounded(s));
         vm.warp(completed ? within(time, d.openedAt, d.deadline - 1) : d.endsAt);
-        uint256 elapsed = d.elapsed(block.timestamp);
+        uint256 elapsed = d.elapsed(present());
         units = within(units, elapsed + 1, type(uint40).max);
         Claim memory c = claimOf(d, units, completed ? bytes32("result") : bytes32(0), 0);
         expectRefusal(Code.ABOVE_ELAPSED, units, elapsed);
@@ -212,7 +212,7 @@ contract ClaimTest is DealScene {
         c.attestorSigs = attested(receiptOf(d, c), count, _bound(quorum >> 8, 0, attestors.length - count));
         Purses memory was = purses();
         Flow memory nothing;
-        d.claimAttested(units, result != 0, block.timestamp);
+        d.claimAttested(units, result != 0, present());
 
         vm.expectEmit(address(escrow));
         emit IMoltEscrow.DealClaimed(idOf(d.terms), units, result, "usage", d.deadline);

@@ -39,7 +39,7 @@ contract ClaimUnattestedTest is DealScene {
     function test_claimUnattested__fromTheEndToTheDeadline(Shape memory s, uint256 near, bool late) public {
         ModelDeal memory d = opened(bounded(s));
         vm.warp(nearby(late ? d.deadline : d.endsAt, near));
-        uint256 time = block.timestamp;
+        uint256 time = present();
         if (time < d.endsAt) expectRefusal(Code.TOO_EARLY, time, d.endsAt);
         else if (time >= d.deadline) expectRefusal(Code.TOO_LATE, time, d.deadline);
         vm.prank(provider);
@@ -90,7 +90,7 @@ contract ClaimUnattestedTest is DealScene {
         bytes32 signed = digest(Digests.unattestedClaim(id, units, FAR));
         (address caller, bytes memory sig) = agree(provider, signed, anyForm(form));
         Purses memory was = purses();
-        Flow memory f = d.claimUnattested(units, block.timestamp);
+        Flow memory f = d.claimUnattested(units, present());
         vm.expectEmit(address(escrow));
         emit IMoltEscrow.DealDisputed(id, d.paid, units, 0, 0, d.deadline, f.back, 0, f.buyer);
         vm.prank(caller);

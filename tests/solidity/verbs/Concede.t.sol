@@ -17,7 +17,7 @@ contract ConcedeTest is DealScene {
         bool byBuyer
     ) public {
         ModelDeal memory d = disputedEitherWay(bounded(s), units, counter, time);
-        vm.warp(within(time, block.timestamp, d.deadline - 1));
+        vm.warp(within(time, present(), d.deadline - 1));
         check(d, byBuyer ? d.claim : d.paid, byBuyer ? buyer : provider, s.form);
     }
 
@@ -47,16 +47,16 @@ contract ConcedeTest is DealScene {
     function test_concede__untilTheDeadline(Shape memory s, uint256 units, uint256 near) public {
         ModelDeal memory d = disputedEitherWay(bounded(s), units, 0, near);
         vm.warp(nearby(d.deadline, near));
-        if (block.timestamp >= d.deadline) expectRefusal(Code.TOO_LATE, block.timestamp, d.deadline);
+        if (present() >= d.deadline) expectRefusal(Code.TOO_LATE, present(), d.deadline);
         vm.prank(provider);
         escrow.concede(d.terms, uint40(d.paid), 0, "");
     }
 
     function test_concede__requestLapses(Shape memory s, uint256 near) public {
         ModelDeal memory d = disputed(bounded(s), 1, false, 0);
-        uint40 deadline = uint40(nearby(block.timestamp + 1, near));
+        uint40 deadline = uint40(nearby(present() + 1, near));
         bytes memory sig = sign(buyer, digest(Digests.concede(idOf(d.terms), d.claim, deadline)));
-        if (deadline <= block.timestamp) expectRefusal(Code.TOO_LATE, block.timestamp, deadline);
+        if (deadline <= present()) expectRefusal(Code.TOO_LATE, present(), deadline);
         escrow.concede(d.terms, uint40(d.claim), deadline, sig);
     }
 

@@ -17,7 +17,7 @@ contract DisputeTest is DealScene {
         bool completed
     ) public {
         ModelDeal memory d = claimed(bounded(s), units, completed);
-        vm.warp(within(time, block.timestamp, d.deadline - 1));
+        vm.warp(within(time, present(), d.deadline - 1));
         check(d, within(counter, 0, d.claim - 1), s.form);
     }
 
@@ -42,13 +42,13 @@ contract DisputeTest is DealScene {
         ModelDeal memory d = claimed(bounded(s), units, false);
         counter = within(counter, 0, d.claim - 1);
         ModelDeal memory after_ = abi.decode(abi.encode(d), (ModelDeal));
-        Flow memory f = after_.dispute(counter, block.timestamp);
+        Flow memory f = after_.dispute(counter, present());
         uint256 needed = f.stake > f.buyer ? f.stake - f.buyer : 0;
         if (needed == 0) return check(d, counter, s.form);
 
         uint256 kept = enough ? needed : needed - 1;
         empty(buyer, kept);
-        vm.warp(block.timestamp - WITHDRAW_DELAY);
+        vm.warp(present() - WITHDRAW_DELAY);
         if (enough) return check(d, counter, s.form);
         expectRefusal(Code.BUYER_BALANCE, kept + f.buyer, f.stake);
         vm.prank(buyer);
@@ -58,7 +58,7 @@ contract DisputeTest is DealScene {
     function test_dispute__untilTheDeadline(Shape memory s, uint256 units, uint256 near) public {
         ModelDeal memory d = claimed(bounded(s), units, false);
         vm.warp(nearby(d.deadline, near));
-        if (block.timestamp >= d.deadline) expectRefusal(Code.TOO_LATE, block.timestamp, d.deadline);
+        if (present() >= d.deadline) expectRefusal(Code.TOO_LATE, present(), d.deadline);
         vm.prank(buyer);
         escrow.dispute(d.terms, 0, 0, 0, "");
     }
@@ -93,9 +93,9 @@ contract DisputeTest is DealScene {
 
     function test_dispute__requestLapses(Shape memory s, uint256 near) public {
         ModelDeal memory d = claimed(bounded(s), 1, false);
-        uint40 deadline = uint40(nearby(block.timestamp + 1, near));
+        uint40 deadline = uint40(nearby(present() + 1, near));
         bytes memory sig = signCompact(buyer, digest(Digests.dispute(idOf(d.terms), 0, "e", deadline)));
-        if (deadline <= block.timestamp) expectRefusal(Code.TOO_LATE, block.timestamp, deadline);
+        if (deadline <= present()) expectRefusal(Code.TOO_LATE, present(), deadline);
         escrow.dispute(d.terms, 0, "e", deadline, sig);
     }
 
@@ -111,7 +111,7 @@ contract DisputeTest is DealScene {
         (address caller, bytes memory sig) =
             agree(buyer, digest(Digests.dispute(id, counter, "evidence", FAR)), anyForm(form));
         Purses memory was = purses();
-        Flow memory f = d.dispute(counter, block.timestamp);
+        Flow memory f = d.dispute(counter, present());
         vm.expectEmit(address(escrow));
         emit IMoltEscrow.DealDisputed(
             id, counter, d.claim, "evidence", f.stake, d.deadline, f.earned + f.back, f.fee, f.buyer
@@ -125,7 +125,7 @@ contract DisputeTest is DealScene {
     function empty(address who, uint256 kept) private {
         vm.startPrank(who);
         escrow.requestWithdraw(who, uint96(balanceOf(who) - kept), 0, "");
-        vm.warp(block.timestamp + WITHDRAW_DELAY);
+        vm.warp(present() + WITHDRAW_DELAY);
         escrow.withdraw(who, stranger, 0, "");
         vm.stopPrank();
     }

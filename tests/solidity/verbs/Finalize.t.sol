@@ -44,8 +44,8 @@ contract FinalizeTest is DealScene {
         if (state % 3 == 0) d = opened(bounded(s));
         else if (state % 3 == 1) d = claimed(bounded(s), units, state % 2 == 0);
         else d = disputedEitherWay(bounded(s), units, 0, state / 3);
-        vm.warp(within(early, block.timestamp, d.deadline - 1));
-        expectRefusal(Code.TOO_EARLY, block.timestamp, d.deadline);
+        vm.warp(within(early, present(), d.deadline - 1));
+        expectRefusal(Code.TOO_EARLY, present(), d.deadline);
         escrow.finalize(d.terms);
     }
 

@@ -89,7 +89,7 @@ contract MulticallTest is DealScene {
 
         calls[bad] = abi.encodeCall(IMoltEscrow.finalize, (d.terms));
         bytes32 was = fingerprint(d);
-        expectRefusal(Code.TOO_EARLY, block.timestamp, d.deadline);
+        expectRefusal(Code.TOO_EARLY, present(), d.deadline);
         vm.prank(buyer);
         escrow.multicall(calls, false);
         assertEq(fingerprint(d), was);
@@ -163,23 +163,29 @@ contract MulticallTest is DealScene {
         assertEq(escrow.approvedUntil(address(this), what), type(uint40).max);
     }
 
-    /// @dev Revert data that is no refusal, or only looks like one, is a malformed call.
+    /// @dev Revert data that is no refusal, or only looks like one, is a malformed call; NONE is no code of a refusal.
     function test_multicall__forgedRefusals(uint256 kind, uint256 code, uint256 actual, bytes4 selector) public {
         vm.assume(selector != IMoltEscrow.Refused.selector);
-        if (kind % 4 != 1) selector = IMoltEscrow.Refused.selector;
+        kind %= 5;
+        if (kind != 1) selector = IMoltEscrow.Refused.selector;
         uint256 last = uint256(type(Code).max);
-        if (kind % 4 == 0) code = within(code, 1, last);
-        if (kind % 4 == 2) code = within(code, last + 1, type(uint256).max);
+        if (kind == 0) code = within(code, 1, last);
+        if (kind == 2) code = within(code, last + 1, type(uint256).max);
+        if (kind == 4) code = uint256(Code.NONE);
         bytes memory answer = abi.encodeWithSelector(selector, code, actual, 7);
-        if (kind % 4 == 3) answer = bytes.concat(answer, hex"00");
+        if (kind == 3) answer = bytes.concat(answer, hex"00");
         useOddToken().setAnswer(answer);
         bytes[] memory calls = new bytes[](1);
         calls[0] = abi.encodeCall(IMoltEscrow.deposit, (buyer, 1));
 
         vm.expectEmit(address(escrow));
-        if (kind % 4 == 0) emit IMoltEscrow.ItemRefused(0, Code(code), actual, 7);
+        if (kind == 0) emit IMoltEscrow.ItemRefused(0, Code(code), actual, 7);
         else emit IMoltEscrow.ItemRefused(0, Code.MALFORMED_CALL, answer.length, 0);
         escrow.multicall(calls, true);
+
+        if (kind == 0) expectRefusal(Code(code), actual, 7);
+        else expectRefusal(Code.MALFORMED_CALL, answer.length, 0);
+        escrow.multicall(calls, false);
     }
 
     // ---------------------------------------------------------------- parts

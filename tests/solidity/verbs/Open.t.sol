@@ -28,7 +28,7 @@ contract OpenTest is DealScene {
         Offer memory offer = offerOf(s, register(policy));
         Order memory order = orderFor(offer, uint32(s.gpus), uint16(s.hours_));
         order.slot = orderSlot;
-        ModelDeal memory d = Model.open(termsOf(offer, order), policy, FEE_BPS, block.timestamp);
+        ModelDeal memory d = Model.open(termsOf(offer, order), policy, FEE_BPS, present());
         spare = within(spare, 0, 2 ** 94);
         fund(buyer, d.price() + spare);
         fund(provider, d.bond() + spare);
@@ -215,7 +215,7 @@ contract OpenTest is DealScene {
         fee = within(fee, 1, 300);
         vm.prank(feeSetter);
         escrow.scheduleFee(uint16(fee));
-        vm.warp(block.timestamp + 7 days);
+        vm.warp(present() + 7 days);
         (m.offer.expiresAt, m.order.expiresAt) = (FAR, FAR);
         m.offer.maxFeeBps = uint16(within(accepted, 0, type(uint16).max));
         if (m.offer.maxFeeBps >= fee) return assertOpens(m, relayer);
@@ -229,7 +229,7 @@ contract OpenTest is DealScene {
         if (orders) (m.order.createdAt, m.order.expiresAt) = (START + 1 days, lasts);
         else (m.offer.createdAt, m.offer.expiresAt) = (START + 1 days, lasts);
         vm.warp(nearby(late ? lasts : START + 1 days, near));
-        uint256 time = block.timestamp;
+        uint256 time = present();
         if (time < START + 1 days) {
             return assertRefused(
                 m, relayer, orders ? Code.ORDER_NOT_YET_VALID : Code.OFFER_NOT_YET_VALID, time, START + 1 days
@@ -284,7 +284,7 @@ contract OpenTest is DealScene {
         Policy memory policy = policyOf(s);
         Offer memory offer = offerOf(s, register(policy));
         Order memory order = orderFor(offer, uint32(s.gpus), uint16(s.hours_));
-        ModelDeal memory d = Model.open(termsOf(offer, order), policy, FEE_BPS, block.timestamp);
+        ModelDeal memory d = Model.open(termsOf(offer, order), policy, FEE_BPS, present());
         (uint256 price, uint256 bond) = (d.price(), d.bond());
         uint256 has = buyers ? price : bond;
         has -= within(missing, 1, has);

@@ -68,12 +68,10 @@ contract PanelArbiterTest is DealScene {
 
     function test_rule__lapses(Shape memory s, uint256 near) public {
         (ModelDeal memory d,) = before(s, 1, 0);
-        uint40 deadline = uint40(nearby(block.timestamp + 1, near));
+        uint40 deadline = uint40(nearby(present() + 1, near));
         bytes memory sigs = signed(d, 0, deadline, members.length, 0);
-        if (deadline <= block.timestamp) {
-            vm.expectRevert(
-                abi.encodeWithSelector(IPanelArbiter.RulingExpired.selector, block.timestamp, uint256(deadline))
-            );
+        if (deadline <= present()) {
+            vm.expectRevert(abi.encodeWithSelector(IPanelArbiter.RulingExpired.selector, present(), uint256(deadline)));
         }
         panel.rule(escrow, d.terms, 0, deadline, sigs);
     }
@@ -147,7 +145,7 @@ contract PanelArbiterTest is DealScene {
         fund(address(panel), within(amount, 1, type(uint96).max));
         panel.requestShares(escrow);
         vm.warp(within(early, START, START + WITHDRAW_DELAY - 1));
-        expectRefusal(Code.TOO_EARLY, block.timestamp, START + WITHDRAW_DELAY);
+        expectRefusal(Code.TOO_EARLY, present(), START + WITHDRAW_DELAY);
         withdrawShares();
     }
 
@@ -212,7 +210,7 @@ contract PanelArbiterTest is DealScene {
         assemble(5 << 2 | 2, 3 << 2 | 2);
         arbiter = address(panel);
         d = disputed(bounded(s), units, false, counter);
-        deadline = uint40(block.timestamp + 1 hours);
+        deadline = uint40(present() + 1 hours);
     }
 
     function rulingDigest(ModelDeal memory d, uint256 units, uint256 deadline) private view returns (bytes32) {

@@ -69,7 +69,7 @@ contract RequestWithdrawTest is Scene {
     function check(uint256 amount, uint256 balance, uint256 nonce, uint256 form) private {
         (address caller, bytes memory sig) =
             agree(buyer, digest(Digests.requestWithdraw(buyer, amount, nonce, FAR)), anyForm(form));
-        uint40 unlockAt = uint40(block.timestamp) + WITHDRAW_DELAY;
+        uint40 unlockAt = uint40(present()) + WITHDRAW_DELAY;
         vm.expectEmit(address(escrow));
         emit IMoltEscrow.WithdrawRequested(buyer, amount, unlockAt);
         vm.prank(caller);

@@ -17,7 +17,7 @@ contract ResolveTest is DealScene {
         uint256 time
     ) public {
         ModelDeal memory d = disputedEitherWay(bounded(s), units, counter, time);
-        vm.warp(within(time, block.timestamp, d.deadline - 1));
+        vm.warp(within(time, present(), d.deadline - 1));
         check(d, within(ruling, d.paid, d.claim), s.form);
     }
 
@@ -44,7 +44,7 @@ contract ResolveTest is DealScene {
     function test_resolve__untilTheDeadline(Shape memory s, uint256 units, uint256 near) public {
         ModelDeal memory d = disputedEitherWay(bounded(s), units, 0, near);
         vm.warp(nearby(d.deadline, near));
-        if (block.timestamp >= d.deadline) expectRefusal(Code.TOO_LATE, block.timestamp, d.deadline);
+        if (present() >= d.deadline) expectRefusal(Code.TOO_LATE, present(), d.deadline);
         vm.prank(arbiter);
         escrow.resolve(d.terms, uint40(d.claim), 0, "");
     }
@@ -61,9 +61,9 @@ contract ResolveTest is DealScene {
 
     function test_resolve__rulingLapses(Shape memory s, uint256 near) public {
         ModelDeal memory d = disputed(bounded(s), 1, false, 0);
-        uint40 deadline = uint40(nearby(block.timestamp + 1, near));
+        uint40 deadline = uint40(nearby(present() + 1, near));
         bytes memory sig = sign(arbiter, digest(Digests.ruling(address(escrow), idOf(d.terms), 0, deadline)));
-        if (deadline <= block.timestamp) expectRefusal(Code.TOO_LATE, block.timestamp, deadline);
+        if (deadline <= present()) expectRefusal(Code.TOO_LATE, present(), deadline);
         escrow.resolve(d.terms, 0, deadline, sig);
     }
 

@@ -12,7 +12,7 @@ contract RolesTest is Scene {
 
     function test_pause__lastsAndThenRests(uint256 time, uint256 near) public {
         vm.warp(within(time, START, START + 365 days));
-        uint256 until = block.timestamp + PAUSE;
+        uint256 until = present() + PAUSE;
         vm.expectEmit(address(escrow));
         emit IMoltEscrow.OpeningsPaused(until);
         vm.prank(guardian);
@@ -20,7 +20,7 @@ contract RolesTest is Scene {
         assertEq(escrow.config().pausedUntil, until);
 
         vm.warp(nearby(until + REST, near));
-        if (block.timestamp < until + REST) expectRefusal(Code.PAUSE_RESTING, block.timestamp, until + REST);
+        if (present() < until + REST) expectRefusal(Code.PAUSE_RESTING, present(), until + REST);
         vm.prank(guardian);
         escrow.pause();
     }
@@ -36,12 +36,12 @@ contract RolesTest is Scene {
         vm.prank(guardian);
         escrow.pause();
         vm.warp(nearby(START + PAUSE, near));
-        bool paused = block.timestamp < START + PAUSE;
+        bool paused = present() < START + PAUSE;
         (Code code, uint256 actual, uint256 limit) = escrow.check(m, relayer);
         assertEq(uint256(code), uint256(paused ? Code.PAUSED : Code.NONE));
-        assertEq(actual, paused ? block.timestamp : 0);
+        assertEq(actual, paused ? present() : 0);
         assertEq(limit, paused ? START + PAUSE : 0);
-        if (paused) expectRefusal(Code.PAUSED, block.timestamp, START + PAUSE);
+        if (paused) expectRefusal(Code.PAUSED, present(), START + PAUSE);
         escrow.open(m);
     }
 
@@ -50,14 +50,14 @@ contract RolesTest is Scene {
         vm.startPrank(guardian);
         escrow.pause();
         vm.warp(within(time, START, START + PAUSE - 1));
-        uint256 ended = block.timestamp;
+        uint256 ended = present();
         vm.expectEmit(address(escrow));
         emit IMoltEscrow.OpeningsPaused(ended);
         escrow.unpause();
         assertEq(escrow.config().pausedUntil, ended);
 
         vm.warp(nearby(ended + REST, near));
-        if (block.timestamp < ended + REST) expectRefusal(Code.PAUSE_RESTING, block.timestamp, ended + REST);
+        if (present() < ended + REST) expectRefusal(Code.PAUSE_RESTING, present(), ended + REST);
         escrow.pause();
     }
 
@@ -76,14 +76,14 @@ contract RolesTest is Scene {
     function test_scheduleFee__fromSevenDaysOn(uint256 fee, uint256 time, uint256 near) public {
         fee = within(fee, 0, 300);
         vm.warp(within(time, START, START + 365 days));
-        uint256 from = block.timestamp + 7 days;
+        uint256 from = present() + 7 days;
         vm.expectEmit(address(escrow));
         emit IMoltEscrow.FeeAnnounced(fee, from);
         vm.prank(feeSetter);
         escrow.scheduleFee(uint16(fee));
         assertEq(abi.encode(escrow.config()), abi.encode(Config(FEE_BPS, uint16(fee), uint40(from), 0)));
         vm.warp(nearby(from, near));
-        assertEq(escrow.feeBps(), block.timestamp < from ? FEE_BPS : fee);
+        assertEq(escrow.feeBps(), present() < from ? FEE_BPS : fee);
     }
 
     /// @dev A second announcement replaces one that is not in force yet, and keeps one that is.
@@ -92,7 +92,7 @@ contract RolesTest is Scene {
         vm.startPrank(feeSetter);
         escrow.scheduleFee(uint16(first));
         vm.warp(nearby(START + 7 days, between));
-        uint256 now_ = block.timestamp;
+        uint256 now_ = present();
         uint256 present = now_ < START + 7 days ? FEE_BPS : first;
         escrow.scheduleFee(uint16(second));
         assertEq(escrow.feeBps(), present);

@@ -37,7 +37,7 @@ contract SettleTest is DealScene {
         uint256 time
     ) public {
         ModelDeal memory d = disputedEitherWay(bounded(s), units, counter, time);
-        vm.warp(within(time, block.timestamp, d.deadline + 1 days));
+        vm.warp(within(time, present(), d.deadline + 1 days));
         check(d, within(split, d.paid, d.claim), s.form);
     }
 
@@ -55,9 +55,9 @@ contract SettleTest is DealScene {
     /// @dev The end of a split binds the parties' own calls too: the other one signed it.
     function test_settle__lapses(Shape memory s, uint256 near) public {
         ModelDeal memory d = opened(bounded(s));
-        uint40 until = uint40(nearby(block.timestamp + 1, near));
+        uint40 until = uint40(nearby(present() + 1, near));
         (bytes memory one,) = bothSign(d, 1, until);
-        if (until <= block.timestamp) expectRefusal(Code.TOO_LATE, block.timestamp, until);
+        if (until <= present()) expectRefusal(Code.TOO_LATE, present(), until);
         vm.prank(provider);
         escrow.settle(d.terms, 1, until, one, "");
     }

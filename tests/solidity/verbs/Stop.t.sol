@@ -21,15 +21,15 @@ contract StopTest is DealScene {
         uint256 startedUp = d.openedAt + d.noticeSeconds();
         vm.warp(_bound(nearby(startedUp, near), d.openedAt, d.endsAt - d.noticeSeconds() - 1));
         check(d, s.form);
-        assertEq(d.excused, block.timestamp < startedUp);
+        assertEq(d.excused, present() < startedUp);
     }
 
     function test_stop__notWithinOneNoticeOfTheEnd(Shape memory s, uint256 near) public {
         ModelDeal memory d = opened(stoppable(s));
         uint256 last = d.endsAt - d.noticeSeconds();
         vm.warp(nearby(last, near));
-        if (block.timestamp < last) return check(d, s.form);
-        expectRefusal(Code.STOP_TOO_LATE, block.timestamp + d.noticeSeconds(), d.endsAt);
+        if (present() < last) return check(d, s.form);
+        expectRefusal(Code.STOP_TOO_LATE, present() + d.noticeSeconds(), d.endsAt);
         vm.prank(buyer);
         escrow.stop(d.terms, 0, "");
     }
@@ -63,9 +63,9 @@ contract StopTest is DealScene {
 
     function test_stop__requestLapses(Shape memory s, uint256 near) public {
         ModelDeal memory d = opened(stoppable(s));
-        uint40 deadline = uint40(nearby(block.timestamp + 1, near));
+        uint40 deadline = uint40(nearby(present() + 1, near));
         bytes memory sig = sign(buyer, digest(Digests.stop(idOf(d.terms), deadline)));
-        if (deadline <= block.timestamp) expectRefusal(Code.TOO_LATE, block.timestamp, deadline);
+        if (deadline <= present()) expectRefusal(Code.TOO_LATE, present(), deadline);
         escrow.stop(d.terms, deadline, sig);
     }
 
@@ -81,7 +81,7 @@ contract StopTest is DealScene {
         (address caller, bytes memory sig) = agree(buyer, digest(Digests.stop(id, FAR)), anyForm(form));
         Purses memory was = purses();
         Flow memory nothing;
-        d.stop(block.timestamp);
+        d.stop(present());
         vm.expectEmit(address(escrow));
         emit IMoltEscrow.DealStopped(id, d.endsAt, d.deadline, d.excused);
         vm.prank(caller);

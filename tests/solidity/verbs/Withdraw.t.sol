@@ -51,7 +51,7 @@ contract WithdrawTest is Scene {
     function test_withdraw__notBeforeTheDelay(uint256 amount, uint256 early) public {
         marked(MOST, within(amount, 1, MOST));
         vm.warp(within(early, START, START + WITHDRAW_DELAY - 1));
-        expectRefusal(Code.TOO_EARLY, block.timestamp, START + WITHDRAW_DELAY);
+        expectRefusal(Code.TOO_EARLY, present(), START + WITHDRAW_DELAY);
         vm.prank(buyer);
         escrow.withdraw(buyer, buyer, 0, "");
     }
