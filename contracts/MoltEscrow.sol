@@ -402,6 +402,8 @@ contract MoltEscrow is Openings {
             limit := mload(add(reason, 100))
         }
         bool refused = reason.length == 100 && bytes4(reason) == Refused.selector;
-        return refused && code != 0 && code <= uint256(type(Code).max) ? (Code(code), actual, limit) : (Code.MALFORMED_CALL, reason.length, 0);
+        return refused && code != 0 && code <= uint256(type(Code).max)
+            ? (Code(code), actual, limit)
+            : (Code.MALFORMED_CALL, reason.length, 0);
     }
 }
