@@ -8,12 +8,25 @@ from typing import Any
 
 from molt_market.signing import messages
 from molt_market.signing.typed_data import Message
-from tests.contracts.actors import AGENT, ARBITER, ATTESTORS, BUYER, PROVIDER, RELAYER, VOUCHER_SIGNER, Actor
+from tests.contracts.actors import (
+    AGENT,
+    ARBITER,
+    ATTESTORS,
+    BUYER,
+    OWNER,
+    PROVIDER,
+    RELAYER,
+    STRANGER,
+    VOUCHER_SIGNER,
+    Actor,
+)
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import HOUR, UNIT, USAGE_ROOT, ZERO, Match, OpenDeal, make_policy
 from tests.contracts.wallets import Wallet
 
 COUNTER, CLAIM = 8 * HOUR, 24 * HOUR
+KEYS = (BUYER, PROVIDER, AGENT, VOUCHER_SIGNER, ARBITER, ATTESTORS[0], STRANGER, RELAYER, OWNER)
+"""Who has a key: one of them has to say the word, and none of the others can."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""What a party asks for by a signature that anybody brings: it binds a deal, a verb, a figure, for a time."""
+"""What a party asks for by a signature that anybody brings: it binds a deal, a figure, for a time.
+
+The forms that a signature may have, and what else it binds (the place, the verb), are in test_signatures.py.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +12,14 @@ from typing import Any
 import pytest
 
 from molt_market.signing import messages
-from molt_market.signing.typed_data import Domain, Message
-from tests.contracts.actors import (
-    AGENT,
-    ARBITER,
-    BUYER,
-    PROVIDER,
-    RELAYER,
-    STRANGER,
-    VOUCHER_SIGNER,
-    Actor,
-)
+from molt_market.signing.typed_data import Message
+from tests.contracts.actors import ARBITER, BUYER, PROVIDER, RELAYER, Actor
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import HOUR, ZERO, OpenDeal
 from tests.contracts.refusals import Code, Refused, refused
-from tests.contracts.signatures import compact, high_s
+from tests.contracts.words import CLAIM, COUNTER, KEYS, WORDS, Cast, Scene, Word
 
-COUNTER, RULING, CLAIM = 8 * HOUR, 16 * HOUR, 24 * HOUR
+RULING = 16 * HOUR
 EVIDENCE = "0x" + "ee" * 32
 
 
@@ -91,16 +85,6 @@ def test_signed_request__own_call__needs_no_signature_and_no_deadline(
     request_.send(market, deal, sender=request_.owner, deadline=0)
 
 
-@pytest.mark.parametrize("form", [bytes, compact])
-def test_signed_request__brought_by_another__does_the_same(
-    market: FullMarket, request_: Request, form: Callable[[bytes], bytes]
-) -> None:
-    deal = request_.deal(market, 130)
-    deadline = market.node.now + HOUR
-    sig = form(request_.owner.sign(request_.signed(market, deal, deadline), market.domain))
-    request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
-
-
 def test_signed_request__in_its_last_second__does_the_same(market: FullMarket, request_: Request) -> None:
     deal = request_.deal(market, 130)
     deadline = market.node.now + 60
@@ -122,50 +106,17 @@ def test_signed_request__at_its_deadline__refused(
         request_.send(market, deal, sender=sender, deadline=deadline, sig=sig)
 
 
-@pytest.mark.parametrize(
-    "signer", [AGENT, VOUCHER_SIGNER, BUYER, PROVIDER, ARBITER, STRANGER], ids=lambda actor: actor.role
-)
-def test_signed_request__by_another_key__refused(
-    market: FullMarket, request_: Request, signer: Actor
-) -> None:
+@pytest.mark.parametrize("word", WORDS.values(), ids=WORDS)
+def test_signed_request__by_another_key__refused(market: FullMarket, word: Word) -> None:
     """Not by the agent's nor the voucher signer's, which lie on machines, nor by the other party's."""
-    if signer is request_.owner:
-        signer = RELAYER
-    deal = request_.deal(market, 130)
+    scene = Scene(market, Cast())
+    ask, owner = word.ask(scene), word.whose(scene)
     deadline = market.node.now + HOUR
-    forged = signer.sign(request_.signed(market, deal, deadline), market.domain)
-    with refused(Code.BAD_SIGNATURE, actual=signer.address, limit=request_.owner.address):
-        request_.send(market, deal, sender=signer, deadline=deadline, sig=forged)
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [lambda sig: sig[:63], lambda sig: sig + b"\0", high_s, lambda sig: bytes(len(sig))],
-    ids=["63 bytes", "66 bytes", "high s", "zeros"],
-)
-def test_signed_request__malformed__refused(
-    market: FullMarket, request_: Request, spoil: Callable[[bytes], bytes]
-) -> None:
-    deal = request_.deal(market, 130)
-    deadline = market.node.now + HOUR
-    sig = spoil(request_.owner.sign(request_.signed(market, deal, deadline), market.domain))
-    with refused(Code.BAD_SIGNATURE, actual=0, limit=request_.owner.address):
-        request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
-
-
-@pytest.mark.parametrize("where", ["chain", "contract"])
-def test_signed_request__for_another_place__refused(
-    market: FullMarket, request_: Request, where: str
-) -> None:
-    deal = request_.deal(market, 130)
-    chain_id, escrow = market.domain.chain_id, market.domain.escrow
-    elsewhere = Domain(1, escrow) if where == "chain" else Domain(chain_id, str(market.token.address))
-    deadline = market.node.now + HOUR
-    message = request_.signed(market, deal, deadline)
-    sig = request_.owner.sign(message, elsewhere)
-    found = market.recovered(message, sig)
-    with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
-        request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
+    for key in KEYS:
+        if key is not owner:
+            forged = key.sign(ask.message(deadline), market.domain)
+            with refused(Code.BAD_SIGNATURE, actual=key.address, limit=owner.address):
+                ask.do(key, deadline, forged)
 
 
 def test_signed_request__for_another_deal__refused(market: FullMarket, request_: Request) -> None:
@@ -207,32 +158,6 @@ def test_signed_request__with_other_figures__refused(
     found = market.recovered(altered.signed(market, deal, deadline), sig)
     with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
         altered.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
-
-
-@pytest.mark.parametrize(
-    ("name", "signed"),
-    [
-        ("stop", messages.CancelDeal),
-        ("cancelDeal", messages.Stop),
-        ("claimUnattested", messages.Split),
-        ("claimUnattested", messages.Concede),
-        ("resolve", messages.Concede),
-        ("concede as provider", messages.UnattestedClaim),
-        ("concede as provider", messages.Split),
-        ("concede as buyer", messages.Split),
-    ],
-)
-def test_signed_request__for_another_verb__refused(
-    market: FullMarket, name: str, signed: type[Message]
-) -> None:
-    """The fields are the same; the types are not."""
-    request_ = REQUESTS[name]
-    deal = request_.deal(market, 130)
-    deadline = market.node.now + HOUR
-    sig = request_.owner.sign(replace(request_, message=signed).signed(market, deal, deadline), market.domain)
-    found = market.recovered(request_.signed(market, deal, deadline), sig)
-    with refused(Code.BAD_SIGNATURE, actual=found, limit=request_.owner.address):
-        request_.send(market, deal, sender=RELAYER, deadline=deadline, sig=sig)
 
 
 def test_signed_request__replayed__refused(market: FullMarket, request_: Request) -> None:
