@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from molt_market.chain.calls import EscrowCalls
 from molt_market.chain.interface import interface
 from molt_market.chain.node import Node
 from molt_market.chain.reverts import RpcError
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import DealStatus, EscrowAccount
-from molt_market.domain.ids import EscrowId, Hash32
+from molt_market.domain.ids import Hash32
 from molt_market.domain.requests import Side
 from molt_market.domain.roles import Role
+from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call
 from molt_market.signing.wallet import Wallet
 from molt_market.testing import Devnet
@@ -35,6 +35,8 @@ from tests.integration.stage import Stage
 TOKEN = interface("MoltToken")
 GIFT = 12_345
 LIVE_DEALS = re.compile(r"^Live deals: (\d+)$", re.MULTILINE)
+COMPARED = re.compile(r"^(\w[\w ,]*?) +(\d+) +(\d+)$", re.MULTILINE)
+LIVE = {"excused", "claimed", "contested", "unattested", "locked", "half paid", "stopped", "completed"}
 TRANSACTION = re.compile("(?<=transaction )0x[0-9a-f]{64}")
 ROOT = Path(__file__).resolve().parents[2]
 LATER = 14 * 24  # hours: after every window of these deals
@@ -198,11 +200,25 @@ def rebuilt(net: Devnet) -> Books:
 def test_recover__rebuilds_everything_from_the_log(story: Story, net: Devnet, tmp_path: Path) -> None:
     done = recover(net, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "DIFFERENT" not in done.stdout
-    live = ("excused", "claimed", "contested", "unattested", "locked", "half paid", "stopped", "completed")
-    assert live_deals(done.stdout).keys() == {story.deals[name].id for name in live}
-    gift = next(line for line in done.stdout.splitlines() if "nobody's" in line)
-    assert gift.endswith(str(Amount(GIFT, net.client().token)))
+    assert live_deals(done.stdout).keys() == {story.deals[name].id for name in LIVE}
+    [gift] = re.findall(r"so nobody's +(.*)", done.stdout)
+    assert gift == str(Amount(GIFT, net.client().token))
+
+
+def test_recover__compares_everything_that_there_is(story: Story, net: Devnet, tmp_path: Path) -> None:
+    """That nothing differs says nothing where nothing is compared."""
+    deals = len(story.deals)
+    assert {what: int(number) for what, number, _ in COMPARED.findall(recover(net, tmp_path).stdout)} == {
+        "accounts": 8,
+        "deals": deals + (deals - len(LIVE)),  # the word of each, and of those that are closed what they hold
+        "ids of deals and policies": deals + 2,
+        "policies": 2,
+        "GPUs in use": deals,  # each has a pool of its own
+        "cancelled groups": 1,
+        "approvals": 2,
+        "roles, pause and fee": 3,
+        "tokens in the contract": 1,
+    }
 
 
 def test_recover__knows_every_balance(story: Story, net: Devnet) -> None:
@@ -220,12 +236,34 @@ def test_recover__knows_every_balance(story: Story, net: Devnet) -> None:
     assert sum(books.gpus_in_use().values()) == 4 * 4  # excused, locked, half paid, stopped
 
 
-@pytest.mark.parametrize("options", [("--blocks", "1"), ("--blocks", "7", "--from-block", "2")])
+@pytest.mark.parametrize("options", [("--blocks", "1"), ("--blocks", "7", "--from-block", "0")])
 def test_recover__pages_through_the_log(
-    story: Story, net: Devnet, tmp_path: Path, options: tuple[str, ...]
+    story: Story,
+    net: Devnet,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
 ) -> None:
-    found = recover(net, tmp_path, *options).stdout
-    assert found.splitlines()[2:] == recover(net, tmp_path).stdout.splitlines()[2:]
+    """It asks for no more blocks at a time than it was told to, and finds the same."""
+    asked = []
+
+    def ask(node: Node, method: str, *params: Any) -> Any:
+        if method == "eth_getLogs":
+            asked.append(int(params[0]["toBlock"], 16) - int(params[0]["fromBlock"], 16) + 1)
+        return asks(node, method, *params)
+
+    asks = Node.ask
+    monkeypatch.setattr(Node, "ask", ask)
+    assert recover_main.main([net.url, net.deployment.escrow]) == 0
+    whole = capsys.readouterr().out.splitlines()
+    assert max(asked) > 7
+
+    asked.clear()
+    assert recover_main.main([net.url, net.deployment.escrow, *options]) == 0
+    paged = capsys.readouterr().out.splitlines()
+    assert max(asked) == int(options[1])
+    assert paged[1].partition(" in blocks ")[0] == whole[1].partition(" in blocks ")[0]
+    assert paged[2:] == whole[2:]
 
 
 class StingyNode(Node):
@@ -256,8 +294,8 @@ def test_recover__finishes_every_live_deal(story: Story, net: Devnet, tmp_path: 
     first = recover(net, tmp_path, "--finish", "--account", str(key_file))
     assert first.returncode == 0, first.stderr
     waiting = live_deals(first.stdout)
+    assert waiting.keys() == {story.deals[name].id for name in LIVE - {"excused", "claimed"}}
     now = net.node.block_time()
-    assert waiting
     assert all(deal["finalizeFrom"] > now for deal in waiting.values())
 
     story.scene.run(LATER)
@@ -300,14 +338,15 @@ def test_recover__says_what_anyone_can_send(story: Story, net: Devnet, tmp_path:
     """The printed call finishes the deal, from any account, and the printed terms are what it carries."""
     story.scene.run(LATER)
     deals = live_deals(recover(net, tmp_path).stdout)
+    assert deals.keys() == {story.deals[name].id for name in LIVE}
     sender = net.client(net.agents[3])
-    for id_, deal in deals.items():
+    for known in (story.deals[name] for name in LIVE):
+        deal = deals[known.id]
+        printed = {re.sub("([A-Z])", r"_\1", name).lower(): value for name, value in deal["terms"].items()}
+        assert Terms(**printed) == known.terms
+        assert sender.calls.finalize(known.terms) == Call(deal["to"], bytes.fromhex(deal["data"][2:]))
         sender.send(Call(deal["to"], bytes.fromhex(deal["data"][2:])))
-        assert net.client().escrow(EscrowId(id_)).status >= DealStatus.RELEASED
-        terms = rebuilt(net).deals[EscrowId(id_)].terms
-        assert list(deal["terms"].values()) == [getattr(terms, name) for name in terms.__slots__]
-        calls = EscrowCalls(net.deployment.escrow, net.deployment.token_address)
-        assert calls.finalize(terms).data.hex() == deal["data"][2:]
+        assert net.client().escrow(known.id).status >= DealStatus.RELEASED
 
 
 def test_docs__show_what_the_script_prints(capsys: pytest.CaptureFixture[str]) -> None:
@@ -321,23 +360,32 @@ def test_docs__show_what_the_script_prints(capsys: pytest.CaptureFixture[str]) -
 # ---------------------------------------------------------------- what is wrong
 
 
-@pytest.mark.parametrize("what", ["account", "deal"])
+@pytest.mark.parametrize(
+    "what", ["accounts", "deals", "cancelled groups", "GPUs in use", "approvals", "pause"]
+)
 def test_recover__a_word_that_the_log_does_not_explain__is_a_failure(
     story: Story, net: Devnet, tmp_path: Path, key_file: Path, what: str
 ) -> None:
     """With one bit of the contract's storage changed, the script says where, and finishes nothing."""
-    deal = story.deals["locked"]
-    view, key = {
-        "account": ("accountOf", net.buyer.address),
-        "deal": ("dealOf", deal.id),
-    }[what]
-    slot = _slot_of(net, interface("MoltEscrow").encode(view, key))
+    deal, maker = story.deals["locked"], net.providers[2].address
+    lane = 32 * (deal.terms.slot % 4)
+    cases: dict[str, tuple[str, list[object], int]] = {
+        "accounts": ("accountOf", [net.buyer.address], 0),
+        "deals": ("dealOf", [deal.id], 200),
+        "cancelled groups": ("groupOf", [maker, Side.OFFERS, 3], 200),
+        "GPUs in use": ("gpusInUse", [deal.provider, deal.terms.slot], lane),
+        "approvals": ("approvedUntil", [maker, DONE], 0),
+        "pause": ("config", [], 80),
+    }
+    view, values, bit = cases[what]
+    slot = _slot_of(net, interface("MoltEscrow").encode(view, *values))
     word = int(net.node.request("eth_getStorageAt", net.deployment.escrow, slot, "latest"), 16)
-    net.node.request("anvil_setStorageAt", net.deployment.escrow, slot, f"0x{word ^ 1 << 200:064x}")
+    net.node.request("anvil_setStorageAt", net.deployment.escrow, slot, f"0x{word ^ 1 << bit:064x}")
     done = recover(net, tmp_path, "--finish", "--account", str(key_file))
     assert done.returncode == 1
-    assert f"DIFFERENT {what}s: {key}" in done.stdout
-    assert "finalized" not in done.stdout
+    where = "roles, pause and fee: pause" if what == "pause" else f"{what}: {':'.join(map(str, values))}"
+    assert f"DIFFERENT {where}: " in done.stdout
+    assert "Deals that are due" not in done.stdout
 
 
 def _slot_of(net: Devnet, view: bytes) -> str:
