@@ -48,7 +48,8 @@ contract PanelArbiter is IPanelArbiter, EIP712 {
     /// @inheritdoc IPanelArbiter
     function requestShares(IMoltEscrow escrow) external {
         Account memory account = escrow.accountOf(address(this));
-        // anyone may call this: a new mark would start the delay again, for ever
+        // anyone may call this: a mark of nothing would use up a nonce, a new one start the delay again, for ever
+        if (account.balance == 0) revert NoShares();
         if (account.withdrawing != 0) revert SharesPending(account.unlockAt);
         escrow.requestWithdraw(address(this), account.balance, 0, "");
     }

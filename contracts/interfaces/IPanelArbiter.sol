@@ -15,6 +15,8 @@ interface IPanelArbiter {
     error NoQuorum(uint256 signatures, uint256 threshold);
     /// @notice Not a member, or not in ascending order, or there already.
     error NotAMember(address signer);
+    /// @notice The panel has no balance in this escrow: there is nothing to mark.
+    error NoShares();
     /// @notice There is a mark already: it can be withdrawn from `unlockAt` on.
     error SharesPending(uint256 unlockAt);
 
@@ -26,7 +28,7 @@ interface IPanelArbiter {
     function rule(IMoltEscrow escrow, Terms calldata terms, uint40 gpuSeconds, uint40 deadline, bytes calldata sigs)
         external;
 
-    /// @notice Mark all of the panel's balance in an escrow for withdrawal, unless a mark is waiting already.
+    /// @notice Mark all of the panel's balance in an escrow for withdrawal, if it has any and no mark is waiting yet.
     function requestShares(IMoltEscrow escrow) external;
 
     /// @notice Withdraw what was marked, if anything was, and split all that the panel holds equally among the members.

@@ -79,7 +79,7 @@ class Panel:
         """Mark the panel's shares of stakes for withdrawal after the escrow's delay. Anyone may.
 
         Raises:
-            CallReverted: they are marked already (SharesPending).
+            CallReverted: there are none in the escrow (NoShares), or they are marked already (SharesPending).
         """
         return self._client.send(self._client.calls.request_shares(self.address))
 

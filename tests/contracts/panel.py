@@ -105,7 +105,7 @@ class Panel:
 @contextmanager
 def reverts(error: str, *values: int | str) -> Iterator[None]:
     """Expect a mined transaction that reverted so, as in `reverts("NoQuorum(uint256,uint256)", 2, 3)`."""
-    types = error[error.index("(") + 1 : -1].split(",")
+    types = error[error.index("(") + 1 : -1].split(",") if values else []
     with pytest.raises(Reverted) as caught:
         yield
     assert caught.value.data == keccak(text=error)[:4] + encode(types, values)

@@ -118,6 +118,8 @@ def test_shares__go_to_all_members_in_equal_parts(scene: Scene, net: Devnet, esc
         panel.withdraw_shares()
     net.warp(net.deployment.withdraw_delay_seconds)
     panel.withdraw_shares()
+    with pytest.raises(CallReverted, match="NoShares"):
+        panel.request_shares()
     after = [scene.client.balance_of(member.address) for member in net.panel_members]
     third = molt("0.35").base_units // 3
     assert [now.base_units - then.base_units for now, then in zip(after, before, strict=True)] == [third] * 3

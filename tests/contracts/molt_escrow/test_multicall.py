@@ -136,8 +136,10 @@ def test_multicall__skip__malformed_item__passed_over(market: Market, item: byte
 def test_multicall__forged_refusal_of_an_unknown_code__malformed(
     deploy: Callable[..., Market], mock: Callable[..., Any], unknown: int, *, skip: bool
 ) -> None:
-    """Only a token can put foreign words into an answer; they must not break the reading of it, nor make a call that was
-    reverted look as if it had worked (NONE)."""
+    """Only a token can put foreign words into an answer; they must not break the reading of it.
+
+    Nor may they make a call that was reverted look as if it had worked (NONE).
+    """
     market = deploy(token=mock("ForgingToken"))
     forged = SELECTOR + encode(["uint256"] * 3, [unknown, 1, 2])
     calls = (

@@ -108,13 +108,26 @@ def test_shares__requested_again_by_a_stranger__do_not_wait_longer(market: FullM
     assert panel.tokens(A) == [SHARE // 5]
 
 
-def test_shares__requested_while_there_are_none__hold_up_nothing(market: FullMarket, panel: Panel) -> None:
-    panel.request(sender=STRANGER)
+def test_shares__requested_while_there_are_none__refused(market: FullMarket, panel: Panel) -> None:
+    """Else a stranger could use up the panel's nonces, and lock in what rulings bring later."""
+    with reverts("NoShares()"):
+        panel.request(sender=STRANGER)
+    assert market.escrow.accountOf(panel.address).nonce == 0
     ruled(panel)
     panel.request()
     panel.wait()
     panel.withdraw()
     assert panel.tokens(A) == [SHARE // 5]
+
+
+def test_shares__requested_when_all_are_withdrawn__refused(market: FullMarket, panel: Panel) -> None:
+    ruled(panel)
+    panel.request()
+    panel.wait()
+    panel.withdraw()
+    with reverts("NoShares()"):
+        panel.request(sender=STRANGER)
+    assert market.escrow.accountOf(panel.address).nonce == 2
 
 
 def test_shares__withdrawn_with_a_strange_token__are_split_afterwards(

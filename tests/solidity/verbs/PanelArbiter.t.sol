@@ -140,6 +140,17 @@ contract PanelArbiterTest is DealScene {
         panel.requestShares(escrow);
     }
 
+    /// @dev A mark of nothing would use up a nonce of the panel's account, and there are 2^24.
+    function test_shares__noneToMark(uint256 amount) public {
+        assemble(3, 1);
+        assertNoShares();
+        fund(address(panel), within(amount, 1, type(uint96).max));
+        panel.requestShares(escrow);
+        vm.warp(START + WITHDRAW_DELAY);
+        withdrawShares();
+        assertNoShares();
+    }
+
     function test_shares__notBeforeTheDelay(uint256 amount, uint256 early) public {
         assemble(3, 1);
         fund(address(panel), within(amount, 1, type(uint96).max));
@@ -211,6 +222,13 @@ contract PanelArbiterTest is DealScene {
         arbiter = address(panel);
         d = disputed(bounded(s), units, false, counter);
         deadline = uint40(present() + 1 hours);
+    }
+
+    function assertNoShares() private {
+        bytes memory was = abi.encode(escrow.accountOf(address(panel)));
+        vm.expectRevert(abi.encodeWithSelector(IPanelArbiter.NoShares.selector));
+        panel.requestShares(escrow);
+        assertEq(abi.encode(escrow.accountOf(address(panel))), was);
     }
 
     function rulingDigest(ModelDeal memory d, uint256 units, uint256 deadline) private view returns (bytes32) {
