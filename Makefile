@@ -33,7 +33,7 @@ help:
 	@echo 'make demo            signed offers become settled money on a local chain, in one command'
 	@echo 'make test            everything that CI runs: the checks below, then all tests, until the first failure'
 	@echo 'make check           format, lint, types, import layers, slither, and that the exported ABIs fit the contracts'
-	@echo 'make deep            the property tests with many more examples, and all mutants of the sample'
+	@echo 'make deep            the property, fuzz and invariant tests with many more examples, coverage, proofs, all mutants'
 	@echo 'make bench NAME=...  one benchmark of benchmarks/, or all of them'
 	@echo 'make dev             set up all environments, and say what to do next'
 
@@ -81,10 +81,11 @@ test-wheel: $(PRODUCT)
 test-mutation: $(PRODUCT) $(NODE)
 	@$(stage) mutation $(python) -m scripts.make.mutate few
 
-deep: $(PRODUCT) $(NODE)
+deep: $(PRODUCT) $(NODE) $(PROVE)
 	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit tests/integration
 	@$(stage) forge-deep scripts/make/forge deep
 	@$(stage) coverage $(python) -m scripts.make.coverage
+	@$(stage) proofs $(python) -m scripts.make.prove
 	@$(stage) mutants $(python) -m scripts.make.mutate again
 
 bench: $(PRODUCT) $(NODE)

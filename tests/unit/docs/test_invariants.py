@@ -16,6 +16,7 @@ FOLDERS = {
     "forge fuzz": "solidity/verbs/",
     "machine": "contracts/machine/",
     "ape": "contracts/",
+    "halmos": "proofs/",
     "parity": "parity/",
     "unit": "unit/",
     "integration": "integration/",

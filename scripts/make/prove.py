@@ -1,0 +1,68 @@
+"""Prove what tests/proofs says, with halmos: `prove.py [CONTRACT...]`, all of them without an argument.
+
+Each `check_...` must hold, on every path and within the time; each `fails_...` must be refuted by a
+counterexample. A proof that took too long, or met no path that works, is none.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PROOFS = ROOT / "tests" / "proofs"
+RESULTS = ROOT / ".cache" / "proofs"
+BIN = ROOT / ".venv-prove" / "bin"
+HOLDS, REFUTED = 0, 1  # exit codes of halmos, of one test
+
+
+def main(contracts: list[str]) -> int:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    wrong = passed = 0
+    for contract in contracts or sorted(file.stem for file in PROOFS.glob("*.sol") if file.stem != "Proof"):
+        for prefix, wanted in (("check_", HOLDS), ("fails_", REFUTED)):
+            for test in prove(contract, prefix):
+                name, ok = test["name"].split("(")[0], test["exitcode"] == wanted
+                print(f"{'ok' if ok else 'NO'} {test['time'][0]:8.1f} s  {contract}.{name}", flush=True)
+                passed += ok
+                wrong += not ok
+    print(f"======== {passed} passed ========")
+    return 1 if wrong or not passed else 0
+
+
+def prove(contract: str, prefix: str) -> list[dict[str, Any]]:
+    report = RESULTS / f"{contract}-{prefix}.json"
+    report.unlink(missing_ok=True)
+    solver = f"{BIN / 'python'} {ROOT / 'scripts' / 'make' / 'solver.py'}"
+    command = [
+        str(BIN / "halmos"),
+        "--contract",
+        contract,
+        "--function",
+        prefix,
+        "--early-exit",
+        "--statistics",
+    ]
+    command += [
+        "--forge-build-out",
+        ".forge/proofs/out",
+        "--loop",
+        "256",
+        "--solver-timeout-assertion",
+        "60s",
+    ]
+    command += ["--solver-command", solver, "--json-output", str(report)]
+    log = report.with_suffix(".log")
+    with log.open("w") as out:
+        environment = os.environ | {"FOUNDRY_PROFILE": "proofs"}
+        subprocess.run(command, cwd=ROOT, env=environment, stdout=out, stderr=out, check=False)
+    if not report.exists():
+        raise SystemExit(f"halmos gave no answer: {log.relative_to(ROOT)} says why")
+    found: dict[str, list[dict[str, Any]]] = json.loads(report.read_text("utf-8"))["test_results"]
+    return [test for tests in found.values() for test in tests]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
