@@ -162,7 +162,7 @@ contract Amounts is Proof {
         assert(first + second == second);
     }
 
-    /// @dev By the two lemmas above, which are proven for any numbers, it has no difference below 0.
+    /// @dev Where what the two lemmas above prove is so, there is no difference below 0: wherever more is paid than before.
     function check_owed_isNeverRefused(uint96 price, DealWord deal, uint40 units) public view {
         uint256 before = Money.due(priced(price), deal.paid());
         uint256 now_ = Money.due(priced(price), units);
