@@ -98,7 +98,7 @@ if TYPE_CHECKING:
     from molt_market.domain.ids import Address, DisputeId, EscrowId, Hash32, OfferId, OrderId, TransactionId
     from molt_market.domain.matches import OrderMatch, ScorePart
     from molt_market.domain.offers import CapacityOffer, OfferStatus
-    from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus, Priority
+    from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus, Priority, TimeInForce
     from molt_market.domain.policies import Policy
     from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
     from molt_market.domain.requests import OrdersCancellation, Side, Withdrawal, WithdrawalRequest
@@ -114,6 +114,9 @@ if TYPE_CHECKING:
     from molt_market.domain.terms import Terms
     from molt_market.domain.transactions import TransactionReceipt
     from molt_market.orderbook.book import OrderBook
+    from molt_market.orderbook.explain import Explanation, Relaxation
+    from molt_market.orderbook.fills import Execution, Fill
+    from molt_market.orderbook.quote import Quote
     from molt_market.orderbook.reservations import Reservation
     from molt_market.orderbook.scoring import ScoreWeights
     from molt_market.payments.journal import Journal, MemoryJournal
@@ -187,10 +190,13 @@ __all__ = [
     "EscrowError",
     "EscrowId",
     "EscrowState",
+    "Execution",
     "ExecutionProof",
     "Expired",
+    "Explanation",
     "FailedPart",
     "Feature",
+    "Fill",
     "GpuCapacity",
     "Hash32",
     "Heartbeat",
@@ -239,7 +245,9 @@ __all__ = [
     "Priority",
     "ProofMismatch",
     "ProviderCancellation",
+    "Quote",
     "Refused",
+    "Relaxation",
     "Reservation",
     "ReservationLapsed",
     "Role",
@@ -258,6 +266,7 @@ __all__ = [
     "StopRequest",
     "SystemClock",
     "Terms",
+    "TimeInForce",
     "Token",
     "TokenMismatch",
     "TokenSpec",
@@ -354,7 +363,7 @@ _HOMES = {
     "domain.ids": "Address DisputeId EscrowId Hash32 OfferId OrderId TransactionId",
     "domain.matches": "OrderMatch ScorePart",
     "domain.offers": "CapacityOffer OfferStatus",
-    "domain.orders": "JobOrder JobRequirements OrderStatus Priority",
+    "domain.orders": "JobOrder JobRequirements OrderStatus Priority TimeInForce",
     "domain.policies": "Policy",
     "domain.proofs": "Attestation Confirmation ExecutionProof",
     "domain.requests": "OrdersCancellation Side Withdrawal WithdrawalRequest",
@@ -365,6 +374,9 @@ _HOMES = {
     "domain.terms": "Terms",
     "domain.transactions": "TransactionReceipt",
     "orderbook.book": "OrderBook",
+    "orderbook.explain": "Explanation Relaxation",
+    "orderbook.fills": "Execution Fill",
+    "orderbook.quote": "Quote",
     "orderbook.reservations": "Reservation",
     "orderbook.scoring": "ScoreWeights",
     "payments.journal": "Journal MemoryJournal",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from molt_market.chain.client import MoltClient
 from molt_market.chain.deployments import Deployment
 from molt_market.chain.networks import Network
+from molt_market.domain.amounts import Amount
+from molt_market.domain.ids import PartyId
 from molt_market.orderbook import OrderBook
 from molt_market.payments.journal import Journal
 from molt_market.payments.service import PaymentService
@@ -27,7 +30,7 @@ def connect(
 
     `wallet` signs and pays for what is sent: an account, or its key file (see `Wallet.from_file` for where
     the password comes from). Everything else as MoltClient and PaymentService say. A `book` that has no
-    `check` of its own asks this chain from now on, before it hands a match out.
+    `check`, `bond_bps` or `funds` of its own asks this chain from now on.
 
     Raises:
         WalletNotFound, WrongPassword, WalletError: the key file cannot be used.
@@ -40,6 +43,18 @@ def connect(
     client = MoltClient(
         network, rpc_url=rpc_url, deployment=deployment, account=account, confirmations=confirmations
     )
-    if book is not None and book.check is None:
-        book.check = client.obstacle
+    if book is not None:
+        let_ask(book, client)
     return PaymentService(client, book=book, journal=journal)
+
+
+def let_ask(book: OrderBook, client: MoltClient) -> None:
+    """Let a book ask the chain what it does not know, unless it asks somebody else."""
+    book.check = book.check or client.obstacle
+    book.bond_bps = book.bond_bps or (lambda policy_id: client.stored_policy(policy_id).bond_bps)
+    book.funds = book.funds or partial(_funds, client)
+
+
+def _funds(client: MoltClient, buyer: PartyId) -> Amount:
+    """Return what lies in the escrow for a buyer, less what he has marked to withdraw."""
+    return client.balances(buyer.address).staying if buyer.address else Amount.zero(client.token)

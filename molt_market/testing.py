@@ -22,6 +22,7 @@ from typing import IO
 
 from eth_account import Account
 
+from molt_market.app import let_ask
 from molt_market.chain.client import MoltClient
 from molt_market.chain.deploy import TokenSpec, deploy
 from molt_market.chain.deployments import Deployment
@@ -196,7 +197,9 @@ class Devnet:
 
     def book(self) -> OrderBook:
         """Return an order book on the chain's clock that hands out only what the chain would open."""
-        return OrderBook(self.clock, check=self.client().obstacle)
+        book = OrderBook(self.clock)
+        let_ask(book, self.client())
+        return book
 
     def mint(self, to: Address, amount: Amount) -> None:
         """Give an account tokens from the faucet."""

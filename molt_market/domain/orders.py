@@ -41,6 +41,14 @@ class Priority(StrEnum):
     URGENT = "urgent"
 
 
+class TimeInForce(StrEnum):
+    """How long an order waits for GPUs that are not free now."""
+
+    GTC = "good_till_cancelled"  # until it expires or is cancelled
+    IOC = "immediate_or_cancel"  # not at all: what is not filled at once is cancelled
+    FOK = "fill_or_kill"  # not at all: it is filled whole at once, or not
+
+
 class OrderStatus(StrEnum):
     """Where an order stands; TRANSITIONS says what may follow."""
 
@@ -121,7 +129,11 @@ class JobRequirements(Value):
 
 
 class JobOrder(Value):
-    """A buyer's request for one deal.
+    """A buyer's request for GPUs: one deal, unless it may be filled in parts.
+
+    A fill is whole unless `min_quantity`, the fewest GPUs that one may bring, says less; with `split` it may
+    come from several providers. Each part is an order of its own, signed at its match. `time_in_force` says
+    what becomes of the rest (`OrderBook.execute`).
 
     Without `max_budget` the budget is what the limit price comes to. `voucher_signer` (the buyer if left out)
     signs the releases; `slot` is a number that the buyer uses for one deal, ever (assigned at the opening if
@@ -141,6 +153,9 @@ class JobOrder(Value):
     expires_at: Moment = Field(default_factory=lasting(LIFETIME))
     status: OrderStatus = OrderStatus.PENDING
     priority: Priority = Priority.NORMAL
+    time_in_force: TimeInForce = TimeInForce.GTC
+    min_quantity: GpuCount | None = None
+    split: bool = False
 
     voucher_signer: Address | None = None
     slot: Uint64 | None = None
@@ -177,6 +192,37 @@ class JobOrder(Value):
         require_expiry_after_creation(self.created_at, self.expires_at)
         return self
 
+    @model_validator(mode="after")
+    def _check_parts(self) -> Self:
+        whole = self.requirements.min_gpu_count
+        if self.least_gpus > whole:
+            raise InvalidValue(
+                f"min_quantity {self.least_gpus} is above the {whole} GPUs asked for: lower it"
+            )
+        if self.least_gpus < whole and self.time_in_force is TimeInForce.FOK:
+            raise InvalidValue("a fill-or-kill order is filled whole: leave min_quantity out")
+        if self.comes_in_parts and self.is_bound:
+            raise InvalidValue(
+                f"order {self.id} is signed, or has a slot or an offer, which go for one deal:"
+                " unset them, or min_quantity and split"
+            )
+        return self
+
+    @property
+    def least_gpus(self) -> int:
+        """The fewest GPUs that a fill may bring."""
+        return self.requirements.min_gpu_count if self.min_quantity is None else self.min_quantity
+
+    @property
+    def comes_in_parts(self) -> bool:
+        """Whether a fill may be less than the whole, or of several providers."""
+        return self.split or self.least_gpus < self.requirements.min_gpu_count
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is good for one deal only: it is signed, or has a slot or an offer."""
+        return self.slot is not None or self.offer_hash is not None or self.signature is not None
+
     @property
     def budget(self) -> Amount:
         """The most that the deal may cost."""
@@ -201,20 +247,25 @@ class JobOrder(Value):
         whole = self.requirements.min_gpu_count
         if sum(gpu_counts) != whole:
             raise InvalidValue(f"parts of {sum(gpu_counts)} GPUs, the order is for {whole}: make them add up")
-        if self.slot is not None or self.offer_hash is not None or self.signature is not None:
+        if self.is_bound:
             raise InvalidValue(
                 f"order {self.id} is signed, or has a slot or an offer, which go for one deal: unset them"
             )
-        return tuple(self._part(number, count) for number, count in enumerate(gpu_counts, start=1))
+        budget, token = self.budget.base_units, self.budget.token
+        shares = [Amount(budget * count // whole, token) for count in gpu_counts]
+        parts = enumerate(zip(gpu_counts, shares, strict=True), start=1)
+        return tuple(self.part(number, count, share) for number, (count, share) in parts)
 
-    def _part(self, number: int, gpu_count: int) -> Self:
+    def part(self, number: int, gpu_count: int, max_budget: Amount) -> Self:
+        """Return an order for some of the GPUs, for one provider; its id ends in the part's number."""
         needs = {**dict(self.requirements), "min_gpu_count": gpu_count}
-        share = self.budget.base_units * gpu_count // self.requirements.min_gpu_count
         fields = {
             **dict(self),
             "id": OrderId(f"{self.id}.{number}"),
             "requirements": JobRequirements(**needs),
-            "max_budget": Amount(share, self.budget.token),
+            "max_budget": max_budget,
+            "min_quantity": None,
+            "split": False,
         }
         return type(self)(**fields)
 

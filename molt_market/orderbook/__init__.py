@@ -1,15 +1,25 @@
 """The order book: what fits an order, how well, and who holds which GPUs. Deterministic, without I/O."""
 
 from molt_market.orderbook.book import OrderBook
+from molt_market.orderbook.explain import Change, Exclusion, Explanation, Relaxation
+from molt_market.orderbook.fills import Execution, Fill
 from molt_market.orderbook.index import OfferIndex, PriceIndex
+from molt_market.orderbook.quote import Quote
 from molt_market.orderbook.reservations import MAX_RESERVATION_SECONDS, Reservation
 from molt_market.orderbook.scoring import Reliability, ScoreWeights
 
 __all__ = [
     "MAX_RESERVATION_SECONDS",
+    "Change",
+    "Exclusion",
+    "Execution",
+    "Explanation",
+    "Fill",
     "OfferIndex",
     "OrderBook",
     "PriceIndex",
+    "Quote",
+    "Relaxation",
     "Reliability",
     "Reservation",
     "ScoreWeights",

@@ -1,60 +1,32 @@
-"""The order book: offers, orders, what fits, and who holds which GPUs."""
+"""The order book: what fits an order, what it would get, why not, and the filling of it."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
-from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
 
 from molt_market.domain.clock import Clock, SystemClock
-from molt_market.domain.deals import DealStatus
-from molt_market.domain.fields import seconds
-from molt_market.domain.ids import EscrowId, Hash32, OfferId, OrderId
+from molt_market.domain.ids import OfferId
 from molt_market.domain.matches import OrderMatch
-from molt_market.domain.offers import CapacityOffer, OfferStatus
-from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus
-from molt_market.domain.states import way_to
-from molt_market.errors import Expired, InsufficientCapacity, InvalidStateTransition, OfferNotFound, utc
-from molt_market.orderbook.constraints import fits
+from molt_market.domain.offers import CapacityOffer
+from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus, TimeInForce
+from molt_market.errors import MarketError
 from molt_market.orderbook.demand import Demand
+from molt_market.orderbook.entries import alone
+from molt_market.orderbook.explain import Explanation, explain
+from molt_market.orderbook.fills import Execution, Fill, Open, fill, unfilled
+from molt_market.orderbook.holding import Holding
 from molt_market.orderbook.index import OfferIndex, PriceIndex
-from molt_market.orderbook.listing import Listing
-from molt_market.orderbook.matcher import Matcher, obstacle
-from molt_market.orderbook.openable import Check, openable
-from molt_market.orderbook.orders import Orders
-from molt_market.orderbook.reservations import Reservation, Reservations, require_in_time
+from molt_market.orderbook.matcher import Matcher
+from molt_market.orderbook.openable import Check, openable, openable_fill
+from molt_market.orderbook.priority import Funds, in_turn
+from molt_market.orderbook.quote import BondBps, Quote, quote
+from molt_market.orderbook.reservations import require_in_time
 from molt_market.orderbook.scoring import Reliability, ScoreWeights, Scoring
-from molt_market.refusals import OrderNotYetValid
-
-OF_THE_BOOK = frozenset(
-    {
-        OrderStatus.PENDING,
-        OrderStatus.MATCHED,
-        OrderStatus.ESCROWED,
-        OrderStatus.CANCELLED,
-        OrderStatus.EXPIRED,
-    }
-)
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
-def _alone(method: Callable[Concatenate[OrderBook, P], R]) -> Callable[Concatenate[OrderBook, P], R]:
-    """Let one thread at a time in: between looking for free GPUs and taking them, nobody else may."""
-
-    @wraps(method)
-    def locked(self: OrderBook, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return locked
-
-
-class OrderBook:
+class OrderBook(Holding):
     """An exact order book in memory. The same offers, orders and times give the same answers.
 
     Unsigned offers and orders are taken; only signed ones open deals. Any thread may call any method.
@@ -65,6 +37,8 @@ class OrderBook:
         reliability: how reliable a provider was, in millionths, or None while unknown (default: unknown).
         index: an empty index of offers (default: the readable one).
         check: asked before a match is handed out, `client.obstacle` (default: nobody; `connect` sets it).
+        bond_bps: the provider's stake under a policy, for quotes (default: unknown; `connect` sets it).
+        funds: what a buyer has in the escrow, which backs priority (default: nothing; `connect` sets it).
 
     >>> from molt_market.domain.amounts import Amount
     >>> from molt_market.domain.gpus import GpuCapacity
@@ -86,93 +60,14 @@ class OrderBook:
         reliability: Reliability | None = None,
         index: OfferIndex | None = None,
         check: Check | None = None,
+        bond_bps: BondBps | None = None,
+        funds: Funds | None = None,
     ) -> None:
+        super().__init__(clock or SystemClock(), PriceIndex() if index is None else index)
         self.check = check
-        self._clock = clock or SystemClock()
-        self._index = PriceIndex() if index is None else index
+        self.bond_bps = bond_bps
+        self.funds = funds
         self._matcher = Matcher(self._index, Scoring(weights or ScoreWeights(), reliability))
-        self._listings: dict[OfferId, Listing] = {}
-        self._orders = Orders()
-        self._reservations = Reservations()
-        self._lock = threading.RLock()
-
-    # ------------------------------------------------------------------------------------ offers
-
-    @_alone
-    def add_offer(self, offer: CapacityOffer, *, offer_hash: Hash32 | None = None) -> OfferId:
-        """List an offer. Orders that name an offer match it only by the hash given here.
-
-        Raises InvalidStateTransition if its id is listed already or its status is not ACTIVE, and Expired.
-        """
-        if offer.id in self._listings or offer.status is not OfferStatus.ACTIVE:
-            raise InvalidStateTransition(offer.status.name, OfferStatus.ACTIVE.name)
-        if self._now() >= offer.expires_at:
-            raise _expired_offer(offer)
-        pool = self._reservations.pool(offer.provider_id, offer.slot)
-        listing = Listing.of(offer, pool, offer_hash)
-        self._listings[offer.id] = listing
-        self._index.add(listing)
-        return offer.id
-
-    @_alone
-    def remove_offer(self, offer_id: OfferId) -> None:
-        """Take an offer off the book; its GPUs that are held stay held. Raises OfferNotFound."""
-        self._index.remove(self._listing(offer_id))
-        del self._listings[offer_id]
-
-    @_alone
-    def offer(self, offer_id: OfferId) -> CapacityOffer:
-        """Return an offer as it is now: ACTIVE, FILLED (no GPU is free) or EXPIRED. Raises OfferNotFound."""
-        listing = self._listing(offer_id)
-        return listing.offer.model_copy(update={"status": listing.status(self._now())})
-
-    @_alone
-    def active_offers(self) -> list[CapacityOffer]:
-        """Return the offers that stand and have GPUs free, as they were added."""
-        now = self._now()
-        active = OfferStatus.ACTIVE
-        return [o.offer for o in self._listings.values() if o.created_at <= now and o.status(now) is active]
-
-    # ------------------------------------------------------------------------------------ orders
-
-    @_alone
-    def submit_order(self, order: JobOrder) -> OrderId:
-        """Take an order in. Raises InvalidStateTransition unless it is new and PENDING, and Expired."""
-        self._orders.add(order, self._now())
-        return order.id
-
-    @_alone
-    def cancel_order(self, order_id: OrderId) -> None:
-        """Cancel an order; what is reserved for it is free at once.
-
-        Raises OrderNotFound, and InvalidStateTransition if a deal was opened or the order is over.
-        """
-        order = self._orders.get(order_id, self._now())
-        if order.status is OrderStatus.MATCHED:
-            self._reservations.release(self._reservations.of_order(order_id))
-            order = order.with_status(OrderStatus.PENDING)
-        self._orders.replace(order.with_status(OrderStatus.CANCELLED))
-
-    @_alone
-    def advance_order(self, order_id: OrderId, status: OrderStatus) -> None:
-        """Note how the deal of an ESCROWED order went on: RUNNING, COMPLETED, SETTLED, ...
-
-        Raises OrderNotFound, and InvalidStateTransition also for the statuses that the book itself keeps.
-        """
-        now = self._now()
-        if status in OF_THE_BOOK:
-            raise InvalidStateTransition(self._orders.get(order_id, now).status.name, status.name)
-        self._orders.move(order_id, status, now)
-
-    @_alone
-    def order(self, order_id: OrderId) -> JobOrder:
-        """Return an order in its present status. Raises OrderNotFound."""
-        return self._orders.get(order_id, self._now())
-
-    @_alone
-    def pending_orders(self) -> list[JobOrder]:
-        """Return the orders that wait for a match, as they came in."""
-        return self._orders.pending(self._now())
 
     # ------------------------------------------------------------------------------------ matching
 
@@ -198,7 +93,7 @@ class OrderBook:
         found = self._fitting(order)
         return found if self.check is None else openable(found, self.check)
 
-    @_alone
+    @alone
     def _fitting(self, order: JobOrder) -> list[OrderMatch]:
         demand = self._demand(order, self._now())
         found = self._matcher.find(demand)
@@ -206,115 +101,128 @@ class OrderBook:
             raise obstacle
         return [ranked.match(order, demand) for ranked in found]
 
-    @_alone
+    @alone
     def best_offers(self, requirements: JobRequirements, limit: int) -> list[CapacityOffer]:
         """Return at most `limit` offers that fit these requirements, whoever asks, the best first."""
         demand = Demand.of_requirements(requirements, self._now())
         best = self._matcher.find(demand)[: max(limit, 0)]
         return [ranked.listing.offer for ranked in best]
 
-    # ------------------------------------------------------------------------------------ reservations
+    # ------------------------------------------------------------------------------------ asking
 
-    @_alone
-    def reserve(self, match: OrderMatch, until: datetime) -> Reservation:
-        """Hold the GPUs of a match until a moment, at most 120 seconds ahead; the order becomes MATCHED.
+    def quote(self, order: JobOrder) -> Quote:
+        """Say what the book would do with an order now, and what that costs. Changes nothing.
 
-        Offer and order are checked anew; the match's own figures do not count. An order that was not
-        submitted is taken in.
-
-        Raises:
-            InvalidValue: the time is over, or too far ahead.
-            OfferNotFound: the offer has left the book, or is another one now.
-            InsufficientCapacity: its GPUs went to others.
-            OrderAlreadyOpened: another order of the buyer has the slot.
-            Expired, InvalidStateTransition, NoMatchingOffers, PriceExceedsBudget: as `match_order`.
+        Raises Expired, InvalidStateTransition, OrderNotYetValid, as `match_order`.
         """
-        now = self._now()
-        require_in_time(until, now)
-        order = match.order
-        listing = self._listing(match.offer.id)
-        if listing.offer != match.offer:
-            raise OfferNotFound(match.offer.id)
-        if now >= listing.expires_at:
-            raise _expired_offer(listing.offer)
-        demand = self._demand(order, now)
-        if listing.offer_hash is None:  # the match itself says which offer the order names
-            demand = replace(demand, offer_hash=None)
-        if not fits(listing, demand):
-            raise obstacle([listing], demand) or InsufficientCapacity(demand.gpu_count, listing.free)
-        reservation = self._reservations.hold(listing.offer, order, until)
+        rest, matches = self._asked(order)
+        try:
+            filled: Fill | MarketError = self.fill(order)
+        except MarketError as obstacle:
+            filled = obstacle
+        return quote(rest, filled, matches, self.bond_bps)
+
+    @alone
+    def explain(self, order: JobOrder, limit: int = 5) -> Explanation:
+        """Say why an order does not match, and the least that would make it match; changes nothing.
+
+        It is about the whole order from one provider, and about what the book knows, not the chain. At most
+        `limit` relaxations are told, the fewest changes first, then the cheapest.
+
+        Raises Expired, InvalidStateTransition, OrderNotYetValid, as `match_order`.
+        """
+        demand = self._demand(order, self._now())
+        return explain(list(self._listings.values()), order, demand, self._matcher, limit)
+
+    # ------------------------------------------------------------------------------------ filling
+
+    def fill(self, order: JobOrder) -> Fill:
+        """Return what an order would get now, in parts if it allows them. Changes nothing.
+
+        Of all fills with the most GPUs that the budget allows, it is the one with the most GPUs of the best
+        offer, then of the second, and so on. `client.create_job_escrows` opens its matches.
+
+        Raises what stands in the way of its least quantity: NoMatchingOffers if no offer meets the order,
+        money and GPU count apart; InsufficientCapacity if there are too few GPUs at any price; else
+        PriceExceedsBudget. Expired, InvalidStateTransition, OrderNotYetValid: as `match_order`.
+        """
+        return self._fill(order)[0]
+
+    def execute(self, order: JobOrder, until: datetime) -> Execution:
+        """Fill an order now, and hold all of the fill's GPUs until a moment, at most 120 seconds ahead.
+
+        All of the fill is held, or nothing. What is not filled waits in the book if the order is
+        good-till-cancelled, and is cancelled if it is immediate-or-cancel.
+
+        Raises as `reserve` and `fill` do; but of a good-till-cancelled order that finds nothing the
+        execution tells the obstacle, and the order waits.
+        """
+        require_in_time(until, self._clock.now())
+        self._asked(order)
+        while True:
+            try:
+                found, refused = self._fill(order)
+            except MarketError as obstacle:
+                if order.time_in_force is not TimeInForce.GTC:
+                    raise
+                return self._let_wait(order, obstacle)
+            if (done := self._hold(found, refused, until)) is not None:
+                return done
+
+    @alone
+    def _let_wait(self, order: JobOrder, obstacle: MarketError) -> Execution:
+        rest = self._open(order)
+        if order.id not in self._orders:
+            self._orders.add(order, self._now())
+        return Execution(order, None, (), rest.demand.gpu_count, obstacle)
+
+    def clear(self, until: datetime) -> list[Execution]:
+        """Execute the orders that wait, by class, creation time and id; return what was filled.
+
+        A class above NORMAL counts as far as `funds` backs it: URGENT by twice the order's budget, HIGH by
+        once (molt_market.orderbook.priority).
+        """
+        waiting = [order for order in self.pending_orders() if order.created_at <= self._clock.now()]
+        done = []
+        for order in in_turn(waiting, self.funds):
+            with suppress(MarketError):  # it is over by now, or another order has its slot: the others go on
+                done.append(self.execute(order, until))
+        return [execution for execution in done if execution.fill is not None]
+
+    @alone
+    def _asked(self, order: JobOrder) -> tuple[Open, list[OrderMatch]]:
+        """Return what is open of an order, and what matches all of that."""
+        rest = self._open(order)
+        return rest, [ranked.match(order, rest.demand) for ranked in self._matcher.find(rest.demand)]
+
+    def _fill(self, order: JobOrder) -> tuple[Fill, frozenset[OfferId]]:
+        """Return the fill, and the offers left out because they could not be opened."""
+        if self.check is None:
+            return self._planned(order, ()), frozenset()
+        return openable_fill(lambda refused: self._planned(order, refused), self.check)
+
+    @alone
+    def _planned(self, order: JobOrder, refused: Collection[OfferId]) -> Fill:
+        rest = self._open(order)
+        near = self._matcher.near(rest.demand)
+        usable = [o for o in near if o.price <= rest.demand.price_limit and o.offer.id not in refused]
+        found = fill(rest, self._matcher.rank(usable, rest.demand))
+        if found is None:
+            raise unfilled(rest, near)
+        return found
+
+    @alone
+    def _hold(self, found: Fill, refused: frozenset[OfferId], until: datetime) -> Execution | None:
+        """Hold a fill unless it is another one by now."""
+        order, now = found.order, self._now()
+        if self._planned(order, refused) != found:
+            return None
+        held = [self._reservations.hold(match.offer, match.order, until) for match in found.matches]
         if order.id not in self._orders:
             self._orders.add(order, now)
-        self._orders.move(order.id, OrderStatus.MATCHED, now)
-        return reservation
-
-    @_alone
-    def confirm(self, reservation: Reservation, deal_id: EscrowId) -> None:
-        """Note that the deal is open: it holds the GPUs until `free`, and the order is ESCROWED.
-
-        Repeating it is harmless. Raises ReservationLapsed if it comes too late, NotReserved after a release,
-        InvalidStateTransition if the reservation has another deal, or the deal another reservation.
-        """
-        now = self._now()
-        if self._reservations.confirm(reservation, deal_id, now):
-            self._orders.move(reservation.order_id, OrderStatus.ESCROWED, now)
-
-    @_alone
-    def release(self, reservation: Reservation) -> None:
-        """Let reserved GPUs go; the order is PENDING again. Repeating it is harmless.
-
-        Raises InvalidStateTransition if its deal is confirmed: such GPUs go by `free`.
-        """
-        now = self._now()
-        if self._reservations.release(reservation):
-            self._orders.move(reservation.order_id, OrderStatus.PENDING, now)
-
-    @_alone
-    def free(self, deal_id: EscrowId) -> bool:
-        """Let the GPUs of a deal go that no longer uses them; False if it holds none here."""
-        self._now()
-        return self._reservations.free(deal_id)
-
-    @_alone
-    def follow(self, deal_id: EscrowId, status: DealStatus, *, paid: bool = False) -> None:
-        """Note how a confirmed deal stands now: its order follows, and its GPUs are free unless it is LOCKED.
-
-        `paid` says that a voucher was redeemed, so the job runs. Repeating it is harmless; a deal that was
-        not confirmed here is left alone. Raises InvalidStateTransition if no way of the order leads there.
-        """
-        now = self._now()
-        order_id = self._reservations.order_of(deal_id)
-        if order_id is None:
-            return
-        if status is not DealStatus.LOCKED:
-            self._reservations.free(deal_id)
-        for step in way_to(self._orders.get(order_id, now).status, status, paid=paid):
-            self._orders.move(order_id, step, now)
-
-    # ------------------------------------------------------------------------------------ inside
-
-    def _now(self) -> datetime:
-        """Return the time, after doing what it brings: reservations lapse."""
-        now = self._clock.now()
-        for reservation in self._reservations.lapse(now):
-            self._orders.move(reservation.order_id, OrderStatus.PENDING, now)
-        return now
-
-    def _listing(self, offer_id: OfferId) -> Listing:
-        if offer_id not in self._listings:
-            raise OfferNotFound(offer_id)
-        return self._listings[offer_id]
-
-    def _demand(self, order: JobOrder, now: datetime) -> Demand:
-        present = self._orders.get(order.id, now) if order.id in self._orders else order
-        if now >= order.expires_at or present.status is OrderStatus.EXPIRED:
-            raise Expired(f"order {order.id} (until {utc(order.expires_at)})")
-        if present.status is not OrderStatus.PENDING:
-            raise InvalidStateTransition(present.status.name, OrderStatus.MATCHED.name)
-        if now < order.created_at:
-            raise OrderNotYetValid(seconds(now), seconds(order.created_at))
-        return Demand.of_order(order, now)
-
-
-def _expired_offer(offer: CapacityOffer) -> Expired:
-    return Expired(f"offer {offer.id} (until {utc(offer.expires_at)})")
+        for match in found.matches:
+            if match.order.id != order.id:
+                self._orders.add_part(order.id, match.order, now)
+            self._orders.move(match.order.id, OrderStatus.MATCHED, now)
+        waits = self._orders.get(order.id, now).status is OrderStatus.PENDING
+        return Execution(order, found, tuple(held), self._orders.open_gpus(order) if waits else 0)

@@ -55,3 +55,8 @@ def fits(listing: Listing, demand: Demand) -> bool:
 def broken(listing: Listing, demand: Demand) -> frozenset[Kind]:
     """Return the kinds of constraints that a pair breaks."""
     return frozenset(c.kind for c in CONSTRAINTS if not c.keeps(listing, demand))
+
+
+def names_broken(listing: Listing, demand: Demand) -> frozenset[str]:
+    """Return the names of the constraints that a pair breaks."""
+    return frozenset(c.name for c in CONSTRAINTS if not c.keeps(listing, demand))

@@ -56,8 +56,16 @@ class Matcher:
 
     def find(self, demand: Demand) -> list[Ranked]:
         """Return all that fits, the best first."""
-        found = [self._ranked(o, demand) for o in self._index.candidates(demand) if fits(o, demand)]
-        return sorted(found, key=Ranked.place)
+        return self.rank((o for o in self._index.candidates(demand) if fits(o, demand)), demand)
+
+    def rank(self, listings: Iterable[Listing], demand: Demand) -> list[Ranked]:
+        """Sort listings, none above the price limit, the best first."""
+        return sorted((self._ranked(listing, demand) for listing in listings), key=Ranked.place)
+
+    def near(self, demand: Demand) -> list[Listing]:
+        """Return what has free GPUs and meets all but money and the GPU count."""
+        found = self._index.candidates_at_any_price(demand)
+        return [o for o in found if o.free and Kind.NEEDS not in broken(o, demand)]
 
     def obstacle(self, demand: Demand) -> MarketError | None:
         """Say why nothing fits; None if there are several reasons."""
@@ -72,9 +80,7 @@ def obstacle(listings: Iterable[Listing], demand: Demand) -> MarketError | None:
     """Say what alone keeps listings that do not fit from fitting: money, or GPUs; None if both do."""
     near = [(o, kinds) for o in listings if Kind.NEEDS not in (kinds := broken(o, demand))]
     if not near:
-        return NoMatchingOffers(
-            "no active offer meets the order, price and GPU count apart: ask for less, or wait for providers"
-        )
+        return nothing_fits()
     dear = [o for o, kinds in near if kinds == {Kind.MONEY}]
     small = [o for o, kinds in near if kinds == {Kind.GPUS}]
     if dear and not small:
@@ -83,3 +89,9 @@ def obstacle(listings: Iterable[Listing], demand: Demand) -> MarketError | None:
     if small and not dear:
         return InsufficientCapacity(demand.gpu_count, max(o.free for o in small))
     return None
+
+
+def nothing_fits() -> NoMatchingOffers:
+    return NoMatchingOffers(
+        "no active offer meets the order, price and GPU count apart: ask for less, or wait for providers"
+    )

@@ -6,12 +6,14 @@ does no I/O; without one, all that fits is handed out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
+from molt_market.domain.ids import OfferId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.errors import MarketError
+from molt_market.orderbook.fills import Fill
 from molt_market.refusals import (
     NotOpener,
     OrderAlreadyOpened,
@@ -49,3 +51,28 @@ def openable(matches: Sequence[OrderMatch], check: Check) -> list[OrderMatch]:
     if first is not None and not kept:
         raise first
     return kept
+
+
+def openable_fill(
+    plan: Callable[[Collection[OfferId]], Fill], check: Check
+) -> tuple[Fill, frozenset[OfferId]]:
+    """Plan a fill without the offers that could not be opened now; return it, and those offers.
+
+    Raises what `plan` raises, or instead of it what stands in the way of the first such offer.
+    """
+    refused: dict[OfferId, MarketError] = {}
+    while True:
+        try:
+            fill = plan(refused.keys())
+        except MarketError:
+            if refused:
+                raise next(iter(refused.values())) from None
+            raise
+        obstacles = {match.offer_id: check(match.offer, match.order) for match in fill.matches}
+        found = {offer_id: obstacle for offer_id, obstacle in obstacles.items() if obstacle is not None}
+        if not found:
+            return fill, frozenset(refused)
+        refused |= found
+        for obstacle in found.values():
+            if isinstance(obstacle, WHATEVER_THE_OFFER) or len(refused) > MOST_ASKED:
+                raise obstacle

@@ -55,7 +55,7 @@ class Reservations:
     def __init__(self) -> None:
         self._ids = count(1)
         self._pools: dict[tuple[PartyId, int], Pool] = {}
-        self._open: set[Reservation] = set()
+        self._open: dict[OrderId, Reservation] = {}
         self._deadlines: list[tuple[datetime, int, Reservation]] = []
         self._deals: dict[EscrowId, Reservation] = {}  # all that were ever confirmed
         self._deal_of: dict[Reservation, EscrowId] = {}
@@ -80,7 +80,7 @@ class Reservations:
             gpu_count=order.requirements.min_gpu_count,
             until=until,
         )
-        self._open.add(reservation)
+        self._open[order.id] = reservation
         heapq.heappush(self._deadlines, (until, reservation.id, reservation))
         if order.slot is not None:
             self._used_order_slots.add((order.buyer_id, order.slot))
@@ -93,9 +93,9 @@ class Reservations:
             if self._deal_of.get(reservation) == deal_id:
                 return False
             raise InvalidStateTransition(OrderStatus.ESCROWED.name, OrderStatus.ESCROWED.name)
-        if reservation not in self._open:
+        if not self._is_open(reservation):
             raise ReservationLapsed(reservation.until) if now >= reservation.until else NotReserved()
-        self._open.remove(reservation)
+        del self._open[reservation.order_id]
         self._deals[deal_id] = reservation
         self._deal_of[reservation] = deal_id
         self._in_use.add(deal_id)
@@ -105,17 +105,17 @@ class Reservations:
         """Let the GPUs go; False if the reservation was over already."""
         if reservation in self._deal_of:
             raise InvalidStateTransition(OrderStatus.ESCROWED.name, OrderStatus.PENDING.name)
-        if reservation not in self._open:
+        if not self._is_open(reservation):
             return False
-        self._open.remove(reservation)
+        del self._open[reservation.order_id]
         if reservation.order_slot is not None:
             self._used_order_slots.remove((reservation.buyer_id, reservation.order_slot))
         self._give_back(reservation)
         return True
 
-    def of_order(self, order_id: OrderId) -> Reservation:
-        """Return the reservation that a matched order has."""
-        return next(each for each in self._open if each.order_id == order_id)
+    def of_order(self, order_id: OrderId) -> Reservation | None:
+        """Return the reservation that an order has while it is matched."""
+        return self._open.get(order_id)
 
     def free(self, deal_id: EscrowId) -> bool:
         """Let the GPUs of a deal go; False if it held none."""
@@ -134,10 +134,13 @@ class Reservations:
         lapsed = []
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, reservation = heapq.heappop(self._deadlines)
-            if reservation in self._open:
+            if self._is_open(reservation):
                 self.release(reservation)
                 lapsed.append(reservation)
         return lapsed
+
+    def _is_open(self, reservation: Reservation) -> bool:
+        return self._open.get(reservation.order_id) == reservation
 
     def _give_back(self, reservation: Reservation) -> None:
         self.pool(reservation.provider_id, reservation.slot).held -= reservation.gpu_count

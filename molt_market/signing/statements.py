@@ -50,15 +50,19 @@ def sign_order(
     """Return the order signed: for `offer` alone if it is given, else for any that fits.
 
     An order for one offer takes over that offer's policy unless it names one. An order for any offer has to
-    name who may open it: ZERO_ADDRESS lets anyone who sees the signature choose the offer.
+    name who may open it: ZERO_ADDRESS lets anyone who sees the signature choose the offer. A signed order is
+    filled whole: for one offer, what was said of filling it in parts falls away.
 
     Raises:
         WrongSigner: the order is another account's.
-        InvalidValue: it is bound to another offer, or lacks a policy, an opener, or one model.
+        InvalidValue: it is bound to another offer, or lacks a policy, an opener, or one model; or it may be
+            filled in parts and is not for one offer.
     """
     own = order.model_copy(update={"buyer_id": _claimed(order.buyer_id, signer)})
     if offer is not None:
         own = _bound(own, offer, domain)
+    elif own.comes_in_parts:
+        raise InvalidValue(f"order {own.id} may be filled in parts: sign each part (OrderBook.fill) instead")
     elif own.offer_hash is None and own.opener is None:
         raise InvalidValue(
             f"order {own.id} takes any offer and names no opener: set opener, or sign it for one offer"
@@ -70,7 +74,8 @@ def _bound(order: JobOrder, offer: CapacityOffer, domain: Domain) -> JobOrder:
     hash_ = offer_hash(offer, domain)
     if order.offer_hash not in {None, hash_}:
         raise InvalidValue(f"order {order.id} is bound to another offer than {offer.id}: unset offer_hash")
-    return order.model_copy(update={"offer_hash": hash_, "policy_id": order.policy_id or offer.policy_id})
+    bound = {"offer_hash": hash_, "policy_id": order.policy_id or offer.policy_id}
+    return order.model_copy(update={**bound, "min_quantity": None, "split": False})
 
 
 def verify_order(order: JobOrder, domain: Domain, approvals: Approvals | None = None) -> Address:

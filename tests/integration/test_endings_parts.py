@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
+from molt_market.app import let_ask
+from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.ids import OfferId
 from molt_market.domain.matches import OrderMatch
-from molt_market.domain.orders import OrderStatus
+from molt_market.domain.orders import OrderStatus, Priority, TimeInForce
 from molt_market.errors import InsufficientCapacity, InvalidValue, PriceExceedsBudget
 from molt_market.orderbook import OrderBook
+from molt_market.orderbook.priority import in_turn
 from molt_market.payments.settlement import settle_job
 from molt_market.refusals import CapacityExceeded, OfferCancelled
 from molt_market.signing.messages import Side
@@ -119,6 +124,65 @@ def test_parts__an_order_twice__is_refused(scene: Scene, net: Devnet, book: Orde
     match = matched_parts(scene, book)[0]
     with pytest.raises(InvalidValue, match="twice"):
         scene.buyer.create_job_escrows([match, match], net.buyer, max_budget=molt(1_000))
+
+
+# ---------------------------------------------------------------- filled by the book
+
+
+@pytest.fixture
+def asking(net: Devnet, book: OrderBook) -> OrderBook:
+    """The book of both providers, which asks the chain."""
+    let_ask(book, net.client())
+    return book
+
+
+def test_execute__holds_all_parts__and_they_open_on_the_chain(
+    scene: Scene, net: Devnet, asking: OrderBook
+) -> None:
+    order = scene.order(min_gpu_count=12, max_budget=BUDGET, split=True, time_in_force=TimeInForce.FOK)
+    quote = asking.quote(order)
+    assert (quote.least_cost, quote.most_cost, quote.missing_gpus) == (COST, COST, 0)
+    done = asking.execute(order, net.clock.now() + timedelta(seconds=120))
+    assert done.fill == quote.fill
+    assert done.fill is not None
+    payments = net.payments(net.buyer, book=asking)
+    opened = payments.create_job_escrows(done.fill.matches, net.buyer, max_budget=order.budget)
+    assert opened.failures == ()
+    assert [escrow.terms.gpu_count for escrow in opened.escrows] == [8, 4]
+    assert asking.order(order.id).status is OrderStatus.ESCROWED
+    assert quote.dispute_reserve == sum((e.bond for e in opened.escrows), start=Amount.zero(COST.token))
+
+
+def test_execute__one_provider_cannot_open__the_other_fills_what_it_can(
+    scene: Scene, net: Devnet, asking: OrderBook
+) -> None:
+    scene.open(min_gpu_count=5)  # of the cheaper provider's 8, on the chain; the book does not know it
+    with pytest.raises(CapacityExceeded):
+        asking.fill(scene.order(min_gpu_count=12, split=True))
+    order = scene.order(min_gpu_count=12, split=True, min_quantity=4)
+    done = asking.execute(order, net.clock.now() + timedelta(seconds=120))
+    assert done.fill is not None
+    assert [(match.offer_id, match.gpu_count) for match in done.fill.matches] == [("dearer", 8)]
+    assert done.resting == 4
+
+
+def test_clear__urgent_with_money_in_the_escrow__is_served_first(
+    scene: Scene, net: Devnet, asking: OrderBook
+) -> None:
+    first = scene.order(min_gpu_count=8, required_models=["H100"])
+    urgent = scene.order(min_gpu_count=8, priority=Priority.URGENT, max_price_per_hour=molt("2.5"))
+    asking.remove_offer(OfferId("dearer"))
+    until = net.clock.now() + timedelta(seconds=120)
+    for order in (first, urgent):
+        asking.submit_order(order)
+    client = net.client(net.buyer)
+    client.deposit(urgent.budget * 2)
+    [served] = asking.clear(until)
+    assert served.order.id == urgent.id
+    asking.release(served.reservations[0])
+    client.request_withdraw(urgent.budget * 2)  # what is marked to leave backs nothing
+    earlier = first.model_copy(update={"created_at": first.created_at - timedelta(seconds=1)})
+    assert [order.id for order in in_turn([urgent, earlier], asking.funds)] == [first.id, urgent.id]
 
 
 # ---------------------------------------------------------------- repricing on one slot

@@ -122,6 +122,10 @@ class Market:
         """Return the number of the new hold."""
         if not now < until <= now + MOST_RESERVATION_SECONDS:
             raise Refusal("InvalidValue")
+        for number, hold in enumerate(self.holds):
+            same = hold["order"]["id"] == order["id"] and hold["offer"]["id"] == offer["id"]
+            if same and hold["gpus"] == order["gpus"] and hold["state"] == "held" and now < hold["until"]:
+                return number
         if self.offer(offer["id"]) != offer:
             raise Refusal("OfferNotFound", offer["id"])
         if now >= offer["expires"]:
@@ -215,28 +219,32 @@ class Market:
         return []
 
     def failing(self, offer: Offer, order: Order, now: int) -> set[str]:
-        """Name the hard constraints that a pair breaks; all but money and GPUs count as one."""
+        """Name what a pair fails by: money, GPUs, or anything else."""
+        kinds = {"price": "money", "budget": "money", "gpus": "GPUs"}
+        return {kinds.get(name, "other") for name in self.broken(offer, order, now)}
+
+    def broken(self, offer: Offer, order: Order, now: int) -> set[str]:
+        """Name the hard constraints that a pair breaks."""
         agent = offer["agent"] or offer["provider"]
         voucher_signer = order["voucher_signer"] or order["buyer"]
         kept = [
-            ("stands", self._stands(offer, now)),
+            ("standing", self._stands(offer, now)),
             ("token", offer["token"] == order["token"]),
-            ("no self-trade", offer["provider"] != order["buyer"]),
+            ("parties", offer["provider"] != order["buyer"]),
             ("voucher signer", voucher_signer not in (offer["provider"], agent)),
             ("policy", None in (offer["policy"], order["policy"]) or offer["policy"] == order["policy"]),
             ("named offer", order["offer_hash"] is None or order["offer_hash"] == offer["hash"]),
-            ("VRAM", offer["vram"] >= order["vram"]),
+            ("vram", offer["vram"] >= order["vram"]),
             ("features", order["features"] <= offer["features"]),
             ("country", order["country"] is None or order["country"] == offer["country"]),
             ("region", order["region"] is None or order["region"] == offer["region"]),
             ("model", not order["required_models"] or offer["model"] in order["required_models"]),
-            ("commitment", offer["commitment"] <= order["hours"]),
-            ("hours", order["hours"] <= offer["available"]),
-            ("money", offer["price"] <= order["limit"] and total(offer, order) <= most(order)),
-            ("GPUs", order["gpus"] <= self.free(offer, now)),
+            ("hours", offer["commitment"] <= order["hours"] <= offer["available"]),
+            ("price", offer["price"] <= order["limit"]),
+            ("budget", order["budget"] is None or total(offer, order) <= order["budget"]),
+            ("gpus", order["gpus"] <= self.free(offer, now)),
         ]
-        broken = {name for name, holds in kept if not holds}
-        return broken if broken <= {"money", "GPUs"} else (broken & {"money", "GPUs"}) | {"other"}
+        return {name for name, holds in kept if not holds}
 
     def _stands(self, offer: Offer, now: int) -> bool:
         return bool(offer["status"] == "ACTIVE" and offer["created"] <= now < offer["expires"])

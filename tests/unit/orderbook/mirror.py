@@ -89,6 +89,8 @@ def order_as_dict(order: JobOrder) -> dict[str, Any]:
         "limit": needs.max_price_per_hour.base_units,
         "budget": order.max_budget.base_units if order.max_budget else None,
         "hours": needs.estimated_hours,
+        "least": order.least_gpus,
+        "split": order.split,
         "token": needs.max_price_per_hour.token.symbol,
         "created": second(order.created_at),
         "expires": second(order.expires_at),

@@ -101,11 +101,19 @@ def test_reserve__other_slot_or_provider__has_gpus_of_its_own(offered: OrderBook
     assert [offer.id for offer in offered.active_offers()] == ["offer-2", "offer-3"]
 
 
-def test_reserve__order_matched_already__raises_invalid_state_transition(offered: OrderBook) -> None:
+def test_reserve__reserved_already__keeps_its_reservation(offered: OrderBook) -> None:
     match = matched(offered)
-    offered.reserve(match, SOON)
+    reservation = offered.reserve(match, SOON)
+    assert offered.reserve(match, SOON + 30 * SECOND) == reservation
+    assert matched(offered, 2).gpu_count == 4  # of 8: they are held once
+
+
+def test_reserve__order_matched_to_another_offer__raises_invalid_state_transition(offered: OrderBook) -> None:
+    offered.add_offer(make_offer(id="offer-2", slot=1))
+    first, second = offered.match_order(make_order())
+    offered.reserve(first, SOON)
     with pytest.raises(InvalidStateTransition) as refusal:
-        offered.reserve(match, SOON)
+        offered.reserve(second, SOON)
     assert (refusal.value.from_, refusal.value.to) == ("MATCHED", "MATCHED")
 
 
