@@ -24,6 +24,7 @@ from molt_market.errors import (
     InsufficientCapacity,
     InsufficientGas,
     InsufficientTokens,
+    InvalidQuery,
     InvalidSignature,
     InvalidStateTransition,
     InvalidValue,
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
     from molt_market.orderbook.book import OrderBook
     from molt_market.orderbook.explain import Explanation, Relaxation
     from molt_market.orderbook.fills import Execution, Fill
+    from molt_market.orderbook.market_data import BestPrice, Depth, PriceLevel, PriceStatistics, Trade
     from molt_market.orderbook.quote import Quote
     from molt_market.orderbook.reservations import Reservation
     from molt_market.orderbook.scoring import ScoreWeights
@@ -167,6 +169,7 @@ __all__ = [
     "ApprovingSigner",
     "Attestation",
     "Balances",
+    "BestPrice",
     "CallReverted",
     "CapacityOffer",
     "ChainError",
@@ -179,6 +182,7 @@ __all__ = [
     "Deployment",
     "DeploymentMismatch",
     "DeploymentNotFound",
+    "Depth",
     "Dispute",
     "DisputeId",
     "DisputeOutcome",
@@ -204,6 +208,7 @@ __all__ = [
     "InsufficientCapacity",
     "InsufficientGas",
     "InsufficientTokens",
+    "InvalidQuery",
     "InvalidSignature",
     "InvalidStateTransition",
     "InvalidValue",
@@ -242,6 +247,8 @@ __all__ = [
     "PolicyNotFound",
     "PolicyWarning",
     "PriceExceedsBudget",
+    "PriceLevel",
+    "PriceStatistics",
     "Priority",
     "ProofMismatch",
     "ProviderCancellation",
@@ -270,6 +277,7 @@ __all__ = [
     "Token",
     "TokenMismatch",
     "TokenSpec",
+    "Trade",
     "TransactionDropped",
     "TransactionFailed",
     "TransactionId",
@@ -376,6 +384,7 @@ _HOMES = {
     "orderbook.book": "OrderBook",
     "orderbook.explain": "Explanation Relaxation",
     "orderbook.fills": "Execution Fill",
+    "orderbook.market_data": "BestPrice Depth PriceLevel PriceStatistics Trade",
     "orderbook.quote": "Quote",
     "orderbook.reservations": "Reservation",
     "orderbook.scoring": "ScoreWeights",

@@ -5,7 +5,8 @@ MoltError
 │   ├── InexactAmount                    money or hours that are not exact
 │   ├── NegativeAmount                   money below zero
 │   ├── TokenMismatch                    amounts of two tokens
-│   └── UnknownModel                     a GPU model that the catalogue lacks
+│   ├── UnknownModel                     a GPU model that the catalogue lacks
+│   └── InvalidQuery                     a search that cannot be read
 └── MarketError                          the market cannot do what was asked
     ├── OrderNotFound · OfferNotFound
     ├── NoMatchingOffers · InsufficientCapacity · PriceExceedsBudget
@@ -94,6 +95,23 @@ class UnknownModel(InvalidValue):
         super().__init__(f"unknown GPU model {name!r}: {hint}")
         self.name = name
         self.nearest = tuple(nearest)
+
+
+class InvalidQuery(InvalidValue):
+    """A search cannot be read: the message points at the character, and says what belongs there."""
+
+    def __init__(self, text: str, position: int, problem: str) -> None:
+        shown, at = _window(text, position)
+        super().__init__(f"at {position}, {problem}\n  {shown}\n  {' ' * at}^")
+        self.text = text
+        self.position = position
+        self.problem = problem
+
+
+def _window(text: str, position: int, width: int = 60) -> tuple[str, int]:
+    """Cut what lies around a position out of a text, as one line; say where the position is in it."""
+    first = max(position - width // 2, 0)
+    return "".join(c if c.isprintable() else " " for c in text[first : first + width]), position - first
 
 
 # --------------------------------------------------------------------------------------------- market

@@ -4,13 +4,17 @@ from molt_market.orderbook.book import OrderBook
 from molt_market.orderbook.explain import Change, Exclusion, Explanation, Relaxation
 from molt_market.orderbook.fills import Execution, Fill
 from molt_market.orderbook.index import OfferIndex, PriceIndex
+from molt_market.orderbook.market_data import BestPrice, Depth, PriceLevel, PriceStatistics, Trade
+from molt_market.orderbook.query import Query, parse_query
 from molt_market.orderbook.quote import Quote
 from molt_market.orderbook.reservations import MAX_RESERVATION_SECONDS, Reservation
 from molt_market.orderbook.scoring import Reliability, ScoreWeights
 
 __all__ = [
     "MAX_RESERVATION_SECONDS",
+    "BestPrice",
     "Change",
+    "Depth",
     "Exclusion",
     "Execution",
     "Explanation",
@@ -18,9 +22,14 @@ __all__ = [
     "OfferIndex",
     "OrderBook",
     "PriceIndex",
+    "PriceLevel",
+    "PriceStatistics",
+    "Query",
     "Quote",
     "Relaxation",
     "Reliability",
     "Reservation",
     "ScoreWeights",
+    "Trade",
+    "parse_query",
 ]

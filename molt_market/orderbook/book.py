@@ -15,18 +15,20 @@ from molt_market.errors import MarketError
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.entries import alone
 from molt_market.orderbook.explain import Explanation, explain
+from molt_market.orderbook.feed import Feed
 from molt_market.orderbook.fills import Execution, Fill, Open, fill, unfilled
-from molt_market.orderbook.holding import Holding
 from molt_market.orderbook.index import OfferIndex, PriceIndex
 from molt_market.orderbook.matcher import Matcher
 from molt_market.orderbook.openable import Check, openable, openable_fill
 from molt_market.orderbook.priority import Funds, in_turn
+from molt_market.orderbook.query import Query, parse_query
 from molt_market.orderbook.quote import BondBps, Quote, quote
 from molt_market.orderbook.reservations import require_in_time
 from molt_market.orderbook.scoring import Reliability, ScoreWeights, Scoring
+from molt_market.orderbook.search import search
 
 
-class OrderBook(Holding):
+class OrderBook(Feed):
     """An exact order book in memory. The same offers, orders and times give the same answers.
 
     Unsigned offers and orders are taken; only signed ones open deals. Any thread may call any method.
@@ -107,6 +109,20 @@ class OrderBook(Holding):
         demand = Demand.of_requirements(requirements, self._now())
         best = self._matcher.find(demand)[: max(limit, 0)]
         return [ranked.listing.offer for ranked in best]
+
+    @alone
+    def search(self, query: str | Query, limit: int = 20) -> list[CapacityOffer]:
+        """Return at most `limit` offers that stand, have a GPU free, and are what a query is for.
+
+        The language is that of docs/search.md. Raises InvalidQuery, which points at the character.
+
+        >>> OrderBook().search("gpu_model in [H100,H200] vram_gb>=80 price<2.5 country=DE --sort price")
+        []
+        """
+        asked = parse_query(query) if isinstance(query, str) else query
+        now = self._now()
+        active = [o for o in self._listings.values() if o.created_at <= now < o.expires_at and o.free]
+        return [listing.offer for listing in search(asked, active, now, self._matcher)[: max(limit, 0)]]
 
     # ------------------------------------------------------------------------------------ asking
 

@@ -85,6 +85,12 @@ class Demand:
         """What the order can come to at most: its budget, or less if the limit price allows no more."""
         return min(self.budget, self.total_at(self.price_limit))
 
+    def is_for(self, model: str | None, region: str | None) -> bool:
+        """Tell whether a model, in a region, would do; None: whatever it is."""
+        return (model is None or not self.required_models or model in self.required_models) and (
+            region is None or self.region in {None, region}
+        )
+
     def total_at(self, price: int) -> int:
         """Return what the allocation costs at a price per GPU-hour, in base units."""
         return price * self.gpu_count * self.hours

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
+from molt_market.domain.clock import Clock
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.matches import OrderMatch
@@ -13,12 +14,18 @@ from molt_market.domain.states import way_to
 from molt_market.errors import InsufficientCapacity, OfferNotFound
 from molt_market.orderbook.constraints import fits
 from molt_market.orderbook.entries import Entries, alone, expired
+from molt_market.orderbook.index import OfferIndex
+from molt_market.orderbook.market_data import Trade, TradeTape
 from molt_market.orderbook.matcher import obstacle
 from molt_market.orderbook.reservations import Reservation, require_in_time
 
 
 class Holding(Entries):
     """GPUs reserved for a match, held by a deal, and let go. The second layer of the OrderBook."""
+
+    def __init__(self, clock: Clock, index: OfferIndex) -> None:
+        super().__init__(clock, index)
+        self._tape = TradeTape()
 
     @alone
     def reserve(self, match: OrderMatch, until: datetime) -> Reservation:
@@ -66,6 +73,7 @@ class Holding(Entries):
         """
         now = self._now()
         if self._reservations.confirm(reservation, deal_id, now):
+            self._tape.note(Trade.of(reservation, deal_id, now))
             self._orders.move(reservation.order_id, OrderStatus.ESCROWED, now)
 
     @alone

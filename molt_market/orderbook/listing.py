@@ -12,7 +12,7 @@ from molt_market.domain.ids import Hash32, PartyId
 from molt_market.domain.offers import CapacityOffer, OfferStatus
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pool:
     """The GPUs of one provider's slot that reservations and deals hold, whatever offers share the slot."""
 

@@ -7,7 +7,7 @@ over. A confirmed deal holds them until it is freed. The chain counts alike whil
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -33,7 +33,9 @@ class Reservation:
     provider_id: PartyId
     slot: int
     gpu_count: int
+    hours: int
     until: datetime
+    offer: CapacityOffer = field(compare=False, repr=False)
 
 
 def require_in_time(until: datetime, now: datetime) -> None:
@@ -78,7 +80,9 @@ class Reservations:
             provider_id=offer.provider_id,
             slot=offer.slot,
             gpu_count=order.requirements.min_gpu_count,
+            hours=order.requirements.estimated_hours,
             until=until,
+            offer=offer,
         )
         self._open[order.id] = reservation
         heapq.heappush(self._deadlines, (until, reservation.id, reservation))

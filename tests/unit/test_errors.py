@@ -15,6 +15,7 @@ from molt_market.errors import MarketError, MoltError
 NOON = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 MADE = [
     errors.TokenMismatch(MOLT, Token("USDC", 6)),
+    errors.InvalidQuery("price<", 6, "expected a value, as in price<2"),
     errors.UnknownModel("H1000", ["H100", "H200"]),
     errors.OrderNotFound("order-1"),
     errors.OfferNotFound("offer-1"),

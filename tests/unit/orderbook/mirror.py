@@ -22,6 +22,7 @@ FIELDS_OF_ERRORS = {
     "PriceExceedsBudget": ("price", "budget"),
     "OrderNotYetValid": ("actual", "limit"),
     "OrderAlreadyOpened": ("actual",),
+    "InvalidQuery": ("position", "args"),
 }
 
 

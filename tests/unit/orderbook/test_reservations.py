@@ -402,5 +402,6 @@ def test_free__order_keeps_its_status(offered: OrderBook) -> None:
 
 def test_reservation__is_a_plain_value() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    fields = (1, ORDER, OfferId("o"), make_order().buyer_id, 0, make_offer().provider_id, 0, 4, now)
-    assert Reservation(*fields) == Reservation(*fields)
+    fields = (1, ORDER, OfferId("o"), make_order().buyer_id, 0, make_offer().provider_id, 0, 4, 8, now)
+    assert Reservation(*fields, make_offer()) == Reservation(*fields, make_offer())
+    assert len({Reservation(*fields, make_offer()), Reservation(*fields, make_offer())}) == 1

@@ -1,0 +1,90 @@
+"""What the order book tells of the market: depth, best prices, trades, price percentiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from molt_market.domain.amounts import MOLT, Token
+from molt_market.domain.catalogue import canonical_model
+from molt_market.orderbook.demand import Demand
+from molt_market.orderbook.entries import alone
+from molt_market.orderbook.holding import Holding
+from molt_market.orderbook.listing import Listing
+from molt_market.orderbook.market_data import (
+    BestPrice,
+    Depth,
+    PriceStatistics,
+    Trade,
+    asks,
+    best_prices,
+    bids,
+    require_window,
+    statistics,
+)
+
+
+class Feed(Holding):
+    """Market data. The third layer of the OrderBook."""
+
+    @alone
+    def depth(self, gpu_model: str | None = None, region: str | None = None, *, token: Token = MOLT) -> Depth:
+        """Return the GPUs to be had and wanted at each price, of a model, in a region, or of all.
+
+        An order bids wherever it would take GPUs: for every model unless it requires some, for every region
+        unless it names one. Raises UnknownModel.
+        """
+        now = self._now()
+        model = _canonical(gpu_model)
+        offered = [
+            o for o in self._standing(token) if model in {None, o.model} and region in {None, o.region}
+        ]
+        demands = [
+            (Demand.of_order(order, now), self._orders.open_gpus(order))
+            for order in self._orders.pending(now)
+            if order.created_at <= now and order.budget.token == token
+        ]
+        wanted = [(demand.price_limit, gpus) for demand, gpus in demands if demand.is_for(model, region)]
+        return Depth(asks(offered, token), bids(wanted, token))
+
+    @alone
+    def best_prices(self, *, token: Token = MOLT) -> tuple[BestPrice, ...]:
+        """Return the lowest price of each GPU model in each region, and the GPUs to be had at it."""
+        return best_prices(self._standing(token), token)
+
+    @alone
+    def trades(
+        self,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        gpu_model: str | None = None,
+        region: str | None = None,
+    ) -> list[Trade]:
+        """Return the deals that were confirmed from `since` on and before `until`, at most 30 days ago.
+
+        Raises InvalidValue for a time without a zone, UnknownModel.
+        """
+        model = _canonical(gpu_model)
+        found = self._tape.between(since, until)
+        return [each for each in found if model in {None, each.gpu_model} and region in {None, each.region}]
+
+    @alone
+    def price_percentiles(
+        self, window: timedelta, percents: Sequence[int] = (10, 50, 90), *, token: Token = MOLT
+    ) -> tuple[PriceStatistics, ...]:
+        """Return the percentiles of the prices of the last time, weighted by GPU-hours, by model and region.
+
+        Raises InvalidValue for a window that is empty or above 30 days, and percents outside 1 to 100.
+        """
+        require_window(window, percents)
+        recent = self._tape.between(self._now() - window, None)
+        return statistics([trade for trade in recent if trade.price_per_hour.token == token], percents)
+
+    def _standing(self, token: Token) -> list[Listing]:
+        now = self._now()
+        return [o for o in self._listings.values() if o.created_at <= now < o.expires_at and o.token == token]
+
+
+def _canonical(gpu_model: str | None) -> str | None:
+    return None if gpu_model is None else canonical_model(gpu_model).name
