@@ -35,6 +35,7 @@ PolicyWarning is no error: what it warns of is done.
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -98,20 +99,13 @@ class UnknownModel(InvalidValue):
 
 
 class InvalidQuery(InvalidValue):
-    """A search cannot be read: the message points at the character, and says what belongs there."""
+    """A search cannot be read: mend it at `position`, counted from 0; the message points at the character."""
 
     def __init__(self, text: str, position: int, problem: str) -> None:
-        shown, at = _window(text, position)
-        super().__init__(f"at {position}, {problem}\n  {shown}\n  {' ' * at}^")
+        super().__init__(f"{problem} (at position {position})\n{_pointed(text, position)}")
         self.text = text
         self.position = position
         self.problem = problem
-
-
-def _window(text: str, position: int, width: int = 60) -> tuple[str, int]:
-    """Cut what lies around a position out of a text, as one line; say where the position is in it."""
-    first = max(position - width // 2, 0)
-    return "".join(c if c.isprintable() else " " for c in text[first : first + width]), position - first
 
 
 # --------------------------------------------------------------------------------------------- market
@@ -451,3 +445,31 @@ def utc(moment: datetime) -> str:
     '2026-01-02 03:04:05 UTC'
     """
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _pointed(text: str, position: int) -> str:
+    """Show a text around a position, with a mark below it.
+
+    >>> print(_pointed("vram_gb=abc", 8))
+      vram_gb=abc
+              ^
+    """
+    start = max(position - 48, 0)
+    end = start + 72
+    before = ("..." if start else "") + _in_one_line(text[start:position])
+    after = _in_one_line(text[position:end]) + ("..." if len(text) > end else "")
+    return f"  {before}{after}\n  {' ' * sum(map(_columns, before))}^"
+
+
+def _in_one_line(text: str) -> str:
+    """Replace what would break the line, or the terminal, by one character each."""
+    return "".join(
+        c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+
+
+def _columns(character: str) -> int:
+    """Return how many columns a terminal gives to a character."""
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -5,10 +5,11 @@ from molt_market.orderbook.explain import Change, Exclusion, Explanation, Relaxa
 from molt_market.orderbook.fills import Execution, Fill
 from molt_market.orderbook.index import OfferIndex, PriceIndex
 from molt_market.orderbook.market_data import BestPrice, Depth, PriceLevel, PriceStatistics, Trade
-from molt_market.orderbook.query import Query, parse_query
 from molt_market.orderbook.quote import Quote
 from molt_market.orderbook.reservations import MAX_RESERVATION_SECONDS, Reservation
 from molt_market.orderbook.scoring import Reliability, ScoreWeights
+from molt_market.orderbook.search import parse_query
+from molt_market.orderbook.search_query import Query
 
 __all__ = [
     "MAX_RESERVATION_SECONDS",

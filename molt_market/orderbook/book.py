@@ -21,11 +21,11 @@ from molt_market.orderbook.index import OfferIndex, PriceIndex
 from molt_market.orderbook.matcher import Matcher
 from molt_market.orderbook.openable import Check, openable, openable_fill
 from molt_market.orderbook.priority import Funds, in_turn
-from molt_market.orderbook.query import Query, parse_query
 from molt_market.orderbook.quote import BondBps, Quote, quote
 from molt_market.orderbook.reservations import require_in_time
 from molt_market.orderbook.scoring import Reliability, ScoreWeights, Scoring
-from molt_market.orderbook.search import search
+from molt_market.orderbook.search import parse_query, search
+from molt_market.orderbook.search_query import Query
 
 
 class OrderBook(Feed):
@@ -120,9 +120,8 @@ class OrderBook(Feed):
         []
         """
         asked = parse_query(query) if isinstance(query, str) else query
-        now = self._now()
-        active = [o for o in self._listings.values() if o.created_at <= now < o.expires_at and o.free]
-        return [listing.offer for listing in search(asked, active, now, self._matcher)[: max(limit, 0)]]
+        found = search(asked, self._listings.values(), self._matcher, self._now())
+        return [ranked.listing.offer for ranked in found[: max(limit, 0)]]
 
     # ------------------------------------------------------------------------------------ asking
 
@@ -193,7 +192,7 @@ class OrderBook(Feed):
         return Execution(order, None, (), rest.demand.gpu_count, obstacle)
 
     def clear(self, until: datetime) -> list[Execution]:
-        """Execute the orders that wait, by class, creation time and id; return what was filled.
+        """Execute each of the orders that wait once, by class, creation time and id; return what was filled.
 
         A class above NORMAL counts as far as `funds` backs it: URGENT by twice the order's budget, HIGH by
         once (molt_market.orderbook.priority).

@@ -136,14 +136,14 @@ def _relaxations(
 ) -> list[Relaxation]:
     """Return every minimal relaxation: none of them goes as far as another one in all that it changes.
 
-    For each size of the job, each offer says what else would have to change for its sake: everything but the
+    For each size of the job, offers say what else would have to change for their sake: everything but the
     budget is then known, and the budget is what the cheapest offer costs that fits the order so changed.
     """
     by_price = sorted(listings, key=lambda listing: listing.price)
     wanted: dict[Changes, Changes] = {}  # by all but the price: the same at a higher price is no help
-    for size in _sizes(listings, order):
+    for size, some in _by_size(by_price, order):
         demand = Demand.of_order(applied(size, order), now)
-        for listing in by_price:
+        for listing in some:
             changes = _for_the_sake_of(listing, order, demand)
             if changes is not None and _can_be_asked((*size, *changes), listing, order):
                 others = tuple(change for change in changes if change.direction != "price")
@@ -190,18 +190,33 @@ def _within(less: Changes, more: Changes) -> bool:
     )
 
 
-def _sizes(listings: Sequence[Listing], order: JobOrder) -> list[Changes]:
-    """Return the changes to as many GPUs or hours as some offer asks for, no change first, the least next.
+def _by_size(listings: Sequence[Listing], order: JobOrder) -> list[tuple[Changes, Sequence[Listing]]]:
+    """Return the sizes of the job to try, as changes to GPUs and hours, each with the offers to try it with.
 
-    They go together with every other change, since a smaller job costs less of the budget.
+    If the budget is limited, a smaller job may save it whatever offer it is for, so that every size goes with
+    every offer: no change first, then the least. Else each offer goes with the size that it needs.
     """
-    gpus = {(_gpus(o.free, order),) for o in listings if 0 < o.free < order.requirements.min_gpu_count}
-    asked = order.requirements.estimated_hours
-    longer = {o.min_commitment_hours for o in listings if o.min_commitment_hours > asked}
-    shorter = {o.available_hours for o in listings if o.available_hours < asked}
-    hours = {(_hours(each, order),) for each in longer | shorter}
-    sizes = [(*some, *long) for some in ((), *gpus) for long in ((), *hours)]
-    return sorted(sizes, key=lambda size: (len(size), [change.reach for change in size]))[:MOST_SIZES]
+    own: dict[Changes, list[Listing]] = {}
+    for listing in listings:
+        if listing.free:
+            own.setdefault(_own_size(listing, order), []).append(listing)
+    if order.max_budget is None:
+        return list(own.items())
+    gpus = {change for size in own for change in size if change.direction == "gpus"}
+    hours = {change for size in own for change in size if change.direction != "gpus"}
+    sizes = [(*some, *long) for some in ((), *((g,) for g in gpus)) for long in ((), *((h,) for h in hours))]
+    nearest = sorted(sizes, key=lambda size: (len(size), [change.reach for change in size]))
+    return [(size, listings) for size in nearest[:MOST_SIZES]]
+
+
+def _own_size(listing: Listing, order: JobOrder) -> Changes:
+    needs = order.requirements
+    hours = min(max(needs.estimated_hours, listing.min_commitment_hours), listing.available_hours)
+    gpus = min(needs.min_gpu_count, listing.free)
+    return (
+        *((_gpus(gpus, order),) if gpus < needs.min_gpu_count else ()),
+        *((_hours(hours, order),) if hours != needs.estimated_hours else ()),
+    )
 
 
 def _for_the_sake_of(listing: Listing, order: JobOrder, demand: Demand) -> Changes | None:

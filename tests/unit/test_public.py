@@ -90,8 +90,8 @@ def test_dir__shows_the_names() -> None:
 @pytest.mark.parametrize(
     ("statement", "not_loaded"),
     [
-        ("import molt_market", {"web3", "eth_account", "pydantic"}),
-        ("from molt_market import OrderBook, JobOrder, CapacityOffer", {"web3", "eth_account"}),
+        ("import molt_market", {"web3", "eth_account", "pydantic", "lark"}),
+        ("from molt_market import OrderBook, JobOrder, CapacityOffer", {"web3", "eth_account", "lark"}),
         ("from molt_market import Network, sign_offer", {"web3"}),
     ],
 )

@@ -12,12 +12,11 @@ import pytest
 from molt_market.domain.orders import Priority, TimeInForce
 from molt_market.orderbook import ScoreWeights
 from molt_market.orderbook.constraints import CONSTRAINTS
-from molt_market.orderbook.query_fields import FIELDS
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
 
-@pytest.mark.parametrize(("page", "least"), [("matching.md", 40), ("search.md", 10), ("market-data.md", 20)])
+@pytest.mark.parametrize(("page", "least"), [("matching.md", 40), ("market-data.md", 20)])
 def test_page__examples__run_as_written(page: str, least: int) -> None:
     options = doctest.ELLIPSIS
     result = doctest.testfile(str(DOCS / page), module_relative=False, optionflags=options)
@@ -41,11 +40,6 @@ def test_matching_docs__every_time_in_force_and_every_class_is_told() -> None:
     assert re.findall(r"^\| ([A-Z]{3}), ", types, re.MULTILINE) == [*TimeInForce.__members__]
     classes = [name for row in section("Who is served first") for name in row[0].split(", ")]
     assert sorted(classes) == sorted(Priority.__members__)
-
-
-def test_search_docs__fields_are_those_of_the_code() -> None:
-    told = {row[0].strip("`"): (row[1], row[2] == "yes") for row in section("Fields", "search.md")}
-    assert told == {name: (field.kind.name, field.signed) for name, field in FIELDS.items()}
 
 
 def section(title: str, page: str = "matching.md") -> list[list[str]]:
