@@ -84,7 +84,8 @@ JOBS = {
     "split": ("buyer-2", 2, 48, "L40", "1.20"),
     "repriced": ("buyer-3", 4, 180, "B200", "5"),
 }
-OVER_TWO = ("buyer-3", (6, 4), 80, "H100", "3")  # one need, more than any provider has left
+OVER_TWO = ("buyer-3", 10, 80, "H100", "3")  # one need, more than any provider has left
+IN_VAIN = ("buyer-1", 8, 141, "H100", "2.20")  # nobody has that
 
 
 def order(cast: Cast, job: tuple[str, int, int, str, str], slot: int | None) -> JobOrder:

@@ -1,10 +1,12 @@
 """From offers and orders to open deals."""
 
-from molt_market import Amount, CapacityOffer, EscrowAccount, JobOrder, OrderMatch, Side
+from datetime import timedelta
+
+from molt_market import Amount, CapacityOffer, EscrowAccount, JobOrder, OrderMatch, Side, TimeInForce
 from molt_market.signing.statements import sign_offer
 from molt_market.testing import Devnet
 from scripts.demo.audit import Agreed, Auditor, Ledger
-from scripts.demo.cast import HOURS, JOBS, OVER_TWO, Cast, offers, order
+from scripts.demo.cast import HOURS, IN_VAIN, JOBS, OVER_TWO, Cast, offers, order
 from scripts.demo.stage import Deal, Stage
 from scripts.demo.tables import chapter, molt, say, table
 
@@ -53,7 +55,7 @@ def _offer_row(stage: Stage, offer: CapacityOffer) -> tuple[str, ...]:
 def open_deals(stage: Stage) -> None:
     """Match each order and lock its money."""
     chapter("Orders")
-    wanted = {**JOBS, "over two providers": (OVER_TWO[0], sum(OVER_TWO[1]), *OVER_TWO[2:])}
+    wanted = {**JOBS, "over two providers": OVER_TWO}
     table(
         ("to be", "buyer", "GPUs", ">VRAM from", ">hours", ">MOLT per GPU-hour up to"),
         [
@@ -70,6 +72,7 @@ def open_deals(stage: Stage) -> None:
         found = matches(stage, asked, shown=name in SHOWN)
         open_deal(stage, name, found[0])
     open_over_two(stage)
+    explain_one_in_vain(stage)
     chapter("Deals")
     table(
         ("to be", "buyer", "provider", "GPUs", ">price locked", ">bond locked", "deal"),
@@ -82,17 +85,18 @@ def matches(stage: Stage, asked: JobOrder, *, shown: bool) -> list[OrderMatch]:
     stage.book.submit_order(asked)
     found = stage.book.match_order(asked)
     if shown:
-        need = asked.requirements
-        models = ", ".join(need.required_models)
-        say(
-            f"[bold]{stage.cast.name(asked.buyer_id)}[/bold] wants {need.min_gpu_count} x {models} with"
-            f" {need.min_vram_gb} GB or more for {need.estimated_hours} h at up to {need.max_price_per_hour}:"
-        )
+        say(f"[bold]{stage.cast.name(asked.buyer_id)}[/bold] wants {_wish(asked)}:")
         table(
             ("provider", "GPUs", ">price", ">total", ">score", "because"),
             [_match_row(stage, match) for match in found[:3]],
         )
     return found
+
+
+def _wish(asked: JobOrder) -> str:
+    need = asked.requirements
+    gpus = f"{need.min_gpu_count} x {', '.join(need.required_models)} with {need.min_vram_gb} GB or more"
+    return f"{gpus} for {need.estimated_hours} h at up to {need.max_price_per_hour}"
 
 
 def _match_row(stage: Stage, match: OrderMatch) -> tuple[str, ...]:
@@ -114,17 +118,27 @@ def open_deal(stage: Stage, name: str, match: OrderMatch) -> Deal:
 
 
 def open_over_two(stage: Stage) -> None:
-    """One need, two providers, one budget: each part is a deal of its own."""
-    buyer, counts, vram_gb, model, limit = OVER_TWO
-    whole = order(stage.cast, (buyer, sum(counts), vram_gb, model, limit), None)
-    chosen: list[OrderMatch] = []
-    for part in whole.in_parts(*counts):
-        taken = {match.provider_id for match in chosen}
-        found = matches(stage, part, shown=False)
-        chosen.append(next(match for match in found if match.provider_id not in taken))
-    opened = stage.payments(buyer).create_job_escrows(chosen, stage.cast[buyer], max_budget=whole.budget)
-    for number, (match, escrow) in enumerate(zip(chosen, opened.escrows, strict=True), start=1):
+    """One need, two providers, one budget: the book holds all of it, and each part is a deal of its own."""
+    buyer = OVER_TWO[0]
+    asked = order(stage.cast, OVER_TWO, None)
+    whole = JobOrder(**{**dict(asked), "split": True, "time_in_force": TimeInForce.FOK})
+    held = stage.book.execute(whole, stage.net.clock.now() + timedelta(minutes=2))
+    found = held.fill.matches if held.fill else ()
+    opened = stage.payments(buyer).create_job_escrows(found, stage.cast[buyer], max_budget=whole.budget)
+    for number, (match, escrow) in enumerate(zip(found, opened.escrows, strict=True), start=1):
         _enter(stage, f"over two providers, part {number}", match, escrow)
+
+
+def explain_one_in_vain(stage: Stage) -> None:
+    """An order that nothing fits: what stands in the way, and what would help."""
+    chapter("Why an order does not match")
+    asked = order(stage.cast, IN_VAIN, None)
+    explanation = stage.book.explain(asked)
+    text = str(explanation).replace(f"order {asked.id}", _wish(asked))
+    for relaxation in explanation.relaxations:
+        match = relaxation.match
+        text = text.replace(match.offer_id, stage.cast.name(match.provider_id))
+    say(text)
 
 
 def _enter(stage: Stage, name: str, match: OrderMatch, escrow: EscrowAccount) -> Deal:
