@@ -29,19 +29,19 @@ Share = tuple[int, str]
 class ScoreWeights:
     """How many millionths of the score each part is worth; together 1,000,000.
 
-    `utilization` and `bandwidth` are advisory: no signature covers what a provider states there. By default
-    they weigh a tenth together; at 0 they are ignored.
+    `utilization` and `bandwidth` are advisory: no signature covers what a provider states there, so by
+    default they are told and decide nothing. Who measures them himself may give them a weight.
 
-    >>> ScoreWeights(price=800_000, utilization=0, bandwidth=0, reliability=0, features=0).model
-    200000
+    >>> ScoreWeights(price=700_000, reliability=0).model
+    250000
     """
 
     price: int = 500_000
-    model: int = 200_000
-    utilization: int = 50_000
-    bandwidth: int = 50_000
+    model: int = 250_000
+    utilization: int = 0
+    bandwidth: int = 0
     features: int = 50_000
-    reliability: int = 150_000
+    reliability: int = 200_000
 
     def __post_init__(self) -> None:
         weights = astuple(self)

@@ -6,9 +6,7 @@ import {IMoltEscrow} from "../../contracts/interfaces/IMoltEscrow.sol";
 interface Vm {
     function assume(bool condition) external pure;
     function getCode(string calldata file) external view returns (bytes memory);
-    function load(address account, bytes32 slot) external view returns (bytes32 word);
     function prank(address caller) external;
-    function store(address account, bytes32 slot, bytes32 word) external;
     function warp(uint256 time) external;
 }
 

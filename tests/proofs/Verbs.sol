@@ -1,119 +1,145 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IMoltEscrow, Status, Terms} from "../../contracts/interfaces/IMoltEscrow.sol";
-import {DealWord, Deals} from "../../contracts/libraries/Deals.sol";
-import {Money} from "../../contracts/libraries/Money.sol";
+import {Deal, IMoltEscrow, Status, Terms} from "../../contracts/interfaces/IMoltEscrow.sol";
 
 import {Proof} from "./Proof.sol";
 
-/// @title Where a deal can go, and its money: by anybody's call, at any time, from any state
+/// @title Where a deal can go: by anybody's call, at any time, from any state
 /// @dev Signatures are empty: whoever has to agree makes the call himself, or has approved it; Agreement.sol is about who
-/// that must be. Of each verb it is proven
-/// - from which status to which one it leads, that what has been paid never falls nor passes a claim, and that flags and
-///   the conditions of the opening stay;
-/// - that what the deal holds and the balances of buyer, provider, fee account and arbiter are together what they were,
-///   and that nobody else's balance changes.
-/// Where a verb has too many paths for one proof, its cases together are all that there are.
+/// that must be. Of each verb it is proven from which status to which one it leads, that what has been paid never falls
+/// nor passes a claim, and that flags and the conditions of the opening stay.
 contract Verbs is Proof {
-    uint256 private constant ACCOUNTS_SLOT = 3; // docs/storage.md
-    uint256 private constant DEALS_SLOT = 6;
-    uint256 private constant POLICIES_SLOT = 7;
+    uint8 internal constant ATTESTED = 2;
 
     struct Call {
         Terms terms;
-        DealWord deal;
         address caller;
-        address other; // anybody but the four
         uint40 time;
         uint40 gpuSeconds;
     }
 
-    struct State {
-        DealWord deal;
-        uint256 held; // by the deal
-        uint256 balances; // of the four
-        uint256 others; // balance of c.other
+    struct Before {
+        bytes32 dealId;
+        Deal deal;
     }
 
-    bytes32 private dealId;
+    // ---------------------------------------------------------------- transitions
 
-    // ---------------------------------------------------------------- delivered
-
-    function check_release(Call memory c) public {
-        State memory before = state(c);
-        if (!called(c, abi.encodeCall(IMoltEscrow.release, (c.terms, c.gpuSeconds, "")))) return;
-        DealWord deal = conserved(c, before);
-        bool pays = both(deal.status() == before.deal.status(), deal.paid() > before.deal.paid());
-        transition(before.deal, deal, isOpen(before.deal), either(pays, isClosed(deal)));
+    function check_transitions_release(Call memory c) public {
+        Before memory before = read(c);
+        if (!called(c, release(c))) return;
+        Deal memory deal = escrow.dealOf(before.dealId);
+        bool pays = both(deal.status == before.deal.status, deal.paid > before.deal.paid);
+        transition(c, before, deal, isOpen(before.deal), either(pays, isClosed(deal)));
     }
 
-    function check_cancelDeal(Call memory c) public {
-        State memory before = state(c);
-        if (!called(c, abi.encodeCall(IMoltEscrow.cancelDeal, (c.terms, NO_DEADLINE, "")))) return;
-        DealWord deal = conserved(c, before);
-        transition(before.deal, deal, before.deal.isIn(Status.LOCKED), isClosed(deal));
-        assert(deal.paid() == before.deal.paid());
+    function check_transitions_claim(Call memory c, bytes32 result) public {
+        Before memory before = read(c);
+        if (!called(c, claim(c, result))) return;
+        Deal memory deal = escrow.dealOf(before.dealId);
+        bool to = both(deal.status == Status.CLAIMED, deal.claim == c.gpuSeconds);
+        transition(c, before, deal, before.deal.status == Status.LOCKED, to);
+        bool attested = deal.flags & ATTESTED != 0;
+        assert(both(attested, both(deal.paid == before.deal.paid, deal.claim > deal.paid)));
     }
 
-    function check_finalize(Call memory c) public {
-        State memory before = state(c);
-        if (!called(c, abi.encodeCall(IMoltEscrow.finalize, (c.terms)))) return;
-        DealWord deal = conserved(c, before);
-        transition(before.deal, deal, isLive(before.deal), isClosed(deal));
-        bool byDefault = either(deal.paid() == before.deal.paid(), deal.paid() == before.deal.claim());
-        assert(both(c.time >= before.deal.deadline(), byDefault));
+    function check_transitions_claimUnattested(Call memory c) public {
+        Before memory before = read(c);
+        if (!called(c, claimUnattested(c))) return;
+        Deal memory deal = escrow.dealOf(before.dealId);
+        bool to = both(deal.status == Status.DISPUTED, deal.claim == c.gpuSeconds);
+        transition(c, before, deal, before.deal.status == Status.LOCKED, to);
+        assert(both(deal.paid == before.deal.paid, deal.claim > deal.paid));
     }
 
-    function check_concede(Call memory c) public {
-        State memory before = state(c);
-        if (!called(c, abi.encodeCall(IMoltEscrow.concede, (c.terms, c.gpuSeconds, NO_DEADLINE, "")))) return;
-        DealWord deal = conserved(c, before);
-        transition(before.deal, deal, before.deal.isIn(Status.DISPUTED), isClosed(deal));
-        assert(either(deal.paid() == before.deal.paid(), deal.paid() == before.deal.claim()));
+    function check_transitions_stop(Call memory c) public {
+        Before memory before = read(c);
+        if (!called(c, stop(c))) return;
+        Deal memory deal = escrow.dealOf(before.dealId);
+        bool to = both(deal.status == Status.LOCKED, deal.endsAt < before.deal.endsAt);
+        transition(c, before, deal, before.deal.status == Status.LOCKED, to);
+        assert(both(deal.endsAt >= c.time, deal.paid == before.deal.paid));
     }
 
-    function check_dispute(Call memory c, bytes32 evidence) public {
-        State memory before = state(c);
-        if (!called(c, abi.encodeCall(IMoltEscrow.dispute, (c.terms, c.gpuSeconds, evidence, NO_DEADLINE, "")))) return;
-        DealWord deal = conserved(c, before);
-        bool to = both(deal.isIn(Status.DISPUTED), deal.paid() == c.gpuSeconds);
-        transition(before.deal, deal, before.deal.isIn(Status.CLAIMED), to);
-        assert(both(deal.claim() == before.deal.claim(), deal.paid() < deal.claim()));
+    function check_transitions_cancelDeal(Call memory c) public {
+        Before memory before = read(c);
+        if (!called(c, cancelDeal(c))) return;
+        Deal memory deal = closes(c, before, before.deal.status == Status.LOCKED);
+        assert(deal.paid == before.deal.paid);
     }
 
-    function check_resolve(Call memory c) public {
-        State memory before = state(c);
-        if (!called(c, abi.encodeCall(IMoltEscrow.resolve, (c.terms, c.gpuSeconds, NO_DEADLINE, "")))) return;
-        DealWord deal = conserved(c, before);
-        transition(before.deal, deal, before.deal.isIn(Status.DISPUTED), isClosed(deal));
-        assert(both(deal.paid() == c.gpuSeconds, deal.paid() <= before.deal.claim()));
+    function check_transitions_dispute(Call memory c, bytes32 evidence) public {
+        Before memory before = read(c);
+        if (!called(c, dispute(c, evidence))) return;
+        Deal memory deal = escrow.dealOf(before.dealId);
+        bool to = both(deal.status == Status.DISPUTED, deal.paid == c.gpuSeconds);
+        transition(c, before, deal, before.deal.status == Status.CLAIMED, to);
+        assert(both(deal.claim == before.deal.claim, deal.paid < deal.claim));
     }
 
-    function check_settle(Call memory c) public {
-        State memory before = state(c);
-        if (!called(c, abi.encodeCall(IMoltEscrow.settle, (c.terms, c.gpuSeconds, NO_DEADLINE, "", "")))) return;
-        DealWord deal = conserved(c, before);
-        transition(before.deal, deal, isLive(before.deal), isClosed(deal));
-        assert(deal.paid() == c.gpuSeconds);
+    function check_transitions_concede(Call memory c) public {
+        Before memory before = read(c);
+        if (!called(c, concede(c))) return;
+        Deal memory deal = closes(c, before, before.deal.status == Status.DISPUTED);
+        assert(either(deal.paid == before.deal.paid, deal.paid == before.deal.claim));
     }
 
-    // ---------------------------------------------------------------- before and after
+    function check_transitions_finalize(Call memory c) public {
+        Before memory before = read(c);
+        if (!called(c, finalize(c))) return;
+        bool from = either(isOpen(before.deal), before.deal.status == Status.DISPUTED);
+        Deal memory deal = closes(c, before, from);
+        bool isOneOfTwo = either(deal.paid == before.deal.paid, deal.paid == before.deal.claim);
+        assert(both(c.time >= before.deal.deadline, isOneOfTwo));
+    }
 
-    /// @dev Any deal, any balances. Status and flags are one number on each path, so that no path is followed in vain.
-    function state(Call memory c) internal returns (State memory before) {
-        c.terms.buyer = BUYER;
-        c.terms.provider = PROVIDER;
-        dealId = escrow.dealIdOf(c.terms);
-        uint256 status = concrete(c.deal.status(), uint256(type(Status).max) + 1);
-        uint256 flags = concrete((DealWord.unwrap(c.deal) >> 8) & 3, 4);
-        before.deal = DealWord.wrap((DealWord.unwrap(c.deal) & ~uint256(0x3ff)) | (flags << 8) | status);
-        vm.assume(isWithinItsClaim(before.deal));
-        vm.store(address(escrow), wordOf(uint256(dealId), DEALS_SLOT), bytes32(DealWord.unwrap(before.deal)));
-        bytes32 policy = wordOf(uint256(c.terms.policyId), POLICIES_SLOT);
-        uint256 rest = uint256(vm.load(address(escrow), policy)) >> 160 << 160;
-        vm.store(address(escrow), policy, bytes32(rest | uint160(ARBITER)));
-        read(c, before);
+    function fails_transitions_finalize(Call memory c) public {
+        read(c);
+        assert(!called(c, finalize(c)));
+    }
+
+    function fails_transitions_stop(Call memory c) public {
+        read(c);
+        assert(!called(c, stop(c)));
+    }
+
+    // ---------------------------------------------------------------- calls
+
+    function release(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.release, (c.terms, c.gpuSeconds, ""));
+    }
+
+    /// @dev By a quorum of one attestor.
+    function claim(Call memory c, bytes32 result) internal returns (bytes memory) {
+        address[] memory attestors = new address[](1);
+        attestors[0] = svm.createAddress("attestor");
+        bytes memory sig = svm.createBytes(64, "attestorSig");
+        return abi.encodeCall(IMoltEscrow.claim, (c.terms, c.gpuSeconds, result, 0, "", attestors, sig));
+    }
+
+    function claimUnattested(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.claimUnattested, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
+    }
+
+    function stop(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.stop, (c.terms, NO_DEADLINE, ""));
+    }
+
+    function cancelDeal(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.cancelDeal, (c.terms, NO_DEADLINE, ""));
+    }
+
+    function dispute(Call memory c, bytes32 evidence) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.dispute, (c.terms, c.gpuSeconds, evidence, NO_DEADLINE, ""));
+    }
+
+    function concede(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.concede, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
+    }
+
+    function finalize(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.finalize, (c.terms));
     }
 
     function called(Call memory c, bytes memory data) internal returns (bool done) {
@@ -123,94 +149,42 @@ contract Verbs is Proof {
         (done,) = address(escrow).call(data);
     }
 
-    function conserved(Call memory c, State memory before) internal view returns (DealWord) {
-        State memory later;
-        later.deal = DealWord.wrap(uint256(vm.load(address(escrow), wordOf(uint256(dealId), DEALS_SLOT))));
-        read(c, later);
-        unchecked {
-            uint256 all = before.held + before.balances;
-            bool fits = both(before.held <= type(uint96).max, all <= type(uint96).max);
-            bool isOther = both(both(c.other != BUYER, c.other != PROVIDER), both(c.other != FEE_ACCOUNT, c.other != ARBITER));
-            assert(either(!fits, both(later.held + later.balances == all, either(!isOther, later.others == before.others))));
-        }
-        return later.deal;
+    // ---------------------------------------------------------------- before and after
+
+    function read(Call memory c) internal view returns (Before memory before) {
+        c.terms.buyer = BUYER;
+        c.terms.provider = PROVIDER;
+        before.dealId = escrow.dealIdOf(c.terms);
+        before.deal = escrow.dealOf(before.dealId);
+        vm.assume(isWithinItsClaim(before.deal));
     }
 
-    function read(Call memory c, State memory s) internal view {
-        s.held = held(c.terms, s.deal);
-        s.balances = balance(BUYER) + balance(PROVIDER) + balance(FEE_ACCOUNT) + balance(ARBITER);
-        s.others = balance(c.other);
+    function transition(Call memory c, Before memory before, Deal memory deal, bool from, bool to) internal view {
+        uint256 changed = (before.deal.flags & ~deal.flags) | (deal.feeBps ^ before.deal.feeBps)
+            | (deal.bondBps ^ before.deal.bondBps) | (deal.openedAt ^ before.deal.openedAt)
+            | (deal.noticeMinutes ^ before.deal.noticeMinutes);
+        bool grows = both(deal.endsAt <= before.deal.endsAt, deal.paid >= before.deal.paid);
+        assert(both(both(from, to), both(both(changed == 0, grows), isWithinItsClaim(deal))));
     }
 
-    function transition(DealWord before, DealWord deal, bool from, bool to) internal pure {
-        uint256 lost = DealWord.unwrap(before) & ~DealWord.unwrap(deal) & 0xff00;
-        uint256 changed = (deal.feeBps() ^ before.feeBps()) | (deal.bondBps() ^ before.bondBps())
-            | (deal.openedAt() ^ before.openedAt()) | (deal.noticeSeconds() ^ before.noticeSeconds());
-        bool grows = both(deal.endsAt() <= before.endsAt(), deal.paid() >= before.paid());
-        assert(both(both(from, to), both(both((lost | changed) == 0, grows), isWithinItsClaim(deal))));
+    function closes(Call memory c, Before memory before, bool from) internal view returns (Deal memory deal) {
+        deal = escrow.dealOf(before.dealId);
+        transition(c, before, deal, from, isClosed(deal));
     }
 
     /// @dev What is paid is within the claim, and only what is claimed is attested.
-    function isWithinItsClaim(DealWord deal) internal pure returns (bool) {
-        bool isClaimed = either(deal.isIn(Status.CLAIMED), deal.isIn(Status.DISPUTED));
-        bool isWithin = either(!isClaimed, deal.paid() <= deal.claim());
-        return both(isWithin, either(!deal.isIn(Status.LOCKED), !deal.has(Deals.ATTESTED)));
+    function isWithinItsClaim(Deal memory deal) internal pure returns (bool) {
+        bool isClaimed = either(deal.status == Status.CLAIMED, deal.status == Status.DISPUTED);
+        bool isWithin = either(oneIf(isClaimed) == 0, deal.paid <= deal.claim);
+        return both(isWithin, either(oneIf(deal.status == Status.LOCKED) == 0, deal.flags & ATTESTED == 0));
     }
 
-    function isOpen(DealWord deal) internal pure returns (bool) {
-        return either(deal.isIn(Status.LOCKED), deal.isIn(Status.CLAIMED));
+    function isOpen(Deal memory deal) internal pure returns (bool) {
+        return either(deal.status == Status.LOCKED, deal.status == Status.CLAIMED);
     }
 
-    function isLive(DealWord deal) internal pure returns (bool) {
-        return either(isOpen(deal), deal.isIn(Status.DISPUTED));
-    }
-
-    function isClosed(DealWord deal) internal pure returns (bool) {
-        bool refunded = both(deal.isIn(Status.REFUNDED), deal.paid() == 0);
-        return either(refunded, both(deal.isIn(Status.RELEASED), deal.paid() != 0));
-    }
-
-    // ---------------------------------------------------------------- money
-
-    /// @dev Of the price what is not paid, and bond or stakes.
-    function held(Terms memory terms, DealWord deal) internal pure returns (uint256) {
-        unchecked {
-            if (!isLive(deal)) return 0;
-            uint256 price = Money.price(terms);
-            uint256 bond = Money.part(price, deal.bondBps());
-            uint256 paid = Money.due(terms, deal.paid());
-            if (isOpen(deal)) return price + bond - paid;
-            uint256 stake = earned(terms, deal, bond, deal.claim()) - earned(terms, deal, bond, deal.paid());
-            return Money.due(terms, deal.claim()) - paid + (deal.has(Deals.ATTESTED) ? 2 * stake : stake);
-        }
-    }
-
-    /// @dev As in Money, without a branch.
-    function earned(Terms memory terms, DealWord deal, uint256 bond, uint256 units) internal pure returns (uint256 n) {
-        unchecked {
-            uint256 deliverable = terms.gpuCount * (deal.endsAt() - deal.openedAt());
-            uint256 tolerated = terms.gpuCount * deal.noticeSeconds();
-            uint256 whole = 0 - oneIf(both(units > 0, units + tolerated >= deliverable));
-            uint256 exact = bond * units;
-            assembly {
-                n := or(and(bond, whole), and(div(exact, deliverable), not(whole)))
-            }
-        }
-    }
-
-    function balance(address account) internal view returns (uint256) {
-        return uint96(uint256(vm.load(address(escrow), wordOf(uint160(account), ACCOUNTS_SLOT))));
-    }
-
-    function wordOf(uint256 key, uint256 slot) internal pure returns (bytes32) {
-        return keccak256(abi.encode(key, slot));
-    }
-
-    /// @dev The same number, on a path of its own for each of the first `n`.
-    function concrete(uint256 number, uint256 n) internal pure returns (uint256 i) {
-        for (i = 0; i < n; i++) {
-            if (number == i) return i;
-        }
-        vm.assume(false);
+    function isClosed(Deal memory deal) internal pure returns (bool) {
+        bool refunded = both(deal.status == Status.REFUNDED, deal.paid == 0);
+        return either(refunded, both(deal.status == Status.RELEASED, deal.paid != 0));
     }
 }

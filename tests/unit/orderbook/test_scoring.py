@@ -89,7 +89,7 @@ def test_reliability__known__counts() -> None:
     book = OrderBook(ManualClock(NOON), reliability=outcomes)
     book.add_offer(make_offer())
     [match] = book.match_order(make_order())
-    assert match.reasons[-1] == ScorePart("reliability", 135_000, "90 % by past outcomes")
+    assert match.reasons[-1] == ScorePart("reliability", 180_000, "90 % by past outcomes")
     assert asked == [PROVIDER]
 
 
@@ -103,18 +103,27 @@ def test_weights__each_part_is_rounded_down_by_itself() -> None:
     assert match.score_millionths == 166_666 + 199_999 + 0 + 0 + 0 + 75_000
 
 
-def test_weights__default__advisory_parts_weigh_a_tenth() -> None:
-    weights = ScoreWeights()
-    assert weights.utilization + weights.bandwidth == 100_000
+def test_weights__default__what_nobody_signed_is_told_and_decides_nothing() -> None:
+    boasting = {"current_utilization": 0, "memory_bandwidth": 8_000}
+    book = OrderBook(ManualClock(NOON))
+    book.add_offer(make_offer(id="plain"))
+    book.add_offer(make_offer(id="boasting", slot=1, **boasting))
+    first, second = book.match_order(make_order())
+    assert first.score_millionths == second.score_millionths
+    [told] = [match.reasons for match in (first, second) if match.offer_id == "boasting"]
+    assert [(part.millionths, part.text) for part in told if part.name in {"utilization", "bandwidth"}] == [
+        (0, "0 % busy, unsigned"),
+        (0, "8000 GB/s, unsigned"),
+    ]
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {"price": 500_001},
-        {"price": 700_001, "model": -1},
-        {"price": 499_999.5, "model": 200_000.5},
-        {"price": True, "model": 699_999},
+        {"price": 750_001, "model": -1},
+        {"price": 499_999.5, "model": 250_000.5},
+        {"price": True, "model": 749_999},
     ],
 )
 def test_weights__not_whole_or_not_adding_up__raises_invalid_value(wrong: dict[str, Any]) -> None:

@@ -197,7 +197,7 @@ def test_search__ties__go_by_score_price_time_and_id(book: OrderBook) -> None:
     listed(
         book,
         make_offer(id="dear", price_per_hour=dear),
-        make_offer(id="quick", price_per_hour=dear, memory_bandwidth=8_000),
+        make_offer(id="quick", price_per_hour=dear, features=["fp8"]),
         make_offer(id="b"),
         make_offer(id="a"),
         make_offer(id="old", created_at=NOON - SECOND),
