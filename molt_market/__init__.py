@@ -115,10 +115,11 @@ if TYPE_CHECKING:
     from molt_market.domain.terms import Terms
     from molt_market.domain.transactions import TransactionReceipt
     from molt_market.orderbook.book import OrderBook
-    from molt_market.orderbook.explain import Explanation, Relaxation
+    from molt_market.orderbook.explain import Explanation
     from molt_market.orderbook.fills import Execution, Fill
     from molt_market.orderbook.market_data import BestPrice, Depth, PriceLevel, PriceStatistics, Trade
     from molt_market.orderbook.quote import Quote
+    from molt_market.orderbook.relaxations import Relaxation
     from molt_market.orderbook.reservations import Reservation
     from molt_market.orderbook.scoring import ScoreWeights
     from molt_market.payments.journal import Journal, MemoryJournal
@@ -382,10 +383,11 @@ _HOMES = {
     "domain.terms": "Terms",
     "domain.transactions": "TransactionReceipt",
     "orderbook.book": "OrderBook",
-    "orderbook.explain": "Explanation Relaxation",
+    "orderbook.explain": "Explanation",
     "orderbook.fills": "Execution Fill",
     "orderbook.market_data": "BestPrice Depth PriceLevel PriceStatistics Trade",
     "orderbook.quote": "Quote",
+    "orderbook.relaxations": "Relaxation",
     "orderbook.reservations": "Reservation",
     "orderbook.scoring": "ScoreWeights",
     "payments.journal": "Journal MemoryJournal",

@@ -17,7 +17,7 @@ from molt_market.domain.orders import JobOrder
 from molt_market.errors import Expired, InvalidStateTransition
 from molt_market.orderbook import OrderBook, ScoreWeights
 from molt_market.orderbook.constraints import CONSTRAINTS
-from molt_market.orderbook.explain import RELAXABLE, Relaxation, applied
+from molt_market.orderbook.relaxations import RELAXABLE, Relaxation, applied
 from molt_market.testing import ManualClock
 from tests.factories import BUYER, NOON, make_offer, make_order
 from tests.oracle import explain as oracle
