@@ -30,6 +30,7 @@ from molt_market.domain.ids import ZERO_ADDRESS, ZERO_HASH, Address, Hash32, Ord
 from molt_market.errors import InvalidStateTransition, InvalidValue, TokenMismatch
 
 LIFETIME = timedelta(hours=1)
+MAX_ID_OF_PARTS = 128 - len(".4294967295")
 
 
 class Priority(StrEnum):
@@ -84,6 +85,11 @@ TRANSITIONS: Mapping[OrderStatus, frozenset[OrderStatus]] = MappingProxyType(
         OrderStatus.EXPIRED: frozenset(),
     }
 )
+
+
+def part_id(order_id: OrderId, number: int) -> str:
+    """Return what a part of an order is called."""
+    return f"{order_id}.{number}"
 
 
 def transition(from_: OrderStatus, to: OrderStatus) -> OrderStatus:
@@ -201,6 +207,11 @@ class JobOrder(Value):
             )
         if self.least_gpus < whole and self.time_in_force is TimeInForce.FOK:
             raise InvalidValue("a fill-or-kill order is filled whole: leave min_quantity out")
+        if self.comes_in_parts and len(self.id) > MAX_ID_OF_PARTS:
+            raise InvalidValue(
+                f"order {self.id}: its parts get a number behind its id, so leave room for that:"
+                f" at most {MAX_ID_OF_PARTS} characters"
+            )
         if self.comes_in_parts and self.is_bound:
             raise InvalidValue(
                 f"order {self.id} is signed, or has a slot or an offer, which go for one deal:"
@@ -261,7 +272,7 @@ class JobOrder(Value):
         needs = {**dict(self.requirements), "min_gpu_count": gpu_count}
         fields = {
             **dict(self),
-            "id": OrderId(f"{self.id}.{number}"),
+            "id": OrderId(part_id(self.id, number)),
             "requirements": JobRequirements(**needs),
             "max_budget": max_budget,
             "min_quantity": None,

@@ -173,7 +173,7 @@ class OrderBook(Feed):
         execution tells the obstacle, and the order waits.
         """
         require_in_time(until, self._clock.now())
-        self._asked(order)
+        self._open(order)
         while True:
             try:
                 found, refused = self._fill(order)

@@ -166,15 +166,19 @@ class Entries:
             raise InvalidValue(f"order {order.id} is filled in parts: ask for its fill, or execute it")
         return Demand.of_order(order, now)
 
+    @alone
     def _open(self, order: JobOrder) -> Open:
-        """Return what is still to be filled of an order."""
+        """Return what is still to be filled of an order; of one in parts, as it was when it came in."""
         now = self._now()
         self._require_pending(order, now)
-        demand = Demand.of_order(order, now)
+        in_parts = self._orders.is_in_parts(order.id)
+        asked = self._orders.get(order.id, now) if in_parts else order
+        demand = Demand.of_order(asked, now)
         spent = sum(part.budget.base_units for part in self._orders.filled(order.id))
-        gpus = self._orders.open_gpus(order)
+        gpus = self._orders.open_gpus(asked)
         rest = replace(demand, gpu_count=gpus, budget=demand.budget - spent)
-        return Open(order, rest, min(order.least_gpus, gpus), len(self._orders.parts(order.id)) + 1)
+        numbers = self._orders.part_numbers(order.id)
+        return Open(asked, rest, min(asked.least_gpus, gpus), numbers, is_whole=not in_parts)
 
     def _require_pending(self, order: JobOrder, now: datetime) -> None:
         present = self._orders.get(order.id, now) if order.id in self._orders else order

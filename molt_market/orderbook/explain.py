@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from molt_market.domain.orders import JobOrder
+from molt_market.domain.orders import MAX_ID_OF_PARTS, JobOrder
 from molt_market.orderbook.constraints import CONSTRAINTS, names_broken
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.fills import Fill, Open, fill
@@ -63,7 +63,8 @@ def explain(
     fitting = sum(not names for names in broken)
     found = [] if fitting else relaxations(listings, order, demand.now, matcher)
     told = tuple(found[: max(limit, 0)])
-    in_parts = None if fitting or order.is_bound else _in_parts(order, demand, matcher)
+    can_be_split = not order.is_bound and len(order.id) <= MAX_ID_OF_PARTS
+    in_parts = _in_parts(order, demand, matcher) if can_be_split and not fitting else None
     return Explanation(order, len(listings), fitting, _exclusions(broken), told, in_parts)
 
 

@@ -35,7 +35,7 @@ class Feed(Holding):
         unless it names one. Raises UnknownModel.
         """
         now = self._now()
-        model = _canonical(gpu_model)
+        model, region = _segment(gpu_model, region)
         offered = [
             o for o in self._standing(token) if model in {None, o.model} and region in {None, o.region}
         ]
@@ -65,7 +65,7 @@ class Feed(Holding):
 
         Raises InvalidValue for a time without a zone, UnknownModel.
         """
-        model = _canonical(gpu_model)
+        model, region = _segment(gpu_model, region)
         found = self._tape.between(since, until)
         return [each for each in found if model in {None, each.gpu_model} and region in {None, each.region}]
 
@@ -78,13 +78,16 @@ class Feed(Holding):
         Raises InvalidValue for a window that is empty or above 30 days, and percents outside 1 to 100.
         """
         require_window(window, percents)
-        recent = self._tape.between(self._now() - window, None)
-        return statistics([trade for trade in recent if trade.price_per_hour.token == token], percents)
+        now = self._now()
+        recent = [each for each in self._tape.between(now - window, None) if each.time <= now]
+        return statistics([each for each in recent if each.price_per_hour.token == token], percents)
 
     def _standing(self, token: Token) -> list[Listing]:
         now = self._now()
         return [o for o in self._listings.values() if o.created_at <= now < o.expires_at and o.token == token]
 
 
-def _canonical(gpu_model: str | None) -> str | None:
-    return None if gpu_model is None else canonical_model(gpu_model).name
+def _segment(gpu_model: str | None, region: str | None) -> tuple[str | None, str | None]:
+    """Spell a model and a region as offers do."""
+    model = None if gpu_model is None else canonical_model(gpu_model).name
+    return model, None if region is None else region.lower()

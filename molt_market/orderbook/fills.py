@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
 
 from molt_market.domain.amounts import Amount
 from molt_market.domain.matches import OrderMatch
@@ -56,13 +57,14 @@ class Execution:
 class Open:
     """What of an order is still to be filled: `demand` is for its GPUs and money, `least` for one fill.
 
-    `number` is the next part's; above 1 some of the order was filled before.
+    `numbers` are those that its next parts may have. `is_whole` unless some of it was filled before.
     """
 
     order: JobOrder
     demand: Demand
     least: int
-    number: int = 1
+    numbers: Iterator[int] = field(default_factory=lambda: count(1), compare=False)
+    is_whole: bool = True
 
 
 Part = tuple[Ranked, int]
@@ -77,10 +79,11 @@ def fill(rest: Open, ranked: Sequence[Ranked]) -> Fill | None:
     parts = _of_several(ranked, rest.demand) if rest.order.split else _of_one(ranked, rest.demand)
     if sum(gpus for _, gpus in parts) < rest.least:
         return None
-    if rest.number == 1 and [gpus for _, gpus in parts] == [rest.order.requirements.min_gpu_count]:
+    if rest.is_whole and [gpus for _, gpus in parts] == [rest.order.requirements.min_gpu_count]:
         return Fill(rest.order, (parts[0][0].match(rest.order, rest.demand),))
-    numbered = enumerate(_in_order_of_opening(parts), start=rest.number)
-    return Fill(rest.order, tuple(_match(rest, number, *part) for number, part in numbered))
+    ordered = _in_order_of_opening(parts)
+    numbered = zip(ordered, rest.numbers, strict=False)  # there is always another number
+    return Fill(rest.order, tuple(_match(rest, number, *part) for part, number in numbered))
 
 
 def unfilled(rest: Open, near: Sequence[Listing]) -> MarketError:

@@ -46,7 +46,7 @@ class Holding(Entries):
         require_in_time(until, now)
         order = match.order
         held = self._reservations.of_order(order.id)
-        if held is not None and (held.offer_id, held.gpu_count) == (match.offer_id, match.gpu_count):
+        if held is not None and held.is_for(match):
             return held
         listing = self._listing(match.offer.id)
         if listing.offer != match.offer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import count
 
 from molt_market.domain.ids import OrderId
-from molt_market.domain.orders import JobOrder, OrderStatus, TimeInForce
+from molt_market.domain.orders import JobOrder, OrderStatus, TimeInForce, part_id
 from molt_market.errors import Expired, InvalidStateTransition, InvalidValue, OrderNotFound, utc
 
 GONE = frozenset({OrderStatus.CANCELLED, OrderStatus.EXPIRED})
@@ -68,8 +70,10 @@ class Orders:
         self._orders[order_id] = self.get(order_id, now).with_status(to)
 
     def cancel(self, order_id: OrderId) -> None:
-        """Let nothing more of an order be filled that is not matched."""
-        self._orders[order_id] = self._orders[order_id].with_status(OrderStatus.CANCELLED)
+        """Let nothing more of an order be filled that is not matched. To repeat it is harmless."""
+        order = self._orders[order_id]
+        if order.status is not OrderStatus.CANCELLED:  # as a part is from the moment when it is unmatched
+            self._orders[order_id] = order.with_status(OrderStatus.CANCELLED)
 
     def unmatch(self, order_id: OrderId) -> None:
         """Take back a match: the order is pending again; a part is over, and the whole order has its GPUs."""
@@ -88,6 +92,11 @@ class Orders:
     def parts(self, order_id: OrderId) -> list[JobOrder]:
         """Return all parts that an order was ever filled in, as they came."""
         return [self._orders[part] for part in self._parts.get(order_id, [])]
+
+    def part_numbers(self, order_id: OrderId) -> Iterator[int]:
+        """Count the numbers up that no part of an order has yet, nor any other order in its id."""
+        first = len(self._parts.get(order_id, [])) + 1
+        return (number for number in count(first) if part_id(order_id, number) not in self._orders)
 
     def filled(self, order_id: OrderId) -> list[JobOrder]:
         """Return the parts that are not over: whose GPUs are held, or have a deal."""

@@ -71,10 +71,12 @@ def relaxations(
     by_price = sorted(listings, key=lambda listing: listing.price)
     wanted: dict[Changes, Changes] = {}  # by all but the price: the same at a higher price is no help
     for size, some in _by_size(by_price, order):
+        if not _can_be_asked(size, 0, order):
+            continue
         demand = Demand.of_order(applied(size, order), now)
         for listing in some:
             changes = _for_the_sake_of(listing, order, demand)
-            if changes is not None and _can_be_asked((*size, *changes), listing, order):
+            if changes is not None and _can_be_asked(size, listing.price, order):
                 others = tuple(change for change in changes if change.direction != "price")
                 wanted.setdefault((*size, *others), (*size, *changes))
     complete = [_with_budget(changes, order, by_price, now) for changes in wanted.values()]
@@ -156,13 +158,16 @@ def _for_the_sake_of(listing: Listing, order: JobOrder, demand: Demand) -> Chang
     return tuple(_CHANGES[name](listing, order) for name in _CHANGES if name in names)
 
 
-def _can_be_asked(changes: Changes, listing: Listing, order: JobOrder) -> bool:
-    """Tell whether the changed order keeps within what the contract can count: GPU-seconds, and its price."""
-    values = {change.field: change.value for change in changes}
+def _can_be_asked(size: Changes, price: int, order: JobOrder) -> bool:
+    """Tell whether a job of this size keeps within what the contract can count: GPU-seconds, and its price.
+
+    The price is that of an offer, or more if the price limit makes the budget.
+    """
+    values = {change.field: change.value for change in size}
     needs = order.requirements
     gpus = values.get("min_gpu_count", needs.min_gpu_count)
     hours = values.get("estimated_hours", needs.estimated_hours)
-    dearest = max(listing.price, needs.max_price_per_hour.base_units if order.max_budget is None else 0)
+    dearest = max(price, needs.max_price_per_hour.base_units if order.max_budget is None else 0)
     return bool(gpus * hours * SECONDS_PER_HOUR <= MAX_UINT40 and dearest * gpus * hours <= MAX_UINT96)
 
 

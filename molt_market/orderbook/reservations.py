@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import count
 
 from molt_market.domain.ids import EscrowId, OfferId, OrderId, PartyId
+from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, OrderStatus
 from molt_market.errors import InvalidStateTransition, InvalidValue, NotReserved, ReservationLapsed, utc
@@ -36,6 +37,13 @@ class Reservation:
     hours: int
     until: datetime
     offer: CapacityOffer = field(compare=False, repr=False)
+
+    def is_for(self, match: OrderMatch) -> bool:
+        """Whether this holds what a match is about, for its buyer; a name becomes an address by signing."""
+        same = (self.order_id, self.offer_id, self.gpu_count, self.hours)
+        buyer = match.order.buyer_id
+        is_his = self.buyer_id == buyer or (self.buyer_id.address is None and buyer.address is not None)
+        return is_his and same == (match.order_id, match.offer_id, match.gpu_count, match.hours)
 
 
 def require_in_time(until: datetime, now: datetime) -> None:

@@ -123,8 +123,9 @@ class Market:
         if not now < until <= now + MOST_RESERVATION_SECONDS:
             raise Refusal("InvalidValue")
         for number, hold in enumerate(self.holds):
-            same = hold["order"]["id"] == order["id"] and hold["offer"]["id"] == offer["id"]
-            if same and hold["gpus"] == order["gpus"] and hold["state"] == "held" and now < hold["until"]:
+            same = all(hold["order"][key] == order[key] for key in ("id", "buyer", "gpus", "hours"))
+            same = same and hold["offer"]["id"] == offer["id"]
+            if same and hold["state"] == "held" and now < hold["until"]:
                 return number
         if self.offer(offer["id"]) != offer:
             raise Refusal("OfferNotFound", offer["id"])

@@ -160,6 +160,23 @@ def test_explain__more_than_can_be_counted__is_not_told(book: OrderBook) -> None
     assert told(book, make_order()) == []
 
 
+def test_explain__a_job_longer_than_can_be_counted__is_not_told(book: OrderBook) -> None:
+    """40,000 GPUs for the year that the offer is taken for at least are more than 2^40 GPU-seconds."""
+    year = 8_760
+    book.add_offer(make_offer(gpu_count=2**32 - 1, min_commitment_hours=year, available_hours=year))
+    for budget in (None, molt(10**9)):
+        explanation = book.explain(make_order(min_gpu_count=40_000, max_budget=budget))
+        assert (explanation.fitting, explanation.relaxations) == (0, ())
+        assert "hours" in {each.constraint for each in explanation.exclusions}
+
+
+def test_explain__an_id_without_room_for_numbers__is_explained_without_parts(book: OrderBook) -> None:
+    for number in range(2):
+        book.add_offer(make_offer(id=f"offer-{number}", slot=number, gpu_count=2))
+    assert book.explain(make_order(id="x" * 117, slot=None)).in_parts is not None
+    assert book.explain(make_order(id="x" * 118, slot=None)).in_parts is None
+
+
 def test_relaxable__all_but_the_token__the_parties__and_time() -> None:
     rest = {each.name for each in CONSTRAINTS} - set(RELAXABLE)
     assert rest == {"standing", "token", "parties", "voucher signer"}

@@ -73,6 +73,7 @@ def status(book: OrderBook, order_id: str = ORDER) -> OrderStatus:
         ({"min_quantity": 4, "slot": 3}, "has a slot"),
         ({"split": True, "offer_hash": "0x" + "01" * 32}, "an offer"),
         ({"min_quantity": 0}, "greater than or equal to 1"),
+        ({"split": True, "id": "x" * 118}, "at most 117 characters"),
     ],
 )
 def test_order__that_cannot_be_filled_so__is_refused(fields: dict[str, Any], says: str) -> None:
@@ -276,6 +277,32 @@ def test_match_order__filled_in_parts__asks_for_its_fill(book: OrderBook) -> Non
     book.execute(order, SOON)
     with pytest.raises(InvalidValue, match="filled in parts"):
         book.match_order(order)
+
+
+def test_cancel_order__a_part__gives_its_gpus_back_to_the_order(book: OrderBook) -> None:
+    listed(book, (4, 10))
+    book.execute(need(8, min_quantity=1), SOON)
+    book.cancel_order(OrderId("order-1.1"))
+    assert (status(book), status(book, "order-1.1")) == ("pending", "cancelled")
+    assert parts(book, need(8, min_quantity=1)) == [("order-1.2", "offer-1", 4)]
+
+
+def test_execute__somebody_has_the_id_of_a_part__takes_the_next_number(book: OrderBook) -> None:
+    """Whoever knows an order's id could otherwise keep it from being filled."""
+    listed(book, (4, 10), (4, 9))
+    for number in (1, 3):
+        book.submit_order(need(1, id=f"order-1.{number}", buyer_id=STRANGER, max_price_per_hour=molt(1)))
+    done = book.execute(need(8, split=True), SOON)
+    assert [r.order_id for r in done.reservations] == ["order-1.2", "order-1.4"]
+    assert (status(book, "order-1.1"), status(book, "order-1.3")) == ("pending", "pending")
+
+
+def test_execute__an_order_in_parts__is_filled_as_it_came_in(book: OrderBook) -> None:
+    listed(book, (4, 10))
+    book.execute(need(8, split=True, min_quantity=1), SOON)
+    book.add_offer(make_offer(id="later", slot=7))
+    for gpus in (2, 99):  # whatever the same id comes with
+        assert parts(book, need(gpus, split=True, min_quantity=1)) == [("order-1.2", "later", 4)]
 
 
 # ---------------------------------------------------------------------------------- what the chain says

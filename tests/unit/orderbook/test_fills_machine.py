@@ -164,6 +164,19 @@ class FillMachine(RuleBasedStateMachine):
         else:
             assert done == ("InvalidStateTransition", before, "CANCELLED")
 
+    @precondition(lambda self: any(r.order_id not in self.orders for r in self.numbers))
+    @rule(data=st.data())
+    def cancel_part(self, data: st.DataObject) -> None:
+        of_parts = [r for r in self.numbers if r.order_id not in self.orders]
+        reservation = data.draw(st.sampled_from(of_parts))
+        is_held = any(reservation in self.live(order_id, "held") for order_id in self.parts)
+        done = ours(lambda: self.book.cancel_order(reservation.order_id))
+        if is_held:
+            assert done is None
+            self.market.release(self.numbers[reservation])
+        else:
+            assert done[0] == "InvalidStateTransition"
+
     # ------------------------------------------------------------------------ what must hold
 
     @invariant()

@@ -71,7 +71,7 @@ def offered(book: OrderBook) -> OrderBook:
 def test_depth__of_all__of_a_model__of_a_region(offered: OrderBook) -> None:
     assert in_molt(offered.depth().asks) == [("5 MOLT", 4), ("9 MOLT", 4), ("10 MOLT", 8)]
     assert in_molt(offered.depth("NVIDIA H100 80GB").asks) == [("9 MOLT", 4), ("10 MOLT", 8)]
-    assert in_molt(offered.depth("H100", "eu-1").asks) == [("10 MOLT", 8)]
+    assert in_molt(offered.depth("h100", "EU-1").asks) == [("10 MOLT", 8)]
     assert offered.depth("H200").asks == ()
 
 
@@ -195,6 +195,16 @@ def test_price_percentiles__only_of_the_window_and_the_token(book: OrderBook, cl
     clock.advance(60)
     assert len(book.price_percentiles(60 * SECOND)) == 1
     assert book.price_percentiles(59 * SECOND) == ()
+
+
+def test_price_percentiles__a_clock_that_was_set_back__counts_nothing_that_is_to_come(
+    book: OrderBook, clock: ManualClock
+) -> None:
+    book.add_offer(make_offer())
+    clock.advance(60)
+    book.confirm(book.reserve(book.match_order(make_order())[0], clock.now() + SECOND), DEAL_ID)
+    clock.advance(-1)
+    assert book.price_percentiles(DAY) == ()
 
 
 @pytest.mark.parametrize(

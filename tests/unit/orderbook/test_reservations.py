@@ -29,7 +29,7 @@ from molt_market.errors import (
 from molt_market.orderbook import MAX_RESERVATION_SECONDS, OrderBook, Reservation
 from molt_market.refusals import OrderAlreadyOpened
 from molt_market.testing import ManualClock
-from tests.factories import DEAL_ID, NOON, make_match, make_offer, make_order
+from tests.factories import DEAL_ID, NOON, STRANGER, make_match, make_offer, make_order
 
 SECOND = timedelta(seconds=1)
 SOON = NOON + 60 * SECOND
@@ -106,6 +106,22 @@ def test_reserve__reserved_already__keeps_its_reservation(offered: OrderBook) ->
     reservation = offered.reserve(match, SOON)
     assert offered.reserve(match, SOON + 30 * SECOND) == reservation
     assert matched(offered, 2).gpu_count == 4  # of 8: they are held once
+
+
+def test_reserve__somebody_elses_order_of_the_same_id__raises_invalid_state_transition(
+    offered: OrderBook,
+) -> None:
+    offered.reserve(matched(offered), SOON)
+    theirs = make_match(offer=make_offer(), order=make_order(buyer_id=STRANGER))
+    with pytest.raises(InvalidStateTransition):
+        offered.reserve(theirs, SOON)
+
+
+def test_reserve__signed_under_the_address_of_a_name__keeps_its_reservation(offered: OrderBook) -> None:
+    named = make_order(buyer_id="buyer-123", slot=None)
+    reservation = offered.reserve(offered.match_order(named)[0], SOON)
+    signed = make_match(offer=make_offer(), order=make_order(slot=None))
+    assert offered.reserve(signed, SOON) == reservation
 
 
 def test_reserve__order_matched_to_another_offer__raises_invalid_state_transition(offered: OrderBook) -> None:
