@@ -321,9 +321,9 @@ class TransactionDropped(PaymentFailed):
 class TransactionPending(PaymentFailed):
     """The transaction was not mined in time, but still may be: ask again before you send anything else."""
 
-    def __init__(self, tx_hash: str, waited_seconds: int) -> None:
+    def __init__(self, tx_hash: str, waited_seconds: float) -> None:
         super().__init__(
-            f"transaction {tx_hash} was not mined within {waited_seconds} s: call again to look further"
+            f"transaction {tx_hash} was not mined within {waited_seconds:g} s: call again to look further"
         )
         self.tx_hash = tx_hash
         self.waited_seconds = waited_seconds
@@ -336,6 +336,10 @@ class TransactionRejected(PaymentFailed):
         super().__init__(f"transaction {tx_hash} was not sent, the node refused it: {reason}; pay again")
         self.tx_hash = tx_hash
         self.reason = reason
+
+
+class TransactionUnderpriced(TransactionRejected):
+    """The node wants a higher fee, of the network or of the transaction that this one replaces."""
 
 
 class InsufficientTokens(PaymentFailed):
@@ -355,6 +359,18 @@ class InsufficientGas(PaymentFailed):
         self.account = account
         self.needed = needed
         self.available = available
+
+
+# -------------------------------------------------------------------------------------------- storage
+
+
+class StorageUnavailable(MarketError):
+    """The database cannot be used now: nothing was written by the call that raised this."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the database {url} cannot be used: {reason.strip()}")
+        self.url = url
+        self.reason = reason
 
 
 # ---------------------------------------------------------------------------------------------- chain

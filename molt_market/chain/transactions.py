@@ -16,10 +16,10 @@ from typing import Any
 from eth_utils import keccak
 
 from molt_market.chain.events import decode_logs
-from molt_market.chain.node import Node, readable
+from molt_market.chain.node import Node, block_name, readable
 from molt_market.chain.reverts import RpcError
-from molt_market.domain.ids import Address, TransactionId
-from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
+from molt_market.domain.ids import Address, Hash32, TransactionId
+from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
 from molt_market.errors import (
     InsufficientGas,
     MarketError,
@@ -29,6 +29,7 @@ from molt_market.errors import (
     TransactionFailed,
     TransactionPending,
     TransactionRejected,
+    TransactionUnderpriced,
 )
 from molt_market.signing.wallet import TransactionSigner
 
@@ -37,6 +38,7 @@ LEAST_POLL_SECONDS = 0.02
 MOST_POLL_SECONDS = 1.0
 RECEIPT_DELAY_SECONDS = 3.0  # a node may count a transaction a moment before it has its receipt
 KNOWN_ALREADY = ("already known", "already imported", "known transaction")
+TOO_CHEAP = ("underpriced", "less than block base fee", "fee cap less than", "max fee per gas less than")
 GONE_BY = ("nonce too low",)
 
 
@@ -55,7 +57,7 @@ class Transactions:
         escrow: Address | None = None,
         *,
         confirmations: int = 0,
-        timeout_seconds: int = 180,
+        timeout_seconds: float = 180,
     ) -> None:
         self._node = node
         self._chain_id = chain_id
@@ -70,33 +72,93 @@ class Transactions:
         with self._locks[sender]:
             yield
 
-    # ---------------------------------------------------------------- the steps
+    # ---------------------------------------------------------------- what the node says
 
-    def simulate(self, call: Call, sender: Address) -> None:
-        """Make the call without sending it, as the next block would. Raises what it would be refused with."""
-        self._node.call(call, sender=sender, block="pending")
+    @property
+    def confirmations(self) -> int:
+        """Blocks on top of a transaction's before it counts."""
+        return self._confirmations
+
+    @property
+    def timeout_seconds(self) -> float:
+        return self._timeout_seconds
 
     def next_nonce(self, sender: Address) -> int:
         """Return the nonce after all transactions that the node knows, mined or not."""
         return self._node.number("eth_getTransactionCount", sender, "pending")
 
-    def sign(self, call: Call, wallet: TransactionSigner, *, nonce: int | None = None) -> SignedTransaction:
-        """Simulate a call, and sign its transaction; nothing is sent.
+    def used_nonces(self, sender: Address, *, confirmed: bool = False) -> int:
+        """Return the nonce after all that are mined; with `confirmed`, that have their confirmations too."""
+        block: int | str = "latest"
+        if confirmed and self._confirmations:
+            block = max(self._node.number("eth_blockNumber") - self._confirmations, 0)
+        return self._node.number("eth_getTransactionCount", sender, block_name(block))
+
+    def market_fee(self) -> Fee:
+        """Return the latest block's base fee as `most`, and the tip that the node suggests."""
+        latest = self._node.request("eth_getBlockByNumber", "latest", False)
+        with readable("eth_getBlockByNumber"):
+            base_fee = int(latest["baseFeePerGas"], 16)
+        return Fee(base_fee, self._node.number("eth_maxPriorityFeePerGas"))
+
+    def knows(self, transaction_id: TransactionId) -> bool:
+        """Tell whether the node has a transaction, waiting or mined."""
+        return self._node.request("eth_getTransactionByHash", transaction_id) is not None
+
+    def receipt(self, transaction_id: TransactionId) -> TransactionReceipt | None:
+        """Return the receipt of a transaction; None: it is in no block of the chain now."""
+        found: Mapping[str, Any] | None = self._node.request("eth_getTransactionReceipt", transaction_id)
+        if found is None:
+            return None
+        with readable("eth_getTransactionReceipt"):
+            return self._read_receipt(transaction_id, found)
+
+    def is_confirmed(self, receipt: TransactionReceipt, needed: int | None = None) -> bool:
+        """Tell whether a receipt has its confirmations."""
+        blocks = self._confirmations if needed is None else needed
+        return blocks == 0 or self._node.number("eth_blockNumber") >= receipt.block + blocks
+
+    # ---------------------------------------------------------------- the steps
+
+    def gas(self, call: Call, sender: Address) -> int:
+        """Make the call without sending it, as the next block would, and return the gas to allow it.
 
         Raises:
             Refused: the contract would refuse it; CallReverted: it would revert otherwise.
-            InsufficientGas: the account cannot pay for it.
         """
-        self.simulate(call, wallet.address)
-        gas = self._node.estimate_gas(call, wallet.address)
-        return self._sign(call, wallet, nonce, gas * 6 // 5)
+        self._node.call(call, sender=sender, block="pending")
+        return self._node.estimate_gas(call, sender) * 6 // 5
+
+    def require_gas_money(self, account: Address, gas: int, fee: Fee) -> None:
+        """Raise InsufficientGas unless the account can pay for a transaction."""
+        available = self._node.number("eth_getBalance", account, "latest")
+        if available < gas * fee.most:
+            raise InsufficientGas(account, gas * fee.most, available)
+
+    def sign(
+        self, call: Call, wallet: TransactionSigner, *, nonce: int, gas: int, fee: Fee
+    ) -> SignedTransaction:
+        """Sign a transaction. The node is not asked, and nothing is sent."""
+        fields: dict[str, Any] = {
+            "type": 2,
+            "chainId": self._chain_id,
+            "nonce": nonce,
+            "gas": gas,
+            "value": 0,
+            "data": call.data,
+            "maxFeePerGas": fee.most,
+            "maxPriorityFeePerGas": fee.tip,
+        }
+        raw = wallet.sign_transaction(fields if call.to is None else {**fields, "to": call.to})
+        return SignedTransaction(TransactionId.of(keccak(raw)), wallet.address, nonce, call, gas, fee, raw)
 
     def broadcast(self, signed: SignedTransaction) -> None:
         """Send a signed transaction; one that the node knows already is fine.
 
         Raises:
             TransactionDropped: its nonce was used by another.
-            TransactionRejected: the node does not take it, so it was not sent.
+            TransactionRejected: the node does not take it, so it was not sent; TransactionUnderpriced: for
+                its fee.
             NodeUnreachable, NodeError: no answer that can be read; it may have been sent.
         """
         try:
@@ -105,9 +167,11 @@ class Transactions:
             message = error.message.lower()
             if any(words in message for words in KNOWN_ALREADY):
                 return
+            if any(words in message for words in TOO_CHEAP):
+                raise TransactionUnderpriced(signed.id, error.message) from error
             if not any(words in message for words in GONE_BY):
                 raise TransactionRejected(signed.id, error.message) from error
-            if self._receipt(signed.id) is None:
+            if self.receipt(signed.id) is None:
                 raise TransactionDropped(signed.id) from error
 
     def wait(self, signed: SignedTransaction, *, confirmations: int | None = None) -> TransactionReceipt:
@@ -120,11 +184,11 @@ class Transactions:
         pause = LEAST_POLL_SECONDS
         started = last_possible = time.monotonic()
         while True:
-            receipt = self._receipt(signed.id)
-            if receipt is not None and self._is_confirmed(receipt, needed):
+            receipt = self.receipt(signed.id)
+            if receipt is not None and self.is_confirmed(receipt, needed):
                 return receipt
             now = time.monotonic()
-            if receipt is None and self._nonce_is_used(signed):
+            if receipt is None and self.used_nonces(signed.sender) > signed.nonce:
                 if now - last_possible >= RECEIPT_DELAY_SECONDS:
                     raise TransactionDropped(signed.id)
             elif now - started >= self._timeout_seconds:
@@ -166,7 +230,7 @@ class Transactions:
     def send(self, call: Call, wallet: TransactionSigner) -> TransactionReceipt:
         """Simulate, sign, broadcast and wait. Raises what each of them does, and as `require_success`."""
         with self.alone(wallet.address):
-            signed = self.sign(call, wallet)
+            signed = self.prepared(call, wallet, self.gas(call, wallet.address))
             self.broadcast(signed)
         return self.require_success(signed, self.wait(signed))
 
@@ -178,53 +242,18 @@ class Transactions:
         For tests and demonstrations; `reason` then tells the refusal.
         """
         with self.alone(wallet.address):
-            signed = self._sign(call, wallet, None, gas)
+            signed = self.prepared(call, wallet, gas)
             self.broadcast(signed)
         return signed, self.wait(signed)
 
+    def prepared(self, call: Call, wallet: TransactionSigner, gas: int) -> SignedTransaction:
+        """Sign a call with the account's next nonce, and room for the base fee to double: six full blocks."""
+        market = self.market_fee()
+        fee = Fee(2 * market.most + market.tip, market.tip)
+        self.require_gas_money(wallet.address, gas, fee)
+        return self.sign(call, wallet, nonce=self.next_nonce(wallet.address), gas=gas, fee=fee)
+
     # ---------------------------------------------------------------- inside
-
-    def _sign(self, call: Call, wallet: TransactionSigner, nonce: int | None, gas: int) -> SignedTransaction:
-        fees = self._fees()
-        self._require_gas_money(wallet.address, gas * fees["maxFeePerGas"])
-        used = self.next_nonce(wallet.address) if nonce is None else nonce
-        fields: dict[str, Any] = {
-            "type": 2,
-            "chainId": self._chain_id,
-            "nonce": used,
-            "gas": gas,
-            "value": 0,
-            "data": call.data,
-            **fees,
-        }
-        raw = wallet.sign_transaction(fields if call.to is None else {**fields, "to": call.to})
-        return SignedTransaction(TransactionId.of(keccak(raw)), wallet.address, used, call, raw)
-
-    def _fees(self) -> dict[str, int]:
-        """Return EIP-1559 fees: the tip that the node suggests, and room for the base fee to double."""
-        latest = self._node.request("eth_getBlockByNumber", "latest", False)
-        with readable("eth_getBlockByNumber"):
-            base_fee = int(latest["baseFeePerGas"], 16)
-        tip = self._node.number("eth_maxPriorityFeePerGas")
-        return {"maxFeePerGas": 2 * base_fee + tip, "maxPriorityFeePerGas": tip}
-
-    def _require_gas_money(self, account: Address, needed: int) -> None:
-        available = self._node.number("eth_getBalance", account, "latest")
-        if available < needed:
-            raise InsufficientGas(account, needed, available)
-
-    def _nonce_is_used(self, signed: SignedTransaction) -> bool:
-        return self._node.number("eth_getTransactionCount", signed.sender, "latest") > signed.nonce
-
-    def _is_confirmed(self, receipt: TransactionReceipt, needed: int) -> bool:
-        return needed == 0 or self._node.number("eth_blockNumber") >= receipt.block + needed
-
-    def _receipt(self, transaction_id: TransactionId) -> TransactionReceipt | None:
-        found: Mapping[str, Any] | None = self._node.request("eth_getTransactionReceipt", transaction_id)
-        if found is None:
-            return None
-        with readable("eth_getTransactionReceipt"):
-            return self._read_receipt(transaction_id, found)
 
     def _read_receipt(self, transaction_id: TransactionId, found: Mapping[str, Any]) -> TransactionReceipt:
         created = found.get("contractAddress")
@@ -232,6 +261,7 @@ class Transactions:
             transaction_id=transaction_id,
             sender=Address(found["from"]),
             block=int(found["blockNumber"], 16),
+            block_hash=Hash32(found["blockHash"]),
             gas_used=int(found["gasUsed"], 16),
             gas_price=int(found["effectiveGasPrice"], 16),
             succeeded=int(found["status"], 16) == 1,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from molt_market.domain.events import Event
-from molt_market.domain.ids import Address, TransactionId
+from molt_market.domain.ids import Address, Hash32, TransactionId
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
@@ -20,13 +20,29 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Fee:
+    """What a transaction offers for gas, in wei for each unit of it (EIP-1559).
+
+    `most` is the limit of base fee and tip together, `tip` what the block's proposer gets of that.
+    """
+
+    most: int
+    tip: int
+
+
+@dataclass(frozen=True, slots=True)
 class SignedTransaction:
-    """A transaction that only has to be sent. Sending it twice is harmless: it is mined at most once."""
+    """A transaction that only has to be sent. Sending it twice is harmless: it is mined at most once.
+
+    `gas` is the most that it may burn; it costs at most `gas * fee.most` wei.
+    """
 
     id: TransactionId
     sender: Address
     nonce: int
     call: Call
+    gas: int
+    fee: Fee
     raw: bytes = field(repr=False)
 
 
@@ -40,6 +56,7 @@ class TransactionReceipt:
     transaction_id: TransactionId
     sender: Address
     block: int
+    block_hash: Hash32
     gas_used: int
     gas_price: int
     succeeded: bool

@@ -12,6 +12,7 @@ from molt_market.domain.ids import Address, EscrowId, TransactionId
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import InvalidStateTransition, MarketError, WalletError, WrongSigner
+from molt_market.payments.fees import FeePolicy
 from molt_market.payments.funding import Funding
 from molt_market.payments.journal import Journal, MemoryJournal
 from molt_market.payments.outbox import Outbox
@@ -49,11 +50,12 @@ class DealDesk:
         *,
         book: ReservationBook[Any] | None = None,
         journal: Journal | None = None,
+        fees: FeePolicy | None = None,
     ) -> None:
         self.client = client
         self._book = book
         self._journal = journal or MemoryJournal()
-        self._outbox = Outbox(client.transactions, self._journal)
+        self._outbox = Outbox(client.transactions, self._journal, fees=fees, wallet=client.account)
         self._funding = Funding(client, self._outbox)
 
     # ---------------------------------------------------------------- reading

@@ -8,9 +8,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from molt_market.domain.deals import DealStatus
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.matches import OrderMatch
 from molt_market.errors import MarketError
+from molt_market.payments.carrier import UNCERTAIN
 from molt_market.payments.ports import ReservationBook
 
 RESERVED_FOR = timedelta(seconds=110)  # the book allows 120; its clock may differ a little from the chain's
@@ -33,6 +35,7 @@ class Hold:
         self._deal_id = deal_id
         self._now = now
         self._reservation: Any = None
+        self._confirmed = False
 
     def take(self) -> None:
         """Reserve. Raises what the book has against it."""
@@ -54,10 +57,16 @@ class Hold:
         except MarketError as error:
             log.warning("reservation_not_confirmed deal_id=%s reason=%s", self._deal_id, error)
         self._reservation = None
+        self._confirmed = True
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._book is not None and self._reservation is not None:
+        if kind is None or self._book is None:
+            return
+        if self._reservation is not None:
             self._book.release(self._reservation)
+        elif self._confirmed and not issubclass(kind, UNCERTAIN):  # its block was reorganised away
+            with suppress(MarketError):
+                self._book.follow(self._deal_id, DealStatus.REFUNDED)

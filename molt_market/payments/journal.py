@@ -1,43 +1,59 @@
 """What was intended, signed, sent and mined: written down before it happens, so that nothing happens twice.
 
-Each payment has a key. PLANNED -> SIGNED (the raw transaction is kept) -> BROADCAST -> FINAL; or FAILED,
-which moved nothing, so that the same key may be planned again.
+An entry is one payment, named by its key. A dispatch is one nonce of an account with the transactions that
+were signed for it, of which at most one is ever mined; it carries one payment, or a batch of them.
+
+PLANNED -> SIGNED -> BROADCAST (-> REPLACED) -> MINED -> FINAL, or REVERTED in the end. FAILED: refused before
+anything was signed. DROPPED: another transaction has the nonce. What failed, reverted or was dropped moved
+nothing, so that its key may be planned again.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from threading import RLock
-from typing import Any, Protocol
+from typing import Protocol
 
-from molt_market.domain.ids import Address, OfferId
+from molt_market.domain.clock import Clock, SystemClock
+from molt_market.domain.ids import Address, OfferId, TransactionId
 from molt_market.domain.orders import JobOrder
-from molt_market.domain.transactions import SignedTransaction, TransactionReceipt
+from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
 from molt_market.errors import InvalidStateTransition
 
 
 class EntryState(StrEnum):
     """Where a payment stands."""
 
-    PLANNED = "planned"
-    SIGNED = "signed"
-    BROADCAST = "broadcast"
-    FINAL = "final"
-    FAILED = "failed"
+    PLANNED = "planned"  # written down
+    SIGNED = "signed"  # a nonce is taken; it may have been sent
+    BROADCAST = "broadcast"  # a node took it
+    REPLACED = "replaced"  # sent again under the same nonce, for a higher fee
+    MINED = "mined"  # in a block that may still be reorganised away
+    FINAL = "final"  # in a block that has its confirmations
+    REVERTED = "reverted"  # mined, and the contract refused it
+    DROPPED = "dropped"  # its nonce went to another transaction
+    FAILED = "failed"  # refused before anything was signed
 
 
-FOLLOWS = {
-    EntryState.PLANNED: {EntryState.SIGNED, EntryState.FAILED},
-    EntryState.SIGNED: {EntryState.BROADCAST, EntryState.FAILED},
-    EntryState.BROADCAST: {EntryState.BROADCAST, EntryState.FINAL, EntryState.FAILED},
-    EntryState.FINAL: set[EntryState](),
-    EntryState.FAILED: {EntryState.PLANNED},
+IN_FLIGHT = frozenset({EntryState.SIGNED, EntryState.BROADCAST, EntryState.REPLACED, EntryState.MINED})
+WITHOUT_EFFECT = frozenset({EntryState.REVERTED, EntryState.DROPPED, EntryState.FAILED})
+FOLLOWS: Mapping[EntryState, frozenset[EntryState]] = {
+    EntryState.SIGNED: frozenset(
+        {EntryState.BROADCAST, EntryState.REPLACED, EntryState.MINED, EntryState.DROPPED}
+    ),
+    EntryState.BROADCAST: frozenset({EntryState.REPLACED, EntryState.MINED, EntryState.DROPPED}),
+    EntryState.REPLACED: frozenset({EntryState.REPLACED, EntryState.MINED, EntryState.DROPPED}),
+    # back: a reorganisation; again: into another block
+    EntryState.MINED: frozenset(
+        {EntryState.BROADCAST, EntryState.REPLACED, EntryState.MINED, EntryState.FINAL}
+    ),
+    EntryState.FINAL: frozenset({EntryState.BROADCAST, EntryState.REPLACED}),  # deeper than was waited for
+    EntryState.DROPPED: frozenset(),
 }
-IN_FLIGHT = frozenset({EntryState.SIGNED, EntryState.BROADCAST})
+"""The states of dispatches; those that an entry has by itself are PLANNED, FAILED and REVERTED."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,105 +65,283 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One payment. `note` is the caller's reason, `failure` why it failed last."""
+class Dispatch:
+    """One nonce of an account, and the transactions signed for it, the latest last.
 
-    key: str
-    state: EntryState = EntryState.PLANNED
-    note: str = ""
-    opening: Opening | None = None
-    transaction: SignedTransaction | None = None
-    receipt: TransactionReceipt | None = None
-    failure: str | None = None
+    `since`: when it came into its state; `signed_at`: when the latest transaction was signed (UTC). `mined`
+    is the one that is in a block, with that block's number.
+    """
+
+    id: int
+    sender: Address
+    nonce: int
+    transactions: tuple[SignedTransaction, ...]
+    signed_at: datetime
+    since: datetime
+    state: EntryState = EntryState.SIGNED
+    mined: TransactionId | None = None
+    block: int | None = None
+
+    @property
+    def latest(self) -> SignedTransaction:
+        return self.transactions[-1]
+
+    @property
+    def call(self) -> Call:
+        return self.transactions[0].call
 
     @property
     def in_flight(self) -> bool:
-        """Whether it is signed, and how it ends is not known yet."""
+        """Whether it may still be mined, or reorganised away."""
+        return self.state in IN_FLIGHT
+
+    @property
+    def when_unmined(self) -> EntryState:
+        """The state that it falls back to if its block is reorganised away."""
+        return EntryState.BROADCAST if len(self.transactions) == 1 else EntryState.REPLACED
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One payment. `note` is the caller's reason, `failure` why it came to nothing.
+
+    `items` are its places in the batch that carries it.
+    """
+
+    key: str
+    planned_at: datetime
+    note: str = ""
+    opening: Opening | None = None
+    dispatch: Dispatch | None = None
+    items: range = field(default_factory=lambda: range(1))
+    failure: str | None = None
+
+    @property
+    def state(self) -> EntryState:
+        if self.dispatch is None:
+            return EntryState.PLANNED if self.failure is None else EntryState.FAILED
+        if self.dispatch.state is EntryState.FINAL and self.failure is not None:
+            return EntryState.REVERTED
+        return self.dispatch.state
+
+    @property
+    def since(self) -> datetime:
+        """When it came into its state."""
+        return self.planned_at if self.dispatch is None else self.dispatch.since
+
+    @property
+    def in_flight(self) -> bool:
+        """Whether it is signed, and how it ends is not known for sure yet."""
         return self.state in IN_FLIGHT
 
 
-class Journal(Protocol):
-    """Keeps the entries. Every method has written what it says when it returns."""
+SignAt = Callable[[int], SignedTransaction]
+"""Signs a transaction with a nonce."""
 
-    def exclusive(self, key: str) -> AbstractContextManager[None]:
-        """Let one caller at a time work on a key."""
+
+class Journal(Protocol):
+    """Keeps entries and dispatches. Every method has written what it says when it returns.
+
+    Any number of threads and processes may share one. Each of its methods is one transaction of its own:
+    they decide who is first.
+    """
+
+    def plan(self, key: str, *, note: str = "", opening: Opening | None = None) -> Entry:
+        """Write an intent down, and return its entry: the one of before, unless that came to nothing."""
         ...
 
     def get(self, key: str) -> Entry | None: ...
 
-    def plan(self, key: str, *, note: str = "", opening: Opening | None = None) -> Entry:
-        """Write an intent down, and return the entry: the one of before unless that failed."""
+    def fail(self, key: str, failure: str) -> Entry:
+        """Write down why an intent was refused, unless somebody has signed it; return the entry."""
         ...
 
-    def signed(self, key: str, transaction: SignedTransaction) -> Entry: ...
+    def sign(
+        self,
+        items: Mapping[str, range],
+        sender: Address,
+        sign: SignAt,
+        *,
+        least_nonce: int,
+        nonce: int | None = None,
+    ) -> Dispatch | None:
+        """Take a nonce of the sender's for these intents, sign, and write all of it down, or nothing.
 
-    def broadcast(self, key: str) -> Entry: ...
+        The nonce is the sender's next, at least `least_nonce`; or `nonce` itself. None if one of the intents
+        is signed already, or the nonce is taken.
+        """
+        ...
 
-    def final(self, key: str, receipt: TransactionReceipt) -> Entry: ...
+    def replace(self, dispatch: Dispatch, signed: SignedTransaction) -> Dispatch:
+        """Add a transaction to a dispatch that is as given; return the dispatch as it is then."""
+        ...
 
-    def failed(self, key: str, failure: str) -> Entry: ...
+    def move(
+        self,
+        dispatch: Dispatch,
+        to: EntryState,
+        *,
+        receipt: TransactionReceipt | None = None,
+        failures: Mapping[str, str] | None = None,
+    ) -> Dispatch:
+        """Bring a dispatch that is as given into another state; return the dispatch as it is then.
+
+        `failures`: those of its entries that were refused. Raises InvalidStateTransition.
+        """
+        ...
+
+    def give_back(self, dispatch: Dispatch, failure: str) -> Dispatch:
+        """Drop a dispatch that no node took, if its nonce is the sender's last; return it as it is then."""
+        ...
+
+    def dispatch(self, dispatch_id: int) -> Dispatch: ...
+
+    def carried(self, dispatch_id: int) -> list[Entry]:
+        """Return the entries of a dispatch."""
+        ...
+
+    def in_flight(self, sender: Address | None = None) -> list[Dispatch]:
+        """Return the dispatches in flight, by nonce."""
+        ...
+
+    def entries(self, states: Iterable[EntryState]) -> list[Entry]:
+        """Return all entries in these states, the oldest first."""
+        ...
 
     def openings(self, buyer: Address) -> list[Entry]:
         """Return the openings of a buyer's orders, in any state."""
-        ...
-
-    def next_nonce(self, sender: Address) -> int:
-        """Return the nonce after all that are in flight from an account; 0 if none is."""
         ...
 
 
 class MemoryJournal:
     """A journal that lives as long as the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._entries: dict[str, Entry] = {}
-        self._locks: dict[str, RLock] = defaultdict(RLock)
-        self._writing = RLock()
-
-    @contextmanager
-    def exclusive(self, key: str) -> Iterator[None]:
-        with self._writing:
-            lock = self._locks[key]
-        with lock:
-            yield
-
-    def get(self, key: str) -> Entry | None:
-        return self._entries.get(key)
+        self._carried_by: dict[str, int] = {}
+        self._dispatches: dict[int, Dispatch] = {}
+        self._alone = RLock()
 
     def plan(self, key: str, *, note: str = "", opening: Opening | None = None) -> Entry:
-        with self._writing:
-            known = self._entries.get(key)
-            if known is not None and known.state is not EntryState.FAILED:
+        with self._alone:
+            known = self.get(key)
+            if known is not None and known.state not in WITHOUT_EFFECT:
                 return known
-            self._entries[key] = Entry(key, note=note, opening=opening)
+            self._carried_by.pop(key, None)
+            self._entries[key] = Entry(key, self._clock.now(), note, opening)
             return self._entries[key]
 
-    def signed(self, key: str, transaction: SignedTransaction) -> Entry:
-        return self._move(key, EntryState.SIGNED, transaction=transaction)
+    def get(self, key: str) -> Entry | None:
+        with self._alone:
+            entry, carrier = self._entries.get(key), self._carried_by.get(key)
+            if entry is None or carrier is None:
+                return entry
+            return replace(entry, dispatch=self._dispatches[carrier])
 
-    def broadcast(self, key: str) -> Entry:
-        return self._move(key, EntryState.BROADCAST)
+    def fail(self, key: str, failure: str) -> Entry:
+        with self._alone:
+            if key not in self._carried_by:
+                self._entries[key] = replace(self._entries[key], failure=failure)
+            return self._known(key)
 
-    def final(self, key: str, receipt: TransactionReceipt) -> Entry:
-        return self._move(key, EntryState.FINAL, receipt=receipt)
+    def sign(
+        self,
+        items: Mapping[str, range],
+        sender: Address,
+        sign: SignAt,
+        *,
+        least_nonce: int,
+        nonce: int | None = None,
+    ) -> Dispatch | None:
+        with self._alone:
+            taken = {
+                each.nonce
+                for each in self._dispatches.values()
+                if each.sender == sender and each.state is not EntryState.DROPPED
+            }
+            used = max([least_nonce, *(each + 1 for each in taken)]) if nonce is None else nonce
+            if used in taken or any(self._known(key).state is not EntryState.PLANNED for key in items):
+                return None
+            signed, now = sign(used), self._clock.now()
+            dispatch = Dispatch(len(self._dispatches) + 1, sender, used, (signed,), now, now)
+            self._dispatches[dispatch.id] = dispatch
+            for key, places in items.items():
+                self._carried_by[key] = dispatch.id
+                self._entries[key] = replace(self._entries[key], items=places)
+            return dispatch
 
-    def failed(self, key: str, failure: str) -> Entry:
-        return self._move(key, EntryState.FAILED, failure=failure)
+    def replace(self, dispatch: Dispatch, signed: SignedTransaction) -> Dispatch:
+        with self._alone:
+            if self._dispatches[dispatch.id] != dispatch:
+                return self._dispatches[dispatch.id]
+            require_follows(dispatch, EntryState.REPLACED)
+            transactions, now = (*dispatch.transactions, signed), self._clock.now()
+            return self._write(
+                replace(dispatch, transactions=transactions, signed_at=now, since=now), EntryState.REPLACED
+            )
+
+    def move(
+        self,
+        dispatch: Dispatch,
+        to: EntryState,
+        *,
+        receipt: TransactionReceipt | None = None,
+        failures: Mapping[str, str] | None = None,
+    ) -> Dispatch:
+        with self._alone:
+            if self._dispatches[dispatch.id] != dispatch:
+                return self._dispatches[dispatch.id]
+            require_follows(dispatch, to)
+            for entry in self.carried(dispatch.id):
+                failure = (failures or {}).get(entry.key)
+                self._entries[entry.key] = replace(self._entries[entry.key], failure=failure)
+            mined, block = (receipt.transaction_id, receipt.block) if receipt else (None, None)
+            return self._write(replace(dispatch, mined=mined, block=block, since=self._clock.now()), to)
+
+    def give_back(self, dispatch: Dispatch, failure: str) -> Dispatch:
+        with self._alone:
+            later = any(each.nonce > dispatch.nonce for each in self.in_flight(dispatch.sender))
+            if later or self._dispatches[dispatch.id].state is not EntryState.SIGNED:
+                return self._dispatches[dispatch.id]
+            for entry in self.carried(dispatch.id):
+                self._entries[entry.key] = replace(self._entries[entry.key], failure=failure)
+            return self._write(replace(dispatch, since=self._clock.now()), EntryState.DROPPED)
+
+    def dispatch(self, dispatch_id: int) -> Dispatch:
+        return self._dispatches[dispatch_id]
+
+    def carried(self, dispatch_id: int) -> list[Entry]:
+        with self._alone:
+            return [self._known(key) for key, by in self._carried_by.items() if by == dispatch_id]
+
+    def in_flight(self, sender: Address | None = None) -> list[Dispatch]:
+        with self._alone:
+            known = [each for each in self._dispatches.values() if each.in_flight]
+        return sorted((each for each in known if sender in {None, each.sender}), key=lambda each: each.nonce)
+
+    def entries(self, states: Iterable[EntryState]) -> list[Entry]:
+        wanted = frozenset(states)
+        with self._alone:
+            return [each for key in self._entries if (each := self._known(key)).state in wanted]
 
     def openings(self, buyer: Address) -> list[Entry]:
-        with self._writing:
-            entries = list(self._entries.values())
-        return [each for each in entries if each.opening and each.opening.order.buyer_id == buyer]
+        with self._alone:
+            known = [self._known(key) for key in self._entries]
+        return [each for each in known if each.opening and each.opening.order.buyer_id == buyer]
 
-    def next_nonce(self, sender: Address) -> int:
-        with self._writing:
-            sent = [each.transaction for each in self._entries.values() if each.in_flight]
-        return max((each.nonce + 1 for each in sent if each and each.sender == sender), default=0)
+    def _known(self, key: str) -> Entry:
+        entry = self.get(key)
+        if entry is None:
+            raise KeyError(key)
+        return entry
 
-    def _move(self, key: str, state: EntryState, **changes: Any) -> Entry:
-        with self._writing:
-            entry = self._entries[key]
-            if state not in FOLLOWS[entry.state]:
-                raise InvalidStateTransition(entry.state.name, state.name)
-            self._entries[key] = replace(entry, state=state, **changes)
-            return self._entries[key]
+    def _write(self, dispatch: Dispatch, state: EntryState) -> Dispatch:
+        self._dispatches[dispatch.id] = replace(dispatch, state=state)
+        return self._dispatches[dispatch.id]
+
+
+def require_follows(dispatch: Dispatch, to: EntryState) -> None:
+    """Raise InvalidStateTransition unless a dispatch may come into a state."""
+    if to not in FOLLOWS[dispatch.state]:
+        raise InvalidStateTransition(dispatch.state.name, to.name)

@@ -16,10 +16,11 @@ from molt_market.domain.settlement import price
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call
 from molt_market.errors import MarketError, MatchMismatch, PolicyWarning, TokenMismatch
+from molt_market.payments.carrier import UNCERTAIN
 from molt_market.payments.funding import Funding
 from molt_market.payments.hold import Hold
 from molt_market.payments.journal import Entry, EntryState, Journal, Opening
-from molt_market.payments.outbox import UNCERTAIN, Outbox
+from molt_market.payments.outbox import Outbox
 from molt_market.payments.ports import EscrowChain, ReservationBook
 from molt_market.refusals import BuyerBalance
 from molt_market.signing.hashes import deal_id, terms_of

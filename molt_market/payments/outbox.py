@@ -1,39 +1,54 @@
-"""Sending a payment once, whoever calls how often."""
+"""Sending payments once, whoever calls how often, from however many processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+import logging
+from collections.abc import Callable, Mapping
 
-from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
+from molt_market.domain.ids import Address
+from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import (
     MoltError,
     NodeError,
     NodeUnreachable,
     TransactionDropped,
-    TransactionPending,
     TransactionRejected,
+    TransactionUnderpriced,
 )
-from molt_market.payments.journal import Entry, Journal
+from molt_market.payments.carrier import Carrier
+from molt_market.payments.fees import FeePolicy
+from molt_market.payments.journal import Dispatch, EntryState, Journal
 from molt_market.payments.ports import Transactions
 from molt_market.signing.wallet import TransactionSigner
 
 Prepare = Callable[[], tuple[Call, TransactionSigner]]
 """Makes the call of a payment and says who sends it; raises what stands in its way."""
 
-UNCERTAIN = (TransactionPending, NodeUnreachable, NodeError)
+MOST_NONCES = 5  # how often one call signs a payment anew after its nonce went to another transaction
+
+log = logging.getLogger(__name__)
 
 
 class Outbox:
     """Carries payments from the intent to the final receipt, through the journal.
 
-    A payment that was interrupted goes on where it stopped: what was signed is sent again, never signed
-    again.
+    What is signed is written down before it is sent. A payment that was interrupted goes on where it
+    stopped, in whatever process.
     """
 
-    def __init__(self, transactions: Transactions, journal: Journal) -> None:
+    def __init__(
+        self,
+        transactions: Transactions,
+        journal: Journal,
+        *,
+        fees: FeePolicy | None = None,
+        wallet: TransactionSigner | None = None,
+    ) -> None:
         self._transactions = transactions
         self._journal = journal
+        self._fees = fees or FeePolicy()
+        self._wallets: dict[Address, TransactionSigner] = {wallet.address: wallet} if wallet else {}
+        self.carrier = Carrier(transactions, journal, fees=self._fees, wallets=self._wallets)
 
     def send(
         self, key: str, prepare: Prepare, *, note: str = "", when_mined: Callable[[], None] | None = None
@@ -45,60 +60,82 @@ class Outbox:
 
         Raises:
             MoltError: what `prepare` or the contract refuse; nothing moved, and the key can be used again.
-            TransactionPending, NodeUnreachable, NodeError: it may have been sent; call again to go on.
+            TransactionPending: it is signed, and may have been sent; call again to go on.
         """
-        with self._journal.exclusive(key):
+        dropped: TransactionDropped | None = None
+        for _ in range(MOST_NONCES):
             entry = self._journal.plan(key, note=note)
-            if entry.receipt is not None:
-                return entry.receipt
-            signed = self._resumed(entry) if entry.in_flight else self._signed(key, prepare)
-            return self._awaited(key, signed, when_mined)
+            dispatch = entry.dispatch or self.dispatched({key: range(1)}, prepare)
+            if dispatch is None:  # another process was first
+                continue
+            try:
+                return self.outcome(key, dispatch, when_mined)
+            except TransactionDropped as error:
+                dropped = error
+        raise dropped or NodeError(f"{key}: other processes plan it over and over")
 
-    def _signed(self, key: str, prepare: Prepare) -> SignedTransaction:
-        """Sign and send a new transaction; what is refused before it is sent has failed."""
+    def dispatched(self, items: Mapping[str, range], prepare: Prepare) -> Dispatch | None:
+        """Sign and send one transaction for these intents; None if somebody else was first with one of them.
+
+        Raises what `prepare`, the contract and the node refuse; then nothing was sent.
+        """
         try:
             call, wallet = prepare()
-            with self._transactions.alone(wallet.address):
-                nonces = (
-                    self._transactions.next_nonce(wallet.address),
-                    self._journal.next_nonce(wallet.address),
-                )
-                signed = self._transactions.sign(call, wallet, nonce=max(nonces))
-                self._journal.signed(key, signed)
-                self._transactions.broadcast(signed)
-                self._journal.broadcast(key)
-                return signed
+            dispatch = self._signed(items, call, wallet)
+            if dispatch is not None:
+                self._broadcast_first(dispatch)
         except MoltError as error:
-            self._note_failure(key, error)
+            entries = [self._journal.fail(key, str(error)) for key in items]
+            if any(entry.in_flight for entry in entries):  # refused because somebody else is doing it
+                return None
             raise
+        return dispatch
 
-    def _resumed(self, entry: Entry) -> SignedTransaction:
-        """Send a signed transaction again: harmless where it has arrived."""
-        signed = entry.transaction
-        if signed is None:
-            raise AssertionError(f"{entry.key} is in flight without a transaction")
-        # Now or later, the chain says what became of it: also if the node will not hear of it any more.
-        with suppress(TransactionDropped, TransactionRejected):
-            self._transactions.broadcast(signed)
-        self._journal.broadcast(entry.key)
-        return signed
-
-    def _awaited(
-        self, key: str, signed: SignedTransaction, when_mined: Callable[[], None] | None
+    def outcome(
+        self, key: str, dispatch: Dispatch, when_mined: Callable[[], None] | None = None
     ) -> TransactionReceipt:
-        try:
-            receipt = self._transactions.wait(signed, confirmations=0)
-            if receipt.succeeded and when_mined is not None:
-                when_mined()
-            receipt = self._transactions.require_success(signed, self._transactions.wait(signed))
-        except MoltError as error:
-            self._note_failure(key, error)
-            raise
-        self._journal.final(key, receipt)
+        """Wait until a payment's dispatch is final, and return its receipt.
+
+        Raises:
+            Refused, TransactionFailed: it was mined, and did not do what it should.
+            TransactionDropped: its nonce went to another transaction.
+            TransactionPending: that takes too long; nothing is lost.
+        """
+        entry = self._journal.get(key)
+        receipt = self.carrier.until_final(dispatch.id, when_mined)
+        if entry is not None:
+            self.carrier.require_success(entry, self._journal.dispatch(dispatch.id), receipt)
         return receipt
 
-    def _note_failure(self, key: str, error: MoltError) -> None:
-        """Write a failure down, unless what was signed may still be mined."""
-        entry = self._journal.get(key)
-        if entry is not None and not (entry.in_flight and isinstance(error, UNCERTAIN)):
-            self._journal.failed(key, str(error))
+    # ---------------------------------------------------------------- inside
+
+    def _signed(self, items: Mapping[str, range], call: Call, wallet: TransactionSigner) -> Dispatch | None:
+        transactions = self._transactions
+        self._wallets[wallet.address] = wallet
+        gas = transactions.gas(call, wallet.address)
+        fee = self._fees.first(transactions.market_fee())
+        transactions.require_gas_money(wallet.address, gas, fee)
+        dispatch = self._journal.sign(
+            items,
+            wallet.address,
+            lambda nonce: transactions.sign(call, wallet, nonce=nonce, gas=gas, fee=fee),
+            least_nonce=transactions.next_nonce(wallet.address),
+        )
+        if dispatch is not None:
+            for key in items:
+                log.info("signed key=%s nonce=%s hash=%s", key, dispatch.nonce, dispatch.latest.id)
+        return dispatch
+
+    def _broadcast_first(self, dispatch: Dispatch) -> None:
+        """Send what was just signed. What the node refuses for good gives its nonce back, and is raised."""
+        signed = dispatch.latest
+        try:
+            self._transactions.broadcast(signed)
+        except (TransactionUnderpriced, TransactionDropped, NodeUnreachable, NodeError) as error:
+            log.warning("not_sent_yet nonce=%s hash=%s reason=%s", dispatch.nonce, signed.id, error)
+        except TransactionRejected as error:
+            log.warning("rejected nonce=%s hash=%s reason=%s", dispatch.nonce, signed.id, error)
+            if self._journal.give_back(dispatch, str(error)).state is EntryState.DROPPED:
+                raise
+        else:
+            self._journal.move(dispatch, EntryState.BROADCAST)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -21,13 +20,13 @@ from molt_market.domain.balances import Balances
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.disputes import Dispute
 from molt_market.domain.events import Event
-from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId
+from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.proofs import Confirmation, ExecutionProof
 from molt_market.domain.terms import Terms
-from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
+from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
 from molt_market.errors import Refused
 from molt_market.signing.messages import Policy
 from molt_market.signing.signers import Signer
@@ -71,23 +70,39 @@ class Calls(Protocol):
 
     def deposit_with_permit(self, permit: SignedPermit) -> Call: ...
 
-    def bundle(self, calls: Sequence[Call]) -> Call: ...
+    def bundle(self, calls: Sequence[Call], *, skip: bool = False) -> Call: ...
 
 
 class Transactions(Protocol):
-    """Sends calls, step by step; `molt_market.chain.transactions` says what each step raises."""
+    """Asks and sends, step by step; `molt_market.chain.transactions` says what each step raises."""
 
-    def alone(self, sender: Address) -> AbstractContextManager[None]: ...
+    @property
+    def confirmations(self) -> int: ...
+
+    @property
+    def timeout_seconds(self) -> float: ...
 
     def next_nonce(self, sender: Address) -> int: ...
 
+    def used_nonces(self, sender: Address, *, confirmed: bool = False) -> int: ...
+
+    def market_fee(self) -> Fee: ...
+
+    def gas(self, call: Call, sender: Address) -> int: ...
+
+    def require_gas_money(self, account: Address, gas: int, fee: Fee) -> None: ...
+
     def sign(
-        self, call: Call, wallet: TransactionSigner, *, nonce: int | None = None
+        self, call: Call, wallet: TransactionSigner, *, nonce: int, gas: int, fee: Fee
     ) -> SignedTransaction: ...
 
     def broadcast(self, signed: SignedTransaction) -> None: ...
 
-    def wait(self, signed: SignedTransaction, *, confirmations: int | None = None) -> TransactionReceipt: ...
+    def knows(self, transaction_id: TransactionId) -> bool: ...
+
+    def receipt(self, transaction_id: TransactionId) -> TransactionReceipt | None: ...
+
+    def is_confirmed(self, receipt: TransactionReceipt) -> bool: ...
 
     def require_success(
         self, signed: SignedTransaction, receipt: TransactionReceipt

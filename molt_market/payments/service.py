@@ -17,6 +17,7 @@ from molt_market.domain.settlement import SettlementResult
 from molt_market.domain.transactions import TransactionReceipt
 from molt_market.errors import EscrowError, InvalidStateTransition, NotYet, ProofMismatch, WrongSigner
 from molt_market.payments.endings import DealEndings
+from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Journal
 from molt_market.payments.opening import Openings
 from molt_market.payments.parts import OpenedParts, open_parts
@@ -40,7 +41,8 @@ class PaymentService(DealEndings):
         client: the deployment, as one account sees it.
         book: holds the GPUs of a match while its deal is opened; it has to run on the chain's clock
             (default: nobody holds them, and the chain alone counts).
-        journal: where payments are written down (default: in memory).
+        journal: where payments are written down (default: in memory; `connect` takes a database).
+        fees: what is offered for gas, and when a transaction is replaced.
     """
 
     def __init__(
@@ -49,8 +51,9 @@ class PaymentService(DealEndings):
         *,
         book: ReservationBook[Any] | None = None,
         journal: Journal | None = None,
+        fees: FeePolicy | None = None,
     ) -> None:
-        super().__init__(client, book=book, journal=journal)
+        super().__init__(client, book=book, journal=journal, fees=fees)
         self._openings = Openings(client, self._outbox, self._journal, book)
 
     # ---------------------------------------------------------------- the reference's verbs

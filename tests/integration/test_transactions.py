@@ -59,7 +59,7 @@ def test_open__not_mined_in_time__goes_on_when_called_again(
     with pytest.raises(TransactionPending) as pending:
         payments.create_job_escrow(match, net.buyer)
     entry = only_entry(journal, net)
-    assert (entry.state, entry.transaction.id) == (EntryState.BROADCAST, pending.value.tx_hash)
+    assert (entry.state, entry.dispatch.latest.id) == (EntryState.BROADCAST, pending.value.tx_hash)
     net.node.request("evm_mine")
     escrow = payments.create_job_escrow(match, net.buyer)
     assert (escrow.state, escrow.transaction_id) == (EscrowState.LOCKED, pending.value.tx_hash)
@@ -79,7 +79,7 @@ def test_open__two_orders_in_flight__take_two_slots_and_two_nonces(
             payments.create_job_escrow(match, net.buyer)
     entries = journal.openings(net.buyer.address)
     assert [entry.opening.order.slot for entry in entries if entry.opening] == [0, 1]
-    first, second = [entry.transaction.nonce for entry in entries if entry.transaction]
+    first, second = [entry.dispatch.nonce for entry in entries if entry.dispatch]
     assert second == first + 1
     net.node.request("evm_mine")
     assert len({payments.create_job_escrow(match, net.buyer).id for match in matches}) == 2
@@ -117,7 +117,7 @@ def test_open__node_gone_while_sending__sends_the_same_transaction_again(
             payments.create_job_escrow(match, net.buyer)
     signed = only_entry(journal, net)
     assert signed.state is EntryState.SIGNED
-    assert payments.create_job_escrow(match, net.buyer).transaction_id == signed.transaction.id
+    assert payments.create_job_escrow(match, net.buyer).transaction_id == signed.dispatch.latest.id
 
 
 @pytest.mark.usefixtures("mining_stopped")
@@ -130,7 +130,7 @@ def test_open__transaction_displaced__fails_and_can_be_sent_anew(
     with pytest.raises(TransactionPending) as pending:
         payments.create_job_escrow(match, net.buyer)
     net.node.request("anvil_dropTransaction", pending.value.tx_hash)
-    signed = hurried.transactions.sign(hurried.calls.mint(net.buyer.address, 1), net.buyer)
+    signed = hurried.transactions.prepared(hurried.calls.mint(net.buyer.address, 1), net.buyer, 100_000)
     hurried.transactions.broadcast(signed)  # the same key, used elsewhere, takes the nonce
     net.node.request("evm_mine")
     with pytest.raises(TransactionDropped) as dropped:
@@ -163,7 +163,7 @@ def test_open__refused_in_its_block__names_refusal_and_transaction(
         payments.create_job_escrow(scene.match(offer=offer), net.buyer)
     entry = only_entry(journal, net)
     assert isinstance(refused.value.__cause__, TransactionFailed)
-    assert refused.value.__cause__.tx_hash == entry.transaction.id
+    assert refused.value.__cause__.tx_hash == entry.dispatch.latest.id
     assert (entry.state, entry.failure) == (EntryState.FAILED, str(refused.value))
 
 
@@ -202,7 +202,7 @@ def test_send__no_native_coin__says_what_is_needed(net: Devnet) -> None:
 
 def test_broadcast__twice__is_fine(net: Devnet) -> None:
     client = net.client(net.buyer)
-    signed = client.transactions.sign(client.calls.mint(net.buyer.address, 1), net.buyer)
+    signed = client.transactions.prepared(client.calls.mint(net.buyer.address, 1), net.buyer, 100_000)
     client.transactions.broadcast(signed)
     client.transactions.broadcast(signed)
     assert client.transactions.wait(signed).succeeded

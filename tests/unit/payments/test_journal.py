@@ -1,114 +1,311 @@
+"""What a journal promises, held by the one in memory and the one in a database, SQLite and PostgreSQL."""
+
 import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from molt_market.domain.ids import OfferId, TransactionId
+from molt_market.domain.ids import Address, Hash32, OfferId
 from molt_market.domain.transactions import SignedTransaction, TransactionReceipt
 from molt_market.errors import InvalidStateTransition
-from molt_market.payments.journal import EntryState, MemoryJournal, Opening
+from molt_market.payments.journal import (
+    FOLLOWS,
+    Dispatch,
+    Entry,
+    EntryState,
+    Journal,
+    MemoryJournal,
+    Opening,
+)
+from molt_market.storage.database import Database
+from molt_market.storage.journal import SqlJournal
+from molt_market.testing import ManualClock
+from tests.databases import KINDS, database_url
 from tests.factories import BUYER, STRANGER, make_order
-from tests.unit.payments.fakes import CALL, ESCROW
+from tests.unit.payments.fakes import ESCROW, signed_at, signed_for
 
-KEY = "open:0xde"
-
-
-def transaction(nonce: int = 0) -> SignedTransaction:
-    return SignedTransaction(TransactionId("0x" + f"{nonce:064x}"), ESCROW, nonce, CALL, b"raw")
-
-
-RECEIPT = TransactionReceipt(transaction().id, ESCROW, 7, 50_000, 1, True)
+KEY, OTHER = "open:0xde", "release:0xde:7"
+ONE = range(1)
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+BLOCK = Hash32("0x" + "b1" * 32)
 
 
 @pytest.fixture
-def journal() -> MemoryJournal:
-    journal = MemoryJournal()
-    journal.plan(KEY, note="why")
-    return journal
+def clock() -> ManualClock:
+    return ManualClock(NOON)
 
 
-def test_entry__of_a_payment_that_works__goes_through_all_states(journal: MemoryJournal) -> None:
-    states = [
-        journal.plan(KEY).state,
-        journal.signed(KEY, transaction()).state,
-        journal.broadcast(KEY).state,
-        journal.final(KEY, RECEIPT).state,
-    ]
-    assert states == [EntryState.PLANNED, EntryState.SIGNED, EntryState.BROADCAST, EntryState.FINAL]
-    entry = journal.get(KEY)
+@pytest.fixture(params=["memory", *KINDS])
+def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Journal]:
+    if request.param == "memory":
+        yield MemoryJournal(clock)
+        return
+    with database_url(request.param, tmp_path) as url:
+        database = Database(url)
+        yield SqlJournal(database, "31337:0x00", clock)
+        database.close()
+
+
+def planned(journal: Journal, *keys: str) -> None:
+    for key in keys or (KEY,):
+        journal.plan(key)
+
+
+def signed(journal: Journal, *keys: str, least: int = 0, sender: Address = ESCROW) -> Dispatch:
+    planned(journal, *keys)
+    dispatch = journal.sign(dict.fromkeys(keys or (KEY,), ONE), sender, signed_at(sender), least_nonce=least)
+    assert dispatch is not None
+    return dispatch
+
+
+def known(journal: Journal, key: str = KEY) -> Entry:
+    entry = journal.get(key)
     assert entry is not None
-    assert (entry.note, entry.transaction, entry.receipt) == ("why", transaction(), RECEIPT)
+    return entry
 
 
-def test_plan__key_in_use__returns_the_entry_as_it_is(journal: MemoryJournal) -> None:
-    signed = journal.signed(KEY, transaction())
-    assert journal.plan(KEY, note="another") == signed
+def receipt_of(transaction: SignedTransaction, block: int = 7) -> TransactionReceipt:
+    return TransactionReceipt(transaction.id, transaction.sender, block, BLOCK, 50_000, 1, True)
 
 
-def test_plan__failed_key__starts_anew(journal: MemoryJournal) -> None:
-    journal.failed(KEY, "no money")
+# ---------------------------------------------------------------- an entry's way
+
+
+def test_entry__of_a_payment_that_works__goes_through_all_states(
+    journal: Journal, clock: ManualClock
+) -> None:
+    states = [journal.plan(KEY, note="why").state]
+    dispatch = signed(journal)
+    states.append(known(journal).state)
+    clock.advance(5)
+    for state in (EntryState.BROADCAST, EntryState.MINED, EntryState.FINAL):
+        receipt = receipt_of(dispatch.latest) if state is not EntryState.BROADCAST else None
+        dispatch = journal.move(dispatch, state, receipt=receipt)
+        states.append(known(journal).state)
+    assert states == ["planned", "signed", "broadcast", "mined", "final"]
+    entry = known(journal)
+    assert (entry.note, entry.dispatch, entry.planned_at) == ("why", dispatch, NOON)
+    assert (dispatch.mined, dispatch.block) == (dispatch.latest.id, 7)
+    assert (entry.since - NOON).total_seconds() == 5
+
+
+def test_sign__keeps_the_whole_transaction(journal: Journal) -> None:
+    dispatch = signed(journal, least=3)
+    assert dispatch.latest == signed_for(ESCROW, 3)
+    assert known(journal).dispatch == dispatch
+    assert journal.dispatch(dispatch.id) == dispatch
+    assert (dispatch.call, dispatch.nonce, dispatch.signed_at) == (dispatch.latest.call, 3, NOON)
+
+
+def test_plan__key_in_use__returns_the_entry_as_it_is(journal: Journal) -> None:
+    dispatch = signed(journal)
+    assert journal.plan(KEY, note="another") == known(journal)
+    assert known(journal).dispatch == dispatch
+
+
+def test_plan__an_opening__comes_back_as_it_was(journal: Journal) -> None:
+    opening = Opening(make_order(), OfferId("offer-1"))
+    journal.plan(KEY, opening=opening)
+    assert known(journal).opening == opening
+
+
+@pytest.mark.parametrize("end", ["failed", "dropped", "reverted"])
+def test_plan__key_that_came_to_nothing__starts_anew(journal: Journal, end: str) -> None:
+    if end == "failed":
+        planned(journal)
+        journal.fail(KEY, "no money")
+    else:
+        dispatch = signed(journal)
+        if end == "dropped":
+            journal.move(dispatch, EntryState.DROPPED)
+        else:
+            mined = receipt_of(dispatch.latest)
+            dispatch = journal.move(dispatch, EntryState.MINED, receipt=mined)
+            journal.move(dispatch, EntryState.FINAL, receipt=mined, failures={KEY: "refused"})
+    assert known(journal).state == end
     again = journal.plan(KEY, note="another")
-    assert (again.state, again.note, again.failure, again.transaction) == (
-        EntryState.PLANNED,
-        "another",
-        None,
-        None,
-    )
+    assert (again.state, again.note, again.failure, again.dispatch) == ("planned", "another", None, None)
+    assert signed(journal, least=9).nonce == 9
 
 
-def test_move__not_in_the_table__is_refused(journal: MemoryJournal) -> None:
-    with pytest.raises(InvalidStateTransition):
-        journal.broadcast(KEY)
-    with pytest.raises(InvalidStateTransition):
-        journal.final(KEY, RECEIPT)
-    journal.signed(KEY, transaction())
-    with pytest.raises(InvalidStateTransition):
-        journal.signed(KEY, transaction(1))
-    with pytest.raises(InvalidStateTransition):
-        journal.final(KEY, RECEIPT)
+def test_fail__signed_by_somebody_meanwhile__leaves_it(journal: Journal) -> None:
+    dispatch = signed(journal)
+    assert journal.fail(KEY, "refused").dispatch == dispatch
+    assert known(journal).state is EntryState.SIGNED
 
 
-def test_final__cannot_change(journal: MemoryJournal) -> None:
-    journal.signed(KEY, transaction())
-    journal.broadcast(KEY)
-    journal.final(KEY, RECEIPT)
-    with pytest.raises(InvalidStateTransition):
-        journal.failed(KEY, "reorganised")
-
-
-def test_get__unknown_key__is_none(journal: MemoryJournal) -> None:
+def test_get__unknown_key__is_none(journal: Journal) -> None:
     assert journal.get("release:0xde:1") is None
 
 
-def test_openings__are_those_of_the_buyer(journal: MemoryJournal) -> None:
+# ---------------------------------------------------------------- states of dispatches
+
+
+def test_move__each_pair_of_states__is_allowed_as_the_table_says(journal: Journal) -> None:
+    for number, (start, allowed) in enumerate(FOLLOWS.items()):
+        for to in FOLLOWS:
+            key = f"{number}:{to}"
+            dispatch = _brought(journal, signed(journal, key), start)
+            if to in allowed:
+                assert journal.move(dispatch, to).state is to
+            else:
+                with pytest.raises(InvalidStateTransition):
+                    journal.move(dispatch, to)
+                assert journal.dispatch(dispatch.id) == dispatch
+
+
+def _brought(journal: Journal, dispatch: Dispatch, to: EntryState) -> Dispatch:
+    way = {EntryState.SIGNED: [], EntryState.FINAL: [EntryState.MINED, EntryState.FINAL]}
+    for state in way.get(to, [to]):
+        dispatch = journal.move(dispatch, state)
+    return dispatch
+
+
+def test_move__of_what_somebody_else_moved__returns_what_is(journal: Journal) -> None:
+    mine = signed(journal)
+    theirs = journal.move(mine, EntryState.BROADCAST)
+    assert journal.move(mine, EntryState.DROPPED) == theirs
+    assert journal.replace(mine, signed_for(ESCROW, mine.nonce, tip=9)) == theirs
+
+
+def test_replace__keeps_all_transactions_in_order(journal: Journal, clock: ManualClock) -> None:
+    first = signed(journal)
+    clock.advance(30)
+    second = journal.replace(first, signed_for(ESCROW, first.nonce, tip=5))
+    assert [each.fee.tip for each in second.transactions] == [1, 5]
+    assert (second.state, second.latest.fee.tip, second.signed_at) == ("replaced", 5, clock.now())
+    assert second.when_unmined is EntryState.REPLACED
+    assert first.when_unmined is EntryState.BROADCAST
+    assert journal.dispatch(first.id) == second
+
+
+def test_move__out_of_a_block__forgets_it_and_its_failures(journal: Journal) -> None:
+    dispatch = signed(journal)
+    mined = receipt_of(dispatch.latest)
+    dispatch = journal.move(dispatch, EntryState.MINED, receipt=mined)
+    dispatch = journal.move(dispatch, EntryState.FINAL, receipt=mined, failures={KEY: "refused"})
+    assert known(journal).state is EntryState.REVERTED
+    dispatch = journal.move(dispatch, dispatch.when_unmined)
+    assert (dispatch.mined, dispatch.block, known(journal).failure) == (None, None, None)
+
+
+# ---------------------------------------------------------------- nonces
+
+
+def test_sign__next_nonce__is_after_all_that_were_given_out(journal: Journal) -> None:
+    assert signed(journal, "a", least=4).nonce == 4
+    assert signed(journal, "b", least=4).nonce == 5
+    assert signed(journal, "c", least=9).nonce == 9
+    assert signed(journal, "d", sender=STRANGER).nonce == 0
+
+
+def test_sign__node_that_lags_behind__gives_no_nonce_twice(journal: Journal) -> None:
+    dispatch = _brought(journal, signed(journal, "a", least=4), EntryState.FINAL)
+    assert signed(journal, "b", least=dispatch.nonce).nonce == 5
+
+
+def test_sign__dropped_nonce__may_be_given_again(journal: Journal) -> None:
+    journal.move(signed(journal, "a", least=4), EntryState.DROPPED)
+    assert signed(journal, "b", least=4).nonce == 4
+
+
+def test_sign__a_nonce_that_is_taken__signs_nothing(journal: Journal) -> None:
+    signed(journal, "a", least=4)
+    planned(journal, "b")
+    assert journal.sign({"b": ONE}, ESCROW, signed_at(ESCROW), least_nonce=0, nonce=4) is None
+    filler = journal.sign({"b": ONE}, ESCROW, signed_at(ESCROW), least_nonce=0, nonce=2)
+    assert filler is not None
+    assert filler.nonce == 2
+
+
+def test_sign__one_of_a_batch_is_signed__signs_nothing(journal: Journal) -> None:
+    signed(journal, "a")
+    planned(journal, "b")
+    assert journal.sign({"a": ONE, "b": ONE}, ESCROW, signed_at(ESCROW), least_nonce=0) is None
+    assert known(journal, "b").state is EntryState.PLANNED
+    assert [each.nonce for each in journal.in_flight()] == [0]
+
+
+def test_sign__wallet_fails__writes_nothing(journal: Journal) -> None:
+    planned(journal)
+
+    def broken(_: int) -> SignedTransaction:
+        raise RuntimeError("the device was pulled out")
+
+    with pytest.raises(RuntimeError):
+        journal.sign({KEY: ONE}, ESCROW, broken, least_nonce=0)
+    assert known(journal).state is EntryState.PLANNED
+    assert signed(journal).nonce == 0
+
+
+def test_sign__a_batch__knows_each_place(journal: Journal) -> None:
+    planned(journal, "a", "b")
+    places = {"a": range(2), "b": range(2, 3)}
+    dispatch = journal.sign(places, ESCROW, signed_at(ESCROW), least_nonce=0)
+    assert dispatch is not None
+    assert {each.key: each.items for each in journal.carried(dispatch.id)} == places
+
+
+def test_give_back__the_last_nonce__is_free_again(journal: Journal) -> None:
+    first, last = signed(journal, "a"), signed(journal, "b")
+    assert journal.give_back(first, "rejected") == first
+    assert journal.give_back(last, "rejected").state is EntryState.DROPPED
+    assert (known(journal, "b").state, known(journal, "b").failure) == ("dropped", "rejected")
+    assert signed(journal, "c").nonce == last.nonce
+
+
+def test_give_back__sent_by_somebody__stays(journal: Journal) -> None:
+    dispatch = signed(journal)
+    sent = journal.move(dispatch, EntryState.BROADCAST)
+    assert journal.give_back(dispatch, "rejected") == sent
+
+
+# ---------------------------------------------------------------- lists
+
+
+def test_in_flight__all_that_may_still_move__by_nonce(journal: Journal) -> None:
+    for key, state in (("a", "final"), ("b", "mined"), ("c", "dropped"), ("d", "broadcast"), ("e", "signed")):
+        _brought(journal, signed(journal, key), EntryState(state))
+    signed(journal, "f", sender=STRANGER)
+    assert [each.state for each in journal.in_flight(ESCROW)] == ["mined", "broadcast", "signed"]
+    assert len(journal.in_flight()) == 4
+
+
+def test_entries__by_state__oldest_first(journal: Journal) -> None:
+    planned(journal, "z", "a")
+    signed(journal, "m")
+    wanted = [EntryState.PLANNED, EntryState.SIGNED]
+    assert [each.key for each in journal.entries(wanted)] == ["z", "a", "m"]
+    assert [each.key for each in journal.entries([EntryState.SIGNED])] == ["m"]
+
+
+def test_openings__are_those_of_the_buyer(journal: Journal) -> None:
     journal.plan("open:1", opening=Opening(make_order(), OfferId("offer-1")))
     journal.plan("open:2", opening=Opening(make_order(buyer_id=STRANGER), OfferId("offer-1")))
     assert [entry.key for entry in journal.openings(BUYER)] == ["open:1"]
 
 
-def test_next_nonce__is_after_all_in_flight(journal: MemoryJournal) -> None:
-    assert journal.next_nonce(ESCROW) == 0
-    journal.signed(KEY, transaction(4))
-    journal.plan("release:1")
-    journal.signed("release:1", transaction(9))
-    assert journal.next_nonce(ESCROW) == 10
-    assert journal.next_nonce(STRANGER) == 0
-    journal.failed("release:1", "rejected")
-    assert journal.next_nonce(ESCROW) == 5
+# ---------------------------------------------------------------- many at once
 
 
-def test_exclusive__lets_one_in_at_a_time(journal: MemoryJournal) -> None:
-    inside, most = [0], [0]
+def test_sign__many_at_once__each_nonce_once__each_key_once(journal: Journal) -> None:
+    """Eight threads, each wants to sign all of the same ten payments."""
+    keys = [f"release:{number}" for number in range(10)]
+    planned(journal, *keys)
+    won: list[Dispatch] = []
 
     def work() -> None:
-        with journal.exclusive(KEY):
-            inside[0] += 1
-            most[0] = max(most[0], inside[0])
-            threading.Event().wait(0.002)
-            inside[0] -= 1
+        for key in keys:
+            dispatch = journal.sign({key: ONE}, ESCROW, signed_at(ESCROW), least_nonce=0)
+            if dispatch is not None:
+                won.append(dispatch)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert most == [1]
+    assert sorted(each.nonce for each in won) == list(range(10))
+    assert len({known(journal, key).dispatch for key in keys}) == 10

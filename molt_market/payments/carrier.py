@@ -1,0 +1,249 @@
+"""Bringing to its end what was signed, by whomever: sent again, replaced, found in a block, given up."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, MutableMapping
+
+from molt_market.domain.clock import Clock, SystemClock
+from molt_market.domain.events import ItemRefused
+from molt_market.domain.ids import Address
+from molt_market.domain.transactions import Call, TransactionReceipt
+from molt_market.errors import (
+    InsufficientGas,
+    MarketError,
+    NodeError,
+    NodeUnreachable,
+    TransactionDropped,
+    TransactionFailed,
+    TransactionPending,
+    TransactionRejected,
+)
+from molt_market.payments.fees import FeePolicy
+from molt_market.payments.journal import Dispatch, Entry, EntryState, Journal
+from molt_market.payments.ports import Transactions
+from molt_market.refusals import refusal
+from molt_market.signing.wallet import TransactionSigner
+
+UNCERTAIN = (TransactionPending, NodeUnreachable, NodeError)
+LEAST_POLL_SECONDS = 0.02
+MOST_POLL_SECONDS = 1.0
+RECEIPT_DELAY_SECONDS = 3.0  # a node may count a transaction a moment before it has its receipt
+
+log = logging.getLogger(__name__)
+
+
+class Carrier:
+    """Looks what became of dispatches, and does what they need. Any number of processes may look at one.
+
+    What it does is logged as `<what> sender=.. nonce=.. hash=..`, with the reason where there is one.
+
+    Args:
+        wallets: those that can sign anew, by account; for others a dispatch can only be sent again.
+        clock: the clock of `Dispatch.signed_at`.
+    """
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        journal: Journal,
+        *,
+        fees: FeePolicy,
+        wallets: MutableMapping[Address, TransactionSigner],
+        clock: Clock | None = None,
+    ) -> None:
+        self._transactions = transactions
+        self._journal = journal
+        self._fees = fees
+        self._wallets = wallets
+        self._clock = clock or SystemClock()
+        self._gone_since: dict[int, float] = {}
+
+    def until_final(
+        self, dispatch_id: int, when_mined: Callable[[], None] | None = None
+    ) -> TransactionReceipt:
+        """Wait until a dispatch is final, whether it succeeded or not, and push it meanwhile.
+
+        `when_mined` is called once, when it is in a block and succeeded there.
+
+        Raises:
+            TransactionDropped: its nonce went to another transaction. TransactionPending: it takes too long.
+        """
+        started, pause = time.monotonic(), LEAST_POLL_SECONDS
+        while True:
+            try:
+                dispatch, receipt = self.push(dispatch_id)
+            except (NodeUnreachable, NodeError) as error:
+                log.warning("node_fails dispatch=%s reason=%s", dispatch_id, error)
+            else:
+                if receipt is not None and receipt.succeeded and when_mined is not None:
+                    when_mined()
+                    when_mined = None
+                if receipt is not None and dispatch.state is EntryState.FINAL:
+                    return receipt
+            waited = time.monotonic() - started
+            if waited >= self._transactions.timeout_seconds:
+                latest = self._journal.dispatch(dispatch_id).latest
+                raise TransactionPending(latest.id, self._transactions.timeout_seconds)
+            time.sleep(pause)
+            pause = min(pause * 3 / 2, MOST_POLL_SECONDS)
+
+    def push(self, dispatch_id: int) -> tuple[Dispatch, TransactionReceipt | None]:
+        """Look at a dispatch once, and do what it needs; return it, and its receipt if it is in a block.
+
+        Raises:
+            TransactionDropped: its nonce went to another transaction. NodeUnreachable, NodeError: look again.
+        """
+        dispatch = self._journal.dispatch(dispatch_id)
+        if dispatch.state is EntryState.DROPPED:
+            raise TransactionDropped(dispatch.latest.id)
+        receipt = self._receipt(dispatch)
+        if receipt is None:
+            if dispatch.mined is not None:
+                _tell("reorganised", dispatch)
+                dispatch = self._journal.move(dispatch, dispatch.when_unmined)
+            return self._push_unmined(dispatch), None
+        if dispatch.state is EntryState.FINAL:
+            return dispatch, receipt
+        if (dispatch.mined, dispatch.block) != (receipt.transaction_id, receipt.block):
+            dispatch = self._journal.move(dispatch, EntryState.MINED, receipt=receipt)
+        if dispatch.state is EntryState.MINED and self._transactions.is_confirmed(receipt):
+            failures = self._failures(dispatch, receipt)
+            dispatch = self._journal.move(dispatch, EntryState.FINAL, receipt=receipt, failures=failures)
+            _tell("final", dispatch)
+        return dispatch, receipt
+
+    def require_success(self, entry: Entry, dispatch: Dispatch, receipt: TransactionReceipt) -> None:
+        """Raise unless a mined dispatch did what an entry of it wanted.
+
+        Raises:
+            Refused: the contract refused it, or its place in the batch. TransactionFailed: without a reason.
+        """
+        signed = next(each for each in dispatch.transactions if each.id == receipt.transaction_id)
+        self._transactions.require_success(signed, receipt)
+        for event in receipt.events:
+            if isinstance(event, ItemRefused) and event.index in entry.items:
+                refused = refusal(event.code, event.actual, event.limit)
+                raise refused from TransactionFailed(receipt.transaction_id, str(refused))
+
+    # ---------------------------------------------------------------- mined
+
+    def _receipt(self, dispatch: Dispatch) -> TransactionReceipt | None:
+        for signed in reversed(dispatch.transactions):
+            receipt = self._transactions.receipt(signed.id)
+            if receipt is not None:
+                return receipt
+        return None
+
+    def _failures(self, dispatch: Dispatch, receipt: TransactionReceipt) -> dict[str, str]:
+        failures = {}
+        for entry in self._journal.carried(dispatch.id):
+            try:
+                self.require_success(entry, dispatch, receipt)
+            except UNCERTAIN:
+                raise
+            except MarketError as error:
+                failures[entry.key] = str(error)
+        return failures
+
+    # ---------------------------------------------------------------- not mined
+
+    def _push_unmined(self, dispatch: Dispatch) -> Dispatch:
+        """Do what a dispatch needs to be mined, or give it up where it never will be."""
+        used = self._transactions.used_nonces(dispatch.sender)
+        if used > dispatch.nonce:
+            return self._drop_if_gone(dispatch)
+        self._gone_since.pop(dispatch.id, None)
+        if used < dispatch.nonce:
+            self._push_what_blocks(dispatch, used)
+        if self._is_stale(dispatch):
+            return self._replaced(dispatch)
+        if not self._transactions.knows(dispatch.latest.id):
+            return self._broadcast(dispatch)
+        if dispatch.state is EntryState.SIGNED:
+            return self._journal.move(dispatch, EntryState.BROADCAST)
+        return dispatch
+
+    def _drop_if_gone(self, dispatch: Dispatch) -> Dispatch:
+        """Give a dispatch up whose nonce another transaction has, for good: one from another wallet."""
+        if self._transactions.used_nonces(dispatch.sender, confirmed=True) <= dispatch.nonce:
+            return dispatch
+        first_seen = self._gone_since.setdefault(dispatch.id, time.monotonic())
+        if time.monotonic() - first_seen < RECEIPT_DELAY_SECONDS:
+            return dispatch
+        _tell("nonce_used_elsewhere", dispatch)
+        return self._journal.move(dispatch, EntryState.DROPPED)
+
+    def _broadcast(self, dispatch: Dispatch) -> Dispatch:
+        try:
+            self._transactions.broadcast(dispatch.latest)
+        except TransactionDropped:
+            return dispatch  # it may be mined, or gone: the next look shows it
+        except TransactionRejected as error:
+            _tell("rejected", dispatch, error)
+            return dispatch
+        _tell("sent", dispatch)
+        if dispatch.state is EntryState.SIGNED:
+            return self._journal.move(dispatch, EntryState.BROADCAST)
+        return dispatch
+
+    def _is_stale(self, dispatch: Dispatch) -> bool:
+        age = (self._clock.now() - dispatch.signed_at).total_seconds()
+        return age >= self._fees.patience
+
+    def _replaced(self, dispatch: Dispatch) -> Dispatch:
+        """Sign again under the same nonce for a higher fee, if there is a wallet, and the cap allows it."""
+        wallet, latest = self._wallets.get(dispatch.sender), dispatch.latest
+        fee = self._fees.raised(latest.fee, self._transactions.market_fee())
+        if wallet is None or fee is None:
+            _tell(
+                "not_replaced", dispatch, "no wallet" if wallet is None else "the cap of the fee is reached"
+            )
+            return self._broadcast(dispatch)
+        try:
+            self._transactions.require_gas_money(dispatch.sender, latest.gas, fee)
+        except InsufficientGas as error:
+            _tell("not_replaced", dispatch, error)
+            return self._broadcast(dispatch)
+        signed = self._transactions.sign(dispatch.call, wallet, nonce=dispatch.nonce, gas=latest.gas, fee=fee)
+        now = self._journal.replace(dispatch, signed)
+        if now.latest.id != signed.id:  # somebody else looked at the same moment
+            return now
+        _tell("replaced", now)
+        return self._broadcast(now)
+
+    def _push_what_blocks(self, dispatch: Dispatch, used: int) -> None:
+        """Push what has an earlier nonce of the account's: nothing after it can be mined before it."""
+        first = next((each for each in self._journal.in_flight(dispatch.sender) if each.nonce == used), None)
+        if first is not None:
+            self._push_unmined(first)
+        elif self._is_stale(dispatch) and self._transactions.next_nonce(dispatch.sender) <= used:
+            self._fill(dispatch.sender, used)
+
+    def _fill(self, sender: Address, nonce: int) -> None:
+        """Use a nonce that nobody has, by a transaction that does nothing: a gap stops all after it."""
+        wallet = self._wallets.get(sender)
+        if wallet is None:
+            return
+        call = Call(sender, b"")
+        gas = self._transactions.gas(call, sender)
+        fee = self._fees.first(self._transactions.market_fee())
+        key = f"fill:{sender}:{nonce}"
+        self._journal.plan(key, note="a gap in the account's nonces")
+        filler = self._journal.sign(
+            {key: range(1)},
+            sender,
+            lambda used: self._transactions.sign(call, wallet, nonce=used, gas=gas, fee=fee),
+            least_nonce=nonce,
+            nonce=nonce,
+        )
+        if filler is not None:
+            _tell("gap_filled", filler)
+            self._broadcast(filler)
+
+
+def _tell(what: str, dispatch: Dispatch, reason: object = None) -> None:
+    told = "%s sender=%s nonce=%s hash=%s" + ("" if reason is None else " reason=%s")
+    rest = () if reason is None else (reason,)
+    log.info(told, what, dispatch.sender, dispatch.nonce, dispatch.latest.id, *rest)

@@ -1,0 +1,1 @@
+"""The database: what must outlive the process, in SQLite or PostgreSQL, through one set of tables."""

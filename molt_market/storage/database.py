@@ -1,0 +1,120 @@
+"""One database: SQLite in a file for one machine, PostgreSQL for several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+
+from molt_market.errors import InvalidValue, StorageUnavailable
+from molt_market.storage.migrate import migrate
+
+BUSY_SECONDS = 30  # how long one writer of a SQLite file waits for another
+
+
+class Database:
+    """A database with our tables in it; they are made, or brought up to date, when it is opened.
+
+    Args:
+        url: `sqlite:///market.db` (or just a path), or `postgresql://user@host/name`.
+
+    Raises:
+        InvalidValue: the URL names no database that we can use.
+        StorageUnavailable: it cannot be opened, or its tables are of a later version.
+
+    >>> Database("sqlite:///market.db")  # doctest: +SKIP
+    Database(sqlite:///market.db)
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        self.url = _url(url)
+        self.engine = _engine(self.url)
+        self._readers = self.engine.execution_options(reading=True)
+        with unavailable(self.url):
+            migrate(self.engine)
+
+    @property
+    def is_postgres(self) -> bool:
+        return self.engine.dialect.name == "postgresql"
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Run one transaction that writes; it is durable when the block is left, and undone by an error.
+
+        In SQLite there is one writer at a time, from the start of its transaction.
+        """
+        with unavailable(self.url), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Run one transaction that only reads, and sees one state of the database."""
+        with unavailable(self.url), self._readers.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def __repr__(self) -> str:
+        return f"Database({self.url.render_as_string()})"
+
+
+@contextmanager
+def unavailable(url: URL) -> Iterator[None]:
+    """Raise StorageUnavailable if the database itself fails in this block."""
+    try:
+        yield
+    except DBAPIError as error:
+        if isinstance(error, OperationalError) or error.connection_invalidated:
+            raise StorageUnavailable(url.render_as_string(), str(error.orig)) from error
+        raise
+
+
+def _url(given: str | Path) -> URL:
+    if isinstance(given, Path) or "://" not in given:
+        return URL.create("sqlite", database=str(given))
+    try:
+        url = make_url(given)
+    except ArgumentError as error:
+        raise InvalidValue(f"{given!r} is no database: write e.g. sqlite:///market.db") from error
+    if url.drivername in {"postgresql", "postgres"}:
+        return url.set(drivername="postgresql+psycopg")
+    return url
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise InvalidValue(f"{url.get_backend_name()} is not supported: use sqlite or postgresql")
+    if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
+        raise InvalidValue(
+            "a database in memory does not outlive the process: give a file, sqlite:///market.db"
+        )
+    try:
+        engine = create_engine(url, pool_pre_ping=url.get_backend_name() == "postgresql")
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise InvalidValue("PostgreSQL needs a driver: pip install 'molt-market[postgres]'") from error
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # we begin transactions ourselves
+    for pragma in (
+        f"busy_timeout = {BUSY_SECONDS * 1_000}",
+        "journal_mode = WAL",
+        "synchronous = FULL",  # what was written when a method returns survives a power cut
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

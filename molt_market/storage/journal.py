@@ -1,0 +1,301 @@
+"""The journal of payments in a database: it survives crashes, and any number of processes may share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from molt_market.domain.clock import Clock, SystemClock
+from molt_market.domain.ids import Address, OfferId, TransactionId
+from molt_market.domain.orders import JobOrder
+from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
+from molt_market.payments.journal import (
+    IN_FLIGHT,
+    WITHOUT_EFFECT,
+    Dispatch,
+    Entry,
+    EntryState,
+    Opening,
+    SignAt,
+    require_follows,
+)
+from molt_market.storage.database import Database
+from molt_market.storage.schema import accounts, dispatches, entries, transactions
+
+
+class SqlJournal:
+    """The journal of one chain's payments; `molt_market.payments.journal.Journal` says what each method does.
+
+    Each method is one transaction of the database. Who takes a nonce locks the account's row until it is
+    written down what the nonce is for.
+    """
+
+    def __init__(self, database: Database, chain: str, clock: Clock | None = None) -> None:
+        self._database = database
+        self._chain = chain
+        self._clock = clock or SystemClock()
+
+    # ---------------------------------------------------------------- intents
+
+    def plan(self, key: str, *, note: str = "", opening: Opening | None = None) -> Entry:
+        fresh = {
+            "planned_at": self._clock.now(),
+            "note": note,
+            "buyer": opening.order.buyer_id if opening else None,
+            "order": opening.order.model_dump_json() if opening else None,
+            "offer_id": opening.offer_id if opening else None,
+            "dispatch_id": None,
+            "first_item": 0,
+            "items": 1,
+            "failure": None,
+        }
+        with self._database.writing() as connection:
+            self._insert_unless_there(connection, entries, {"chain": self._chain, "key": key, **fresh})
+            known = self._entry(connection, key, for_update=True)
+            if known.state in WITHOUT_EFFECT:
+                connection.execute(update(entries).where(self._is(key)).values(fresh))
+            return self._entry(connection, key)
+
+    def get(self, key: str) -> Entry | None:
+        with self._database.reading() as connection:
+            found = self._entries(connection, self._is(key))
+        return found[0] if found else None
+
+    def fail(self, key: str, failure: str) -> Entry:
+        with self._database.writing() as connection:
+            unsigned = self._is(key) & entries.c.dispatch_id.is_(None)
+            connection.execute(update(entries).where(unsigned).values(failure=failure))
+            return self._entry(connection, key)
+
+    # ---------------------------------------------------------------- dispatches
+
+    def sign(
+        self,
+        items: Mapping[str, range],
+        sender: Address,
+        sign: SignAt,
+        *,
+        least_nonce: int,
+        nonce: int | None = None,
+    ) -> Dispatch | None:
+        with self._database.writing() as connection:
+            self._lock(connection, sender)
+            planned = [self._entry(connection, key, for_update=True) for key in sorted(items)]
+            used = self._free_nonce(connection, sender, least_nonce, nonce)
+            if used is None or any(entry.state is not EntryState.PLANNED for entry in planned):
+                return None
+            dispatch_id = self._insert(connection, sign(used))
+            for key, places in items.items():
+                connection.execute(
+                    update(entries)
+                    .where(self._is(key))
+                    .values(dispatch_id=dispatch_id, first_item=places.start, items=len(places))
+                )
+            return self._dispatch(connection, dispatch_id)
+
+    def replace(self, dispatch: Dispatch, signed: SignedTransaction) -> Dispatch:
+        with self._database.writing() as connection:
+            if self._dispatch(connection, dispatch.id, for_update=True) == dispatch:
+                require_follows(dispatch, EntryState.REPLACED)
+                self._add_transaction(connection, dispatch.id, len(dispatch.transactions), signed)
+                self._set(connection, dispatch.id, EntryState.REPLACED)
+            return self._dispatch(connection, dispatch.id)
+
+    def move(
+        self,
+        dispatch: Dispatch,
+        to: EntryState,
+        *,
+        receipt: TransactionReceipt | None = None,
+        failures: Mapping[str, str] | None = None,
+    ) -> Dispatch:
+        with self._database.writing() as connection:
+            if self._dispatch(connection, dispatch.id, for_update=True) == dispatch:
+                require_follows(dispatch, to)
+                self._set(connection, dispatch.id, to, receipt)
+                carried = entries.c.dispatch_id == dispatch.id
+                connection.execute(update(entries).where(carried).values(failure=None))
+                for key, failure in (failures or {}).items():
+                    connection.execute(update(entries).where(self._is(key)).values(failure=failure))
+            return self._dispatch(connection, dispatch.id)
+
+    def give_back(self, dispatch: Dispatch, failure: str) -> Dispatch:
+        with self._database.writing() as connection:
+            self._lock(connection, dispatch.sender)
+            present = self._dispatch(connection, dispatch.id, for_update=True)
+            last = max(each.nonce for each in self._in_flight(connection, dispatch.sender) or [dispatch])
+            if present.state is EntryState.SIGNED and dispatch.nonce >= last:
+                self._set(connection, dispatch.id, EntryState.DROPPED)
+                carried = entries.c.dispatch_id == dispatch.id
+                connection.execute(update(entries).where(carried).values(failure=failure))
+            return self._dispatch(connection, dispatch.id)
+
+    # ---------------------------------------------------------------- reading
+
+    def dispatch(self, dispatch_id: int) -> Dispatch:
+        with self._database.reading() as connection:
+            return self._dispatch(connection, dispatch_id)
+
+    def carried(self, dispatch_id: int) -> list[Entry]:
+        with self._database.reading() as connection:
+            return self._entries(connection, entries.c.dispatch_id == dispatch_id)
+
+    def in_flight(self, sender: Address | None = None) -> list[Dispatch]:
+        with self._database.reading() as connection:
+            return self._in_flight(connection, sender)
+
+    def entries(self, states: Iterable[EntryState]) -> list[Entry]:
+        wanted = frozenset(states)
+        with self._database.reading() as connection:
+            found = self._entries(connection, entries.c.chain == self._chain)
+        return [entry for entry in found if entry.state in wanted]
+
+    def openings(self, buyer: Address) -> list[Entry]:
+        with self._database.reading() as connection:
+            return self._entries(connection, (entries.c.chain == self._chain) & (entries.c.buyer == buyer))
+
+    # ---------------------------------------------------------------- rows
+
+    def _is(self, key: str) -> ColumnElement[bool]:
+        return (entries.c.chain == self._chain) & (entries.c.key == key)
+
+    def _lock(self, connection: Connection, sender: Address) -> None:
+        """Let nobody else take a nonce of the account's until the end of the transaction."""
+        row = {"chain": self._chain, "address": sender}
+        self._insert_unless_there(connection, accounts, row)
+        connection.execute(select(accounts).filter_by(**row).with_for_update())
+
+    def _insert_unless_there(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+        dialect = postgresql if self._database.is_postgres else sqlite
+        connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing())
+
+    def _free_nonce(
+        self, connection: Connection, sender: Address, least: int, wanted: int | None
+    ) -> int | None:
+        mine = (dispatches.c.chain == self._chain) & (dispatches.c.sender == sender)
+        kept = mine & (dispatches.c.state != EntryState.DROPPED)
+        if wanted is not None:
+            taken = connection.execute(select(dispatches.c.id).where(kept, dispatches.c.nonce == wanted))
+            return None if taken.first() else wanted
+        last = connection.scalar(
+            select(dispatches.c.nonce).where(kept).order_by(dispatches.c.nonce.desc()).limit(1)
+        )
+        return least if last is None else max(least, last + 1)
+
+    def _insert(self, connection: Connection, signed: SignedTransaction) -> int:
+        row = {
+            "chain": self._chain,
+            "sender": signed.sender,
+            "nonce": signed.nonce,
+            "call_to": signed.call.to,
+            "call_data": signed.call.data,
+            "state": EntryState.SIGNED.value,
+            "since": self._clock.now(),
+        }
+        dispatch_id: int = connection.execute(
+            insert(dispatches).values(row).returning(dispatches.c.id)
+        ).scalar_one()
+        self._add_transaction(connection, dispatch_id, 0, signed)
+        return dispatch_id
+
+    def _add_transaction(
+        self, connection: Connection, dispatch_id: int, position: int, signed: SignedTransaction
+    ) -> None:
+        row = {
+            "hash": signed.id,
+            "dispatch_id": dispatch_id,
+            "position": position,
+            "gas": signed.gas,
+            "fee_most": signed.fee.most,
+            "fee_tip": signed.fee.tip,
+            "raw": signed.raw,
+            "signed_at": self._clock.now(),
+        }
+        connection.execute(insert(transactions).values(row))
+
+    def _set(
+        self,
+        connection: Connection,
+        dispatch_id: int,
+        state: EntryState,
+        receipt: TransactionReceipt | None = None,
+    ) -> None:
+        values = {
+            "state": state.value,
+            "since": self._clock.now(),
+            "mined": receipt.transaction_id if receipt else None,
+            "block": receipt.block if receipt else None,
+        }
+        connection.execute(update(dispatches).where(dispatches.c.id == dispatch_id).values(values))
+
+    def _in_flight(self, connection: Connection, sender: Address | None) -> list[Dispatch]:
+        mine = dispatches.c.chain == self._chain
+        if sender is not None:
+            mine &= dispatches.c.sender == sender
+        live = dispatches.c.state.in_([state.value for state in IN_FLIGHT])
+        return self._dispatches(connection, select(dispatches).where(mine, live).order_by(dispatches.c.nonce))
+
+    def _dispatch(self, connection: Connection, dispatch_id: int, *, for_update: bool = False) -> Dispatch:
+        wanted = select(dispatches).where(dispatches.c.id == dispatch_id)
+        [found] = self._dispatches(connection, wanted.with_for_update() if for_update else wanted)
+        return found
+
+    def _dispatches(self, connection: Connection, wanted: Select[Any]) -> list[Dispatch]:
+        rows = connection.execute(wanted).all()
+        signed: dict[int, list[Row[Any]]] = {row.id: [] for row in rows}
+        of_these = select(transactions).where(transactions.c.dispatch_id.in_(signed))
+        for row in connection.execute(of_these.order_by(transactions.c.position)):
+            signed[row.dispatch_id].append(row)
+        return [_read_dispatch(row, signed[row.id]) for row in rows]
+
+    def _entry(self, connection: Connection, key: str, *, for_update: bool = False) -> Entry:
+        if for_update:
+            connection.execute(select(entries.c.id).where(self._is(key)).with_for_update())
+        [found] = self._entries(connection, self._is(key))
+        return found
+
+    def _entries(self, connection: Connection, which: ColumnElement[bool]) -> list[Entry]:
+        rows = connection.execute(select(entries).where(which).order_by(entries.c.id)).all()
+        carriers = {row.dispatch_id for row in rows if row.dispatch_id is not None}
+        carried_by = {
+            each.id: each
+            for each in self._dispatches(connection, select(dispatches).where(dispatches.c.id.in_(carriers)))
+        }
+        return [_read_entry(row, carried_by.get(row.dispatch_id)) for row in rows]
+
+
+def _read_entry(row: Row[Any], dispatch: Dispatch | None) -> Entry:
+    opening = None
+    if row.order is not None:
+        opening = Opening(JobOrder.model_validate_json(row.order), OfferId(row.offer_id))
+    items = range(row.first_item, row.first_item + row.items)
+    return Entry(row.key, row.planned_at, row.note, opening, dispatch, items, row.failure)
+
+
+def _read_dispatch(row: Row[Any], signed: Sequence[Row[Any]]) -> Dispatch:
+    sender, call = Address(row.sender), Call(row.call_to and Address(row.call_to), row.call_data)
+    return Dispatch(
+        id=row.id,
+        sender=sender,
+        nonce=row.nonce,
+        transactions=tuple(
+            SignedTransaction(
+                TransactionId(each.hash),
+                sender,
+                row.nonce,
+                call,
+                each.gas,
+                Fee(each.fee_most, each.fee_tip),
+                each.raw,
+            )
+            for each in signed
+        ),
+        signed_at=signed[-1].signed_at,
+        since=row.since,
+        state=EntryState(row.state),
+        mined=row.mined and TransactionId(row.mined),
+        block=row.block,
+    )

@@ -1,0 +1,1 @@
+"""One file for each change; a file is not changed after a release."""
