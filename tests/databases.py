@@ -1,4 +1,4 @@
-"""Real databases for tests: SQLite in a file, and a PostgreSQL of its own, started when it is first wanted."""
+"""Real databases for tests: SQLite in a file, and a PostgreSQL of its own, started when first wanted."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,12 +17,24 @@ from molt_market.domain.transactions import Call
 from molt_market.errors import NodeError, WrongChain
 
 
+class _Provider(HTTPProvider):
+    """Takes an answer only to the question that was asked: what lies between may mix them up."""
+
+    def make_request(self, method: RPCEndpoint, params: Any) -> Any:
+        request = self.encode_rpc_request(method, params)
+        answer: Any = self.decode_rpc_response(self._make_request(method, request))
+        asked = json.loads(request)["id"]
+        if isinstance(answer, dict) and answer.get("id") != asked:
+            raise ValueError(f"the answer is to request {answer.get('id')!r}, not {asked}")
+        return answer
+
+
 class Node:
     """A node at an address. Errors are typed: NodeUnreachable, NodeError, or what a contract refused."""
 
     def __init__(self, url: str, *, timeout_seconds: int = 10) -> None:
         self.url = url
-        self._provider = HTTPProvider(
+        self._provider = _Provider(
             url, request_kwargs={"timeout": timeout_seconds}, exception_retry_configuration=None
         )
 

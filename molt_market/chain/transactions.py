@@ -83,6 +83,10 @@ class Transactions:
     def timeout_seconds(self) -> float:
         return self._timeout_seconds
 
+    def head(self) -> int:
+        """Return the number of the latest block."""
+        return self._node.number("eth_blockNumber")
+
     def next_nonce(self, sender: Address) -> int:
         """Return the nonce after all transactions that the node knows, mined or not."""
         return self._node.number("eth_getTransactionCount", sender, "pending")
@@ -91,7 +95,7 @@ class Transactions:
         """Return the nonce after all that are mined; with `confirmed`, that have their confirmations too."""
         block: int | str = "latest"
         if confirmed and self._confirmations:
-            block = max(self._node.number("eth_blockNumber") - self._confirmations, 0)
+            block = max(self.head() - self._confirmations, 0)
         return self._node.number("eth_getTransactionCount", sender, block_name(block))
 
     def market_fee(self) -> Fee:
@@ -116,17 +120,21 @@ class Transactions:
     def is_confirmed(self, receipt: TransactionReceipt, needed: int | None = None) -> bool:
         """Tell whether a receipt has its confirmations."""
         blocks = self._confirmations if needed is None else needed
-        return blocks == 0 or self._node.number("eth_blockNumber") >= receipt.block + blocks
+        return blocks == 0 or self.head() >= receipt.block + blocks
 
     # ---------------------------------------------------------------- the steps
 
-    def gas(self, call: Call, sender: Address) -> int:
-        """Make the call without sending it, as the next block would, and return the gas to allow it.
+    def simulate(self, call: Call, sender: Address) -> None:
+        """Make the call without sending it, as the next block would.
 
         Raises:
             Refused: the contract would refuse it; CallReverted: it would revert otherwise.
         """
         self._node.call(call, sender=sender, block="pending")
+
+    def gas(self, call: Call, sender: Address) -> int:
+        """Simulate a call, and return the gas to allow it: a fifth more than it takes now."""
+        self.simulate(call, sender)
         return self._node.estimate_gas(call, sender) * 6 // 5
 
     def require_gas_money(self, account: Address, gas: int, fee: Fee) -> None:

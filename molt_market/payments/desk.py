@@ -12,11 +12,13 @@ from molt_market.domain.ids import Address, EscrowId, TransactionId
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import InvalidStateTransition, MarketError, WalletError, WrongSigner
+from molt_market.payments.batches import Batches, Outcome, Payment
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.funding import Funding
 from molt_market.payments.journal import Journal, MemoryJournal
 from molt_market.payments.outbox import Outbox
 from molt_market.payments.ports import Calls, EscrowChain, ReservationBook
+from molt_market.payments.reconciliation import Difference
 from molt_market.payments.steps import (
     CLOSED,
     Action,
@@ -56,6 +58,7 @@ class DealDesk:
         self._book = book
         self._journal = journal or MemoryJournal()
         self._outbox = Outbox(client.transactions, self._journal, fees=fees, wallet=client.account)
+        self._batches = Batches(self._outbox, self._journal, client.transactions, client.calls)
         self._funding = Funding(client, self._outbox)
 
     # ---------------------------------------------------------------- reading
@@ -99,6 +102,14 @@ class DealDesk:
 
     # ---------------------------------------------------------------- sending
 
+    def reconcile(self) -> list[Difference]:
+        """Compare the journal of the client's account with the chain, and repair it.
+
+        It is done by itself before the first payment; after the restore of an old backup this shows what is
+        different. Raises NodeUnreachable or NodeError if it cannot be compared.
+        """
+        return self._outbox.reconcile(self._payer().address)
+
     def _send(
         self, escrow: EscrowAccount, step: Step, *, note: str = "", deposit: int = 0
     ) -> TransactionReceipt:
@@ -115,13 +126,29 @@ class DealDesk:
         self._tell_the_book(escrow, receipt)
         return receipt
 
+    def _send_all(self, steps: Sequence[tuple[EscrowAccount, Step]]) -> list[Outcome]:
+        """Send a step of each of these deals once, in few transactions; return how each of them ended."""
+        payments = [
+            Payment(
+                key_of(step, escrow.id),
+                tuple(encoded(action, escrow.terms, self.client.calls) for action in step),
+            )
+            for escrow, step in steps
+        ]
+        outcomes = self._batches.send(payments, self._payer())
+        for (escrow, _), outcome in zip(steps, outcomes, strict=True):
+            if isinstance(outcome, TransactionReceipt):
+                self._tell_the_book(escrow, outcome)
+        return outcomes
+
     def _tell_the_book(self, escrow: EscrowAccount, receipt: TransactionReceipt) -> None:
         """Let the book follow the deal. It may know better already, then it stays where it is."""
         if self._book is None:
             return
-        status = status_after(escrow.status, receipt.events)
+        events = [each for each in receipt.events if getattr(each, "deal_id", None) == escrow.id]
+        status = status_after(escrow.status, events)
         try:
-            self._book.follow(escrow.id, status, paid=any(isinstance(e, DealPaid) for e in receipt.events))
+            self._book.follow(escrow.id, status, paid=any(isinstance(each, DealPaid) for each in events))
         except MarketError as error:
             log.warning("order_does_not_follow deal_id=%s reason=%s", escrow.id, error)
 

@@ -147,7 +147,10 @@ class Journal(Protocol):
     """
 
     def plan(self, key: str, *, note: str = "", opening: Opening | None = None) -> Entry:
-        """Write an intent down, and return its entry: the one of before, unless that came to nothing."""
+        """Write an intent down, and return its entry: the one of before, unless that came to nothing.
+
+        One that came to nothing starts anew, and keeps its note and opening unless others are given.
+        """
         ...
 
     def get(self, key: str) -> Entry | None: ...
@@ -204,6 +207,14 @@ class Journal(Protocol):
         """Return the dispatches in flight, by nonce."""
         ...
 
+    def final_since(self, sender: Address, block: int) -> list[Dispatch]:
+        """Return the sender's dispatches that are final, mined in this block or later, by nonce."""
+        ...
+
+    def next_nonce(self, sender: Address) -> int | None:
+        """Return the nonce after all that were given out for a sender; None if there was none."""
+        ...
+
     def entries(self, states: Iterable[EntryState]) -> list[Entry]:
         """Return all entries in these states, the oldest first."""
         ...
@@ -229,6 +240,8 @@ class MemoryJournal:
             if known is not None and known.state not in WITHOUT_EFFECT:
                 return known
             self._carried_by.pop(key, None)
+            if known is not None:
+                note, opening = note or known.note, opening or known.opening
             self._entries[key] = Entry(key, self._clock.now(), note, opening)
             return self._entries[key]
 
@@ -255,12 +268,8 @@ class MemoryJournal:
         nonce: int | None = None,
     ) -> Dispatch | None:
         with self._alone:
-            taken = {
-                each.nonce
-                for each in self._dispatches.values()
-                if each.sender == sender and each.state is not EntryState.DROPPED
-            }
-            used = max([least_nonce, *(each + 1 for each in taken)]) if nonce is None else nonce
+            taken = self._nonces(sender)
+            used = max(least_nonce, self.next_nonce(sender) or 0) if nonce is None else nonce
             if used in taken or any(self._known(key).state is not EntryState.PLANNED for key in items):
                 return None
             signed, now = sign(used), self._clock.now()
@@ -320,6 +329,16 @@ class MemoryJournal:
             known = [each for each in self._dispatches.values() if each.in_flight]
         return sorted((each for each in known if sender in {None, each.sender}), key=lambda each: each.nonce)
 
+    def final_since(self, sender: Address, block: int) -> list[Dispatch]:
+        with self._alone:
+            known = [each for each in self._dispatches.values() if each.sender == sender]
+        final = [each for each in known if each.state is EntryState.FINAL and (each.block or 0) >= block]
+        return sorted(final, key=lambda each: each.nonce)
+
+    def next_nonce(self, sender: Address) -> int | None:
+        with self._alone:
+            return max((nonce + 1 for nonce in self._nonces(sender)), default=None)
+
     def entries(self, states: Iterable[EntryState]) -> list[Entry]:
         wanted = frozenset(states)
         with self._alone:
@@ -329,6 +348,10 @@ class MemoryJournal:
         with self._alone:
             known = [self._known(key) for key in self._entries]
         return [each for each in known if each.opening and each.opening.order.buyer_id == buyer]
+
+    def _nonces(self, sender: Address) -> set[int]:
+        known = [each for each in self._dispatches.values() if each.sender == sender]
+        return {each.nonce for each in known if each.state is not EntryState.DROPPED}
 
     def _known(self, key: str) -> Entry:
         entry = self.get(key)

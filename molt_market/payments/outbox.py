@@ -17,8 +17,9 @@ from molt_market.errors import (
 )
 from molt_market.payments.carrier import Carrier
 from molt_market.payments.fees import FeePolicy
-from molt_market.payments.journal import Dispatch, EntryState, Journal
+from molt_market.payments.journal import WITHOUT_EFFECT, Dispatch, EntryState, Journal
 from molt_market.payments.ports import Transactions
+from molt_market.payments.reconciliation import Difference, reconcile
 from molt_market.signing.wallet import TransactionSigner
 
 Prepare = Callable[[], tuple[Call, TransactionSigner]]
@@ -49,6 +50,7 @@ class Outbox:
         self._fees = fees or FeePolicy()
         self._wallets: dict[Address, TransactionSigner] = {wallet.address: wallet} if wallet else {}
         self.carrier = Carrier(transactions, journal, fees=self._fees, wallets=self._wallets)
+        self._reconciled: set[Address] = set()
 
     def send(
         self, key: str, prepare: Prepare, *, note: str = "", when_mined: Callable[[], None] | None = None
@@ -86,7 +88,9 @@ class Outbox:
                 self._broadcast_first(dispatch)
         except MoltError as error:
             entries = [self._journal.fail(key, str(error)) for key in items]
-            if any(entry.in_flight for entry in entries):  # refused because somebody else is doing it
+            if any(
+                entry.state not in WITHOUT_EFFECT for entry in entries
+            ):  # refused because somebody else is doing it
                 return None
             raise
         return dispatch
@@ -107,11 +111,23 @@ class Outbox:
             self.carrier.require_success(entry, self._journal.dispatch(dispatch.id), receipt)
         return receipt
 
+    def reconcile(self, sender: Address) -> list[Difference]:
+        """Compare the journal with the chain, and repair it; it is done before anything new is signed.
+
+        Raises:
+            NodeUnreachable, NodeError: it could not be compared.
+        """
+        differences = reconcile(sender, self._transactions, self._journal, self.carrier)
+        self._reconciled.add(sender)
+        return differences
+
     # ---------------------------------------------------------------- inside
 
     def _signed(self, items: Mapping[str, range], call: Call, wallet: TransactionSigner) -> Dispatch | None:
         transactions = self._transactions
         self._wallets[wallet.address] = wallet
+        if wallet.address not in self._reconciled:
+            self.reconcile(wallet.address)
         gas = transactions.gas(call, wallet.address)
         fee = self._fees.first(transactions.market_fee())
         transactions.require_gas_money(wallet.address, gas, fee)

@@ -15,7 +15,16 @@ from molt_market.domain.matches import OrderMatch
 from molt_market.domain.proofs import Confirmation, ExecutionProof
 from molt_market.domain.settlement import SettlementResult
 from molt_market.domain.transactions import TransactionReceipt
-from molt_market.errors import EscrowError, InvalidStateTransition, NotYet, ProofMismatch, WrongSigner
+from molt_market.errors import (
+    EscrowError,
+    InvalidStateTransition,
+    MoltError,
+    NotYet,
+    ProofMismatch,
+    Refused,
+    WrongSigner,
+)
+from molt_market.payments.batches import Outcome
 from molt_market.payments.endings import DealEndings
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Journal
@@ -23,7 +32,7 @@ from molt_market.payments.opening import Openings
 from molt_market.payments.parts import OpenedParts, open_parts
 from molt_market.payments.ports import EscrowChain, ReservationBook
 from molt_market.payments.results import resolution_of, settlement_of
-from molt_market.payments.steps import CLOSED, Contest, Finalize, next_step
+from molt_market.payments.steps import CLOSED, Contest, Finalize, Step, next_step
 from molt_market.signing.agreements import verify_dispute
 from molt_market.signing.statements import verify_receipt, verify_voucher
 from molt_market.signing.wallet import TransactionSigner
@@ -178,6 +187,34 @@ class PaymentService(DealEndings):
             self._send(present, (Finalize(),))
         return self.resolution(present.id)
 
+    # ---------------------------------------------------------------- many at once
+
+    def finalize_all(self, deal_ids: Sequence[EscrowId]) -> list[TransactionId | MoltError]:
+        """Close deals whose deadline is over, in few transactions. Anyone may; to do it again is harmless.
+
+        Returns, in their order, what closed each deal, or why it is not closed: `NotYet` with the time,
+        `DealNotFound`, or as `create_job_escrow` says.
+        """
+        ended: dict[EscrowId, TransactionId | MoltError] = {}
+        due: list[EscrowAccount] = []
+        for deal_id in dict.fromkeys(deal_ids):
+            try:
+                escrow = self.escrow(deal_id)
+                closing = self._closing(escrow)
+            except MoltError as error:
+                ended[deal_id] = error
+                continue
+            if closing is not None:
+                ended[deal_id] = closing
+            elif self.client.now() < escrow.locked_until:
+                ended[deal_id] = NotYet(f"the end of deal {deal_id}", escrow.locked_until)
+            else:
+                due.append(escrow)
+        outcomes = self._send_all([(escrow, (Finalize(),)) for escrow in due])
+        for escrow, outcome in zip(due, outcomes, strict=True):
+            ended[escrow.id] = self._ended(escrow, outcome)
+        return [ended[deal_id] for deal_id in deal_ids]
+
     # ---------------------------------------------------------------- how a deal stands
 
     def settlement(self, deal_id: EscrowId) -> SettlementResult:
@@ -205,11 +242,45 @@ class PaymentService(DealEndings):
         self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None = None
     ) -> TransactionReceipt | None:
         """Send the step that the deal needs next, if there is one; `escrow` has to be the present state."""
-        self._require_genuine(escrow, proof, confirmation)
-        step = next_step(escrow, self.client.now(), proof, confirmation)
+        step = self._next_step(escrow, proof, confirmation)
         return self._send(escrow, step) if step else None
 
+    def advance_all(
+        self, jobs: Sequence[tuple[EscrowAccount, ExecutionProof, Confirmation | None]]
+    ) -> list[MoltError | None]:
+        """Send the next step of each of these deals in few transactions; return why one was not done."""
+        failures: list[MoltError | None] = [None] * len(jobs)
+        steps: dict[int, tuple[EscrowAccount, Step]] = {}
+        for place, (escrow, proof, confirmation) in enumerate(jobs):
+            try:
+                step = self._next_step(escrow, proof, confirmation)
+            except MoltError as error:
+                failures[place] = error
+                continue
+            if step:
+                steps[place] = escrow, step
+        for place, outcome in zip(steps, self._send_all(list(steps.values())), strict=True):
+            failures[place] = outcome if isinstance(outcome, MoltError) else None
+        return failures
+
     # ---------------------------------------------------------------- inside
+
+    def _ended(self, escrow: EscrowAccount, outcome: Outcome) -> TransactionId | MoltError:
+        """Return what closed a deal: our transaction, or somebody else's that was first."""
+        if isinstance(outcome, TransactionReceipt):
+            return outcome.transaction_id
+        if not isinstance(outcome, Refused):
+            return outcome
+        try:
+            return self._closing(self.escrow(escrow.id)) or outcome
+        except MoltError as error:
+            return error
+
+    def _next_step(
+        self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None
+    ) -> Step:
+        self._require_genuine(escrow, proof, confirmation)
+        return next_step(escrow, self.client.now(), proof, confirmation)
 
     def _contest(self, escrow: EscrowAccount, dispute: Dispute) -> None:
         """Open a dispute; what the buyer lacks of the stake comes with it."""

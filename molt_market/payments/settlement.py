@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.settlement import JobSettlementInput, SettlementResult, quote_settlement
+from molt_market.errors import MoltError
 from molt_market.payments.service import PaymentService
 from molt_market.payments.steps import CLOSED
 
@@ -35,9 +39,37 @@ def settle_job(job: JobSettlementInput, payments: PaymentService) -> SettlementR
     ...     case SettlementStatus.Success(): print(f"paid {result.provider_payment}")
     ...     case SettlementStatus.Pending(claimable_at=when): print(f"call again at {when}")
     """
+    payments.advance(_present(job, payments), job.proof, job.buyer_confirmation)
+    return payments.settlement(job.escrow_id)
+
+
+def settle_jobs(
+    jobs: Sequence[JobSettlementInput], payments: PaymentService
+) -> list[SettlementResult | MoltError]:
+    """Settle many jobs in few transactions: for each, in their order, what `settle_job` returns or raises.
+
+    One that fails leaves the others. To call it again, with the same jobs or some of them, is harmless.
+    """
+    answers: dict[int, SettlementResult | MoltError] = {}
+    ready: dict[int, EscrowAccount] = {}
+    for place, job in enumerate(jobs):
+        try:
+            ready[place] = _present(job, payments)
+        except MoltError as error:
+            answers[place] = error
+    steps = [(escrow, jobs[place].proof, jobs[place].buyer_confirmation) for place, escrow in ready.items()]
+    for place, failure in zip(ready, payments.advance_all(steps), strict=True):
+        try:
+            answers[place] = failure or payments.settlement(jobs[place].escrow_id)
+        except MoltError as error:
+            answers[place] = error
+    return [answers[place] for place in range(len(jobs))]
+
+
+def _present(job: JobSettlementInput, payments: PaymentService) -> EscrowAccount:
+    """Return the present state of a job's deal. Raises what no settlement can come to."""
     escrow = payments.escrow(job.escrow_id)
     gpu_seconds = job.agreed_gpu_seconds(escrow.terms)
     if escrow.status not in CLOSED:
-        quote_settlement(escrow, gpu_seconds)  # refuses what no settlement can come to
-    payments.advance(escrow, job.proof, job.buyer_confirmation)
-    return payments.settlement(job.escrow_id)
+        quote_settlement(escrow, gpu_seconds)
+    return escrow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from molt_market.domain.clock import Clock, SystemClock
@@ -41,22 +41,16 @@ class SqlJournal:
     # ---------------------------------------------------------------- intents
 
     def plan(self, key: str, *, note: str = "", opening: Opening | None = None) -> Entry:
-        fresh = {
-            "planned_at": self._clock.now(),
-            "note": note,
-            "buyer": opening.order.buyer_id if opening else None,
-            "order": opening.order.model_dump_json() if opening else None,
-            "offer_id": opening.offer_id if opening else None,
-            "dispatch_id": None,
-            "first_item": 0,
-            "items": 1,
-            "failure": None,
-        }
+        fresh = {"planned_at": self._clock.now(), "dispatch_id": None, "failure": None}
+        given = {"note": note} if note else {}
+        if opening is not None:
+            order = opening.order
+            given |= {"buyer": order.buyer_id, "order": order.model_dump_json(), "offer_id": opening.offer_id}
         with self._database.writing() as connection:
-            self._insert_unless_there(connection, entries, {"chain": self._chain, "key": key, **fresh})
-            known = self._entry(connection, key, for_update=True)
-            if known.state in WITHOUT_EFFECT:
-                connection.execute(update(entries).where(self._is(key)).values(fresh))
+            row = {"chain": self._chain, "key": key, "note": "", "first_item": 0, "items": 1}
+            self._insert_unless_there(connection, entries, row | fresh | given)
+            if self._entry(connection, key, for_update=True).state in WITHOUT_EFFECT:
+                connection.execute(update(entries).where(self._is(key)).values(fresh | given))
             return self._entry(connection, key)
 
     def get(self, key: str) -> Entry | None:
@@ -147,6 +141,16 @@ class SqlJournal:
         with self._database.reading() as connection:
             return self._in_flight(connection, sender)
 
+    def final_since(self, sender: Address, block: int) -> list[Dispatch]:
+        final = (dispatches.c.state == EntryState.FINAL) & (dispatches.c.block >= block)
+        wanted = select(dispatches).where(self._of(sender), final).order_by(dispatches.c.nonce)
+        with self._database.reading() as connection:
+            return self._dispatches(connection, wanted)
+
+    def next_nonce(self, sender: Address) -> int | None:
+        with self._database.reading() as connection:
+            return self._next_nonce(connection, sender)
+
     def entries(self, states: Iterable[EntryState]) -> list[Entry]:
         wanted = frozenset(states)
         with self._database.reading() as connection:
@@ -175,15 +179,19 @@ class SqlJournal:
     def _free_nonce(
         self, connection: Connection, sender: Address, least: int, wanted: int | None
     ) -> int | None:
-        mine = (dispatches.c.chain == self._chain) & (dispatches.c.sender == sender)
-        kept = mine & (dispatches.c.state != EntryState.DROPPED)
-        if wanted is not None:
-            taken = connection.execute(select(dispatches.c.id).where(kept, dispatches.c.nonce == wanted))
-            return None if taken.first() else wanted
-        last = connection.scalar(
-            select(dispatches.c.nonce).where(kept).order_by(dispatches.c.nonce.desc()).limit(1)
-        )
-        return least if last is None else max(least, last + 1)
+        if wanted is None:
+            return max(least, self._next_nonce(connection, sender) or 0)
+        given_out = (dispatches.c.nonce == wanted) & (dispatches.c.state != EntryState.DROPPED)
+        taken = connection.execute(select(dispatches.c.id).where(self._of(sender), given_out))
+        return None if taken.first() else wanted
+
+    def _next_nonce(self, connection: Connection, sender: Address) -> int | None:
+        given_out = dispatches.c.state != EntryState.DROPPED
+        last = connection.scalar(select(func.max(dispatches.c.nonce)).where(self._of(sender), given_out))
+        return None if last is None else last + 1
+
+    def _of(self, sender: Address) -> ColumnElement[bool]:
+        return (dispatches.c.chain == self._chain) & (dispatches.c.sender == sender)
 
     def _insert(self, connection: Connection, signed: SignedTransaction) -> int:
         row = {

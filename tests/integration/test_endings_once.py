@@ -130,13 +130,13 @@ def test_verb__node_gone_after_sending__nothing_is_sent_twice(
         raise NodeUnreachable(net.url)
 
     with monkeypatch.context() as patch:
-        patch.setattr(payments.client.transactions, "wait", gone)
-        with pytest.raises(NodeUnreachable):
+        patch.setattr(payments.client.transactions, "receipt", gone)
+        with pytest.raises(TransactionPending):
             case.act(payments)
-    [entry] = journal._entries.values()
+    [entry] = journal.entries(EntryState)
     assert entry.state is EntryState.BROADCAST
-    assert entry.transaction is not None
-    assert case.act(payments) == entry.transaction.id
+    assert entry.dispatch is not None
+    assert case.act(payments) == entry.dispatch.latest.id
     assert scene.sent(case.account) == sent + 1
 
 

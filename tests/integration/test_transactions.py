@@ -10,11 +10,10 @@ from molt_market.chain.client import MoltClient
 from molt_market.domain.deals import EscrowState
 from molt_market.domain.ids import TransactionId
 from molt_market.domain.orders import OrderStatus
-from molt_market.domain.transactions import Call, SignedTransaction
+from molt_market.domain.transactions import Call, Fee, SignedTransaction
 from molt_market.errors import (
     InsufficientGas,
     NodeUnreachable,
-    TransactionDropped,
     TransactionFailed,
     TransactionPending,
     TransactionRejected,
@@ -23,7 +22,7 @@ from molt_market.orderbook import OrderBook
 from molt_market.payments.journal import EntryState, MemoryJournal
 from molt_market.payments.service import PaymentService
 from molt_market.refusals import CapacityExceeded, PolicyBond, ZeroAmount
-from molt_market.signing.wallet import TransactionSigner, Wallet
+from molt_market.signing.wallet import Wallet
 from molt_market.testing import Devnet
 from tests.integration.scene import Scene, molt
 
@@ -113,7 +112,7 @@ def test_open__node_gone_while_sending__sends_the_same_transaction_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(hurried.transactions, "broadcast", gone)
-        with pytest.raises(NodeUnreachable):
+        with pytest.raises(TransactionPending):
             payments.create_job_escrow(match, net.buyer)
     signed = only_entry(journal, net)
     assert signed.state is EntryState.SIGNED
@@ -121,7 +120,7 @@ def test_open__node_gone_while_sending__sends_the_same_transaction_again(
 
 
 @pytest.mark.usefixtures("mining_stopped")
-def test_open__transaction_displaced__fails_and_can_be_sent_anew(
+def test_open__nonce_used_by_another_wallet__is_sent_anew(
     scene: Scene, net: Devnet, hurried: MoltClient
 ) -> None:
     journal = MemoryJournal()
@@ -133,12 +132,12 @@ def test_open__transaction_displaced__fails_and_can_be_sent_anew(
     signed = hurried.transactions.prepared(hurried.calls.mint(net.buyer.address, 1), net.buyer, 100_000)
     hurried.transactions.broadcast(signed)  # the same key, used elsewhere, takes the nonce
     net.node.request("evm_mine")
-    with pytest.raises(TransactionDropped) as dropped:
-        payments.create_job_escrow(match, net.buyer)
-    assert dropped.value.tx_hash == pending.value.tx_hash
-    assert only_entry(journal, net).state is EntryState.FAILED
     net.node.request("evm_setAutomine", True)
-    assert payments.create_job_escrow(match, net.buyer).state is EscrowState.LOCKED
+    patient = net.payments(net.buyer, journal=journal)
+    assert patient.create_job_escrow(match, net.buyer).state is EscrowState.LOCKED
+    entry = only_entry(journal, net)
+    assert entry.state is EntryState.FINAL
+    assert entry.dispatch.nonce == signed.nonce + 1
 
 
 # ---------------------------------------------------------------- mined, and refused
@@ -153,18 +152,14 @@ def test_open__refused_in_its_block__names_refusal_and_transaction(
     scene.open(offer=offer, min_gpu_count=8)
     transactions = payments.client.transactions
 
-    def blindly(call: Call, wallet: TransactionSigner, *, nonce: int | None = None) -> SignedTransaction:
-        signed: SignedTransaction = transactions._sign(call, wallet, nonce, 1_000_000)  # type: ignore[attr-defined]
-        return signed
-
     monkeypatch.setattr(payments.client, "check", lambda *_, **__: None)
-    monkeypatch.setattr(transactions, "sign", blindly)
+    monkeypatch.setattr(transactions, "gas", lambda *_: 1_000_000)  # as if it passed now
     with pytest.raises(CapacityExceeded) as refused:
         payments.create_job_escrow(scene.match(offer=offer), net.buyer)
     entry = only_entry(journal, net)
     assert isinstance(refused.value.__cause__, TransactionFailed)
     assert refused.value.__cause__.tx_hash == entry.dispatch.latest.id
-    assert (entry.state, entry.failure) == (EntryState.FAILED, str(refused.value))
+    assert (entry.state, entry.failure) == (EntryState.REVERTED, str(refused.value))
 
 
 def test_send_unchecked__out_of_gas__has_no_reason(net: Devnet) -> None:
@@ -211,7 +206,7 @@ def test_broadcast__twice__is_fine(net: Devnet) -> None:
 def test_broadcast__what_no_node_takes__is_rejected(net: Devnet) -> None:
     client = net.client(net.buyer)
     garbage = SignedTransaction(
-        TransactionId("0x" + "12" * 32), net.buyer.address, 0, Call(None, b""), b"\x02\xc0"
+        TransactionId("0x" + "12" * 32), net.buyer.address, 0, Call(None, b""), 21_000, Fee(1, 1), b"\x02\xc0"
     )
     with pytest.raises(TransactionRejected) as rejected:
         client.transactions.broadcast(garbage)

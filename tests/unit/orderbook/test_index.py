@@ -36,7 +36,7 @@ class WholeList:
     def remove(self, listing: Listing) -> None:
         self._listings.remove(listing)
 
-    def candidates(self, demand: Demand) -> Iterator[Listing]:  # noqa: ARG002 - the port has it
+    def candidates(self, demand: Demand) -> Iterator[Listing]:
         return iter(self._listings)
 
     candidates_at_any_price = candidates

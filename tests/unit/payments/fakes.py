@@ -44,7 +44,7 @@ class FakeTransactions:
         self.pool: dict[int, SignedTransaction] = {}
         self.mined: dict[TransactionId, int] = {}
         self.used = 0
-        self.head = 7
+        self.block = 7
         self.mining = True
         self.failing: dict[str, Exception] = {}
         self.steps: list[str] = []
@@ -55,18 +55,21 @@ class FakeTransactions:
 
     def mine(self) -> None:
         """Put into a block all whose nonces are next."""
-        self.head += 1
+        self.block += 1
         while self.used in self.pool:
-            self.mined[self.pool.pop(self.used).id] = self.head
+            self.mined[self.pool.pop(self.used).id] = self.block
             self.used += 1
 
     def reorganise(self) -> None:
         """Take the last block back, and forget what was in it."""
-        gone = [each for each, block in self.mined.items() if block == self.head]
-        self.mined = {each: block for each, block in self.mined.items() if block < self.head}
+        gone = [each for each, block in self.mined.items() if block == self.block]
+        self.mined = {each: block for each, block in self.mined.items() if block < self.block}
         self.used -= len(gone)
 
     # ---------------------------------------------------------------- what payments ask
+
+    def head(self) -> int:
+        return self.block
 
     def next_nonce(self, sender: Address) -> int:
         nonce = self.used
@@ -79,6 +82,9 @@ class FakeTransactions:
 
     def market_fee(self) -> Fee:
         return Fee(self.base_fee, 1)
+
+    def simulate(self, call: Call, sender: Address) -> None:
+        self._step("simulate")
 
     def gas(self, call: Call, sender: Address) -> int:
         self._step("gas")
@@ -113,7 +119,7 @@ class FakeTransactions:
         return TransactionReceipt(transaction_id, sender, block, BLOCK, 50_000, 1, self.succeeds)
 
     def is_confirmed(self, receipt: TransactionReceipt) -> bool:
-        return self.head >= receipt.block + self.confirmations
+        return self.block >= receipt.block + self.confirmations
 
     def require_success(self, signed: SignedTransaction, receipt: TransactionReceipt) -> TransactionReceipt:
         if not receipt.succeeded:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
+from itertools import count
 
 import pytest
 
@@ -29,6 +29,7 @@ from tests.unit.payments.fakes import ESCROW, signed_at, signed_for
 KEY, OTHER = "open:0xde", "release:0xde:7"
 ONE = range(1)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+CHAINS = count(1)
 BLOCK = Hash32("0x" + "b1" * 32)
 
 
@@ -37,15 +38,25 @@ def clock() -> ManualClock:
     return ManualClock(NOON)
 
 
-@pytest.fixture(params=["memory", *KINDS])
-def journal(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Journal]:
+@pytest.fixture(scope="module", params=["memory", *KINDS])
+def database(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database | None]:
     if request.param == "memory":
-        yield MemoryJournal(clock)
+        yield None
         return
-    with database_url(request.param, tmp_path) as url:
+    with database_url(request.param, tmp_path_factory.mktemp("database")) as url:
         database = Database(url)
-        yield SqlJournal(database, "31337:0x00", clock)
+        yield database
         database.close()
+
+
+@pytest.fixture
+def journal(database: Database | None, clock: ManualClock) -> Journal:
+    """An empty journal: in a database, that of a chain of its own."""
+    if database is None:
+        return MemoryJournal(clock)
+    return SqlJournal(database, f"chain-{next(CHAINS)}", clock)
 
 
 def planned(journal: Journal, *keys: str) -> None:
@@ -109,6 +120,14 @@ def test_plan__an_opening__comes_back_as_it_was(journal: Journal) -> None:
     opening = Opening(make_order(), OfferId("offer-1"))
     journal.plan(KEY, opening=opening)
     assert known(journal).opening == opening
+
+
+def test_plan__starts_anew__keeps_what_it_is_about(journal: Journal) -> None:
+    opening = Opening(make_order(), OfferId("offer-1"))
+    journal.plan(KEY, note="why", opening=opening)
+    journal.fail(KEY, "no money")
+    again = journal.plan(KEY)
+    assert (again.state, again.note, again.opening) == ("planned", "why", opening)
 
 
 @pytest.mark.parametrize("end", ["failed", "dropped", "reverted"])
@@ -271,6 +290,26 @@ def test_in_flight__all_that_may_still_move__by_nonce(journal: Journal) -> None:
     signed(journal, "f", sender=STRANGER)
     assert [each.state for each in journal.in_flight(ESCROW)] == ["mined", "broadcast", "signed"]
     assert len(journal.in_flight()) == 4
+
+
+def test_final_since__of_the_sender__from_a_block_on(journal: Journal) -> None:
+    for number, block in enumerate((5, 7, 9)):
+        dispatch = signed(journal, f"release:{number}")
+        mined = receipt_of(dispatch.latest, block)
+        dispatch = journal.move(dispatch, EntryState.MINED, receipt=mined)
+        journal.move(dispatch, EntryState.FINAL, receipt=mined)
+    _brought(journal, signed(journal, "a"), EntryState.MINED)
+    assert [each.block for each in journal.final_since(ESCROW, 7)] == [7, 9]
+    assert journal.final_since(STRANGER, 0) == []
+
+
+def test_next_nonce__after_all_that_were_given_out(journal: Journal) -> None:
+    assert journal.next_nonce(ESCROW) is None
+    signed(journal, "a", least=4)
+    last = signed(journal, "b")
+    assert journal.next_nonce(ESCROW) == 6
+    journal.give_back(last, "rejected")
+    assert journal.next_nonce(ESCROW) == 5
 
 
 def test_entries__by_state__oldest_first(journal: Journal) -> None:

@@ -1,0 +1,130 @@
+"""Many payments in few transactions: each keeps its key, and its own end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from molt_market.domain.transactions import Call, TransactionReceipt
+from molt_market.errors import MoltError, NodeError, TransactionDropped
+from molt_market.payments.journal import Dispatch, Journal
+from molt_market.payments.outbox import Outbox
+from molt_market.payments.ports import Calls, Transactions
+from molt_market.signing.wallet import TransactionSigner
+
+MOST_CALLS = 100  # the contract takes 200; a call burns up to 75 thousand gas, a block has 30 million
+ROUNDS = 3  # how often what lost its nonce, or was signed elsewhere at the same moment, is looked at again
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One payment of a batch: its key, and its calls of the escrow, in order.
+
+    A batch makes each call by itself: if the second one is refused, the first one stays done.
+    """
+
+    key: str
+    calls: tuple[Call, ...]
+    note: str = ""
+
+
+Outcome = TransactionReceipt | MoltError
+
+
+class Batches:
+    """Sends payments together, by the contract's multicall that skips what is refused."""
+
+    def __init__(self, outbox: Outbox, journal: Journal, transactions: Transactions, calls: Calls) -> None:
+        self._outbox = outbox
+        self._journal = journal
+        self._transactions = transactions
+        self._calls = calls
+
+    def send(self, payments: Sequence[Payment], payer: TransactionSigner) -> list[Outcome]:
+        """Make each payment once; return, in their order, its receipt, or why it came to nothing.
+
+        Each is simulated by itself first, so that what would be refused is told and not paid for. All
+        transactions are sent before the first is waited for.
+        """
+        wanted = {each.key: each for each in payments}
+        outcomes: dict[str, Outcome] = {}
+        for _ in range(ROUNDS):
+            open_ = [payment for key, payment in wanted.items() if key not in outcomes]
+            for dispatch in self._dispatched(open_, payer, outcomes).values():
+                outcomes |= self._ended(dispatch, wanted)
+        lost = NodeError("other transactions took its nonce over and over: call again")
+        return [outcomes.get(each.key, lost) for each in payments]
+
+    def _dispatched(
+        self, payments: Sequence[Payment], payer: TransactionSigner, refused: dict[str, Outcome]
+    ) -> dict[int, Dispatch]:
+        """Send what is not sent; return the dispatches that carry all of it, and note what is refused."""
+        carriers: dict[int, Dispatch] = {}
+        fresh: list[Payment] = []
+        for payment in payments:
+            entry = self._journal.plan(payment.key, note=payment.note)
+            if entry.dispatch is not None:
+                carriers[entry.dispatch.id] = entry.dispatch
+            elif self._passes(payment, payer, refused):
+                fresh.append(payment)
+        for batch in _batches(fresh):
+            try:
+                dispatch = self._sent(batch, payer)
+            except MoltError as error:
+                refused.update((each.key, error) for each in batch)
+                continue
+            if dispatch is not None:
+                carriers[dispatch.id] = dispatch
+        return carriers
+
+    def _passes(self, payment: Payment, payer: TransactionSigner, refused: dict[str, Outcome]) -> bool:
+        try:
+            self._transactions.simulate(self._calls.bundle(payment.calls), payer.address)
+        except MoltError as error:
+            if self._journal.fail(payment.key, str(error)).dispatch is None:
+                refused[payment.key] = error
+            return False
+        return True
+
+    def _sent(self, batch: Sequence[Payment], payer: TransactionSigner) -> Dispatch | None:
+        items: dict[str, range] = {}
+        calls: list[Call] = []
+        for payment in batch:
+            items[payment.key] = range(len(calls), len(calls) + len(payment.calls))
+            calls.extend(payment.calls)
+        call = self._calls.bundle(calls, skip=len(batch) > 1)
+        return self._outbox.dispatched(items, lambda: (call, payer))
+
+    def _ended(self, dispatch: Dispatch, wanted: dict[str, Payment]) -> dict[str, Outcome]:
+        """Wait for a dispatch, and return how its payments ended; nothing if its nonce was lost."""
+        carrier = self._outbox.carrier
+        entries = [each for each in self._journal.carried(dispatch.id) if each.key in wanted]
+        try:
+            receipt = carrier.until_final(dispatch.id)
+        except TransactionDropped:
+            return {}
+        except MoltError as error:
+            return {entry.key: error for entry in entries}
+        ended: dict[str, Outcome] = {}
+        final = self._journal.dispatch(dispatch.id)
+        for entry in entries:
+            try:
+                carrier.require_success(entry, final, receipt)
+                ended[entry.key] = receipt
+            except MoltError as error:
+                ended[entry.key] = error
+        return ended
+
+
+def _batches(payments: Sequence[Payment]) -> Iterator[list[Payment]]:
+    """Cut into batches whose calls fit into one transaction."""
+    batch: list[Payment] = []
+    calls = 0
+    for payment in payments:
+        calls += len(payment.calls)
+        if batch and calls > MOST_CALLS:
+            yield batch
+            batch, calls = [], len(payment.calls)
+        batch.append(payment)
+    if batch:
+        yield batch

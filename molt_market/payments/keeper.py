@@ -1,0 +1,71 @@
+"""Closing what is due, so that nobody's money waits for somebody to remember it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+
+from molt_market.domain.ids import EscrowId, TransactionId
+from molt_market.errors import MarketError, MoltError
+from molt_market.payments.service import PaymentService
+
+Due = Callable[[datetime], Sequence[EscrowId]]
+"""Returns the open deals whose deadline is over at a time (UTC)."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one look at the due deals came to."""
+
+    closed: tuple[EscrowId, ...] = ()
+    failures: tuple[tuple[EscrowId, MoltError], ...] = ()
+
+
+class Keeper:
+    """Finalizes deals that are due. Any number of keepers may run: a deal is closed once.
+
+    It needs no right, and pays the gas.
+
+    Args:
+        payments: of the account that pays.
+        due: says which deals are due, for example `Facts.due`.
+    """
+
+    def __init__(self, payments: PaymentService, due: Due) -> None:
+        self._payments = payments
+        self._due = due
+
+    def look(self) -> Round:
+        """Close all that is due now. What fails, fails by itself, and is tried again at the next look.
+
+        Raises:
+            NodeUnreachable, NodeError, StorageUnavailable: it cannot be said what is due.
+        """
+        deals = list(self._due(self._payments.client.now()))
+        if not deals:
+            return Round()
+        outcomes = list(zip(deals, self._payments.finalize_all(deals), strict=True))
+        for deal_id, outcome in outcomes:
+            if isinstance(outcome, MoltError):
+                log.warning("not_finalized deal_id=%s reason=%s", deal_id, outcome)
+            else:
+                log.info("finalized deal_id=%s hash=%s", deal_id, outcome)
+        return Round(
+            closed=tuple(deal for deal, outcome in outcomes if isinstance(outcome, TransactionId)),
+            failures=tuple((deal, outcome) for deal, outcome in outcomes if isinstance(outcome, MoltError)),
+        )
+
+    def run(self, stop: Event, *, every_seconds: float = 15) -> None:
+        """Look again and again until `stop` is set; what goes wrong is logged."""
+        while not stop.is_set():
+            try:
+                self._payments.reconcile()
+                self.look()
+            except MarketError as error:
+                log.warning("keeper_fails reason=%s", error)
+            stop.wait(every_seconds)
