@@ -67,7 +67,7 @@ class MoltClient(EscrowReader):
         deployment: Deployment | Path | None = None,
         account: TransactionSigner | None = None,
         confirmations: int | None = None,
-        timeout_seconds: int = 180,
+        timeout_seconds: float = 180,
     ) -> None:
         node = Node(network.node_address(rpc_url))
         node.require_chain(network.chain_id)

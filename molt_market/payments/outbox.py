@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from threading import RLock
 
 from molt_market.domain.ids import Address
 from molt_market.domain.transactions import Call, TransactionReceipt
@@ -51,6 +52,7 @@ class Outbox:
         self._wallets: dict[Address, TransactionSigner] = {wallet.address: wallet} if wallet else {}
         self.carrier = Carrier(transactions, journal, fees=self._fees, wallets=self._wallets)
         self._reconciled: set[Address] = set()
+        self._reconciling = RLock()
 
     def send(
         self, key: str, prepare: Prepare, *, note: str = "", when_mined: Callable[[], None] | None = None
@@ -126,8 +128,9 @@ class Outbox:
     def _signed(self, items: Mapping[str, range], call: Call, wallet: TransactionSigner) -> Dispatch | None:
         transactions = self._transactions
         self._wallets[wallet.address] = wallet
-        if wallet.address not in self._reconciled:
-            self.reconcile(wallet.address)
+        with self._reconciling:
+            if wallet.address not in self._reconciled:
+                self.reconcile(wallet.address)
         gas = transactions.gas(call, wallet.address)
         fee = self._fees.first(transactions.market_fee())
         transactions.require_gas_money(wallet.address, gas, fee)

@@ -49,7 +49,8 @@ def reconcile(
         *_foreign(sender, transactions, journal),
     ]
     for each in differences:
-        log.warning("reconciled sender=%s kind=%r text=%r", sender, each.kind.value, each.text)
+        level = logging.INFO if each.kind is DifferenceKind.ENDED else logging.WARNING
+        log.log(level, "reconciled sender=%s kind=%r text=%r", sender, each.kind.value, each.text)
     return differences
 
 
@@ -61,7 +62,9 @@ def _not_on_chain(
     for dispatch in journal.final_since(sender, since):
         now, _ = carrier.push(dispatch.id)
         if now.state is not EntryState.FINAL or now.block != dispatch.block:
-            text = f"transaction {dispatch.latest.id} was final in block {dispatch.block}, now it is {now.state}"
+            text = (
+                f"transaction {dispatch.latest.id} of block {dispatch.block} was final, now it is {now.state}"
+            )
             found.append(Difference(DifferenceKind.NOT_ON_CHAIN, text))
     return found
 
