@@ -35,7 +35,6 @@ class Hold:
         self._deal_id = deal_id
         self._now = now
         self._reservation: Any = None
-        self._confirmed = False
 
     def take(self) -> None:
         """Reserve. Raises what the book has against it."""
@@ -57,7 +56,6 @@ class Hold:
         except MarketError as error:
             log.warning("reservation_not_confirmed deal_id=%s reason=%s", self._deal_id, error)
         self._reservation = None
-        self._confirmed = True
 
     def __enter__(self) -> Self:
         return self
@@ -67,6 +65,6 @@ class Hold:
             return
         if self._reservation is not None:
             self._book.release(self._reservation)
-        elif self._confirmed and not issubclass(kind, UNCERTAIN):  # its block was reorganised away
+        elif not issubclass(kind, UNCERTAIN):  # confirmed once, and then its block was reorganised away
             with suppress(MarketError):
                 self._book.follow(self._deal_id, DealStatus.REFUNDED)
