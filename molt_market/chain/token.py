@@ -26,8 +26,8 @@ class TokenContract:
     def balance_of(self, account: Address, block: str = "latest") -> int:
         return self._number("balanceOf", account, block=block)
 
-    def allowance(self, owner: Address, spender: Address) -> int:
-        return self._number("allowance", owner, spender)
+    def allowance(self, owner: Address, spender: Address, block: str = "latest") -> int:
+        return self._number("allowance", owner, spender, block=block)
 
     def permit_nonce(self, owner: Address) -> int:
         """Return the nonce of the owner's next permit, after those that are sent and not yet mined."""

@@ -82,6 +82,10 @@ class EscrowViews:
             unlock_at=moment(unlock_at) if withdrawing else None,
         )
 
+    def allowance(self, owner: Address) -> int:
+        """Return the base units of an account's tokens that the escrow may take, after what is sent."""
+        return self.token_contract.allowance(owner, self.deployment.escrow, "pending")
+
     def gpus_in_use(self, provider: Address, slot: int) -> int:
         """Return how many GPUs of a provider's slot are in use by deals."""
         return int(self._view("gpusInUse", provider, slot))

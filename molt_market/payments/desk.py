@@ -120,9 +120,10 @@ class DealDesk:
             calls = self.client.calls
             call = calls.bundle([encoded(action, escrow.terms, calls) for action in step])
             payer = self._payer()
-            return self._funding.with_deposit(call, payer, deposit, payer=payer, reference=key)
+            return self._funding.with_deposit(call, payer, deposit, payer=payer)
 
-        receipt = self._outbox.send(key, prepare, note=note)
+        depositor = self._payer().address if deposit else None
+        receipt = self._outbox.send(key, prepare, note=note, depositor=depositor)
         self._tell_the_book(escrow, receipt)
         return receipt
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from molt_market.domain.amounts import Amount
 from molt_market.domain.ids import Address
 from molt_market.domain.transactions import Call
@@ -19,24 +21,24 @@ class Funding:
         self._outbox = outbox
 
     def shortfall(self, account: Address, needed: Amount, *, coming: Amount | None = None) -> int:
-        """Return the base units that an account's balance lacks after what is `coming`.
+        """Return the base units that an account's balance lacks after what is sent, and what is `coming`.
 
         Raises:
             InsufficientTokens: wallet and balance together are not enough.
         """
-        balances = self._client.balances(account)
+        balances = self._client.balances(account, pending=True)
         credited = coming or Amount.zero(needed.token)
         if balances.total + credited < needed:
             raise InsufficientTokens(needed, balances.total + credited)
         return max(needed.base_units - balances.escrow.base_units - credited.base_units, 0)
 
     def with_deposit(
-        self, call: Call, owner: TransactionSigner, amount: int, *, payer: TransactionSigner, reference: str
+        self, call: Call, owner: TransactionSigner, amount: int, *, payer: TransactionSigner
     ) -> tuple[Call, TransactionSigner]:
         """Make one call that deposits `amount` base units of the owner's and then does `call`.
 
         Returns it and who has to send it: the payer, but for a token without permits the owner, who alone can
-        move what he approved. `reference` names the approval in the journal.
+        move what he approved.
         """
         if amount == 0:
             return call, payer
@@ -44,6 +46,7 @@ class Funding:
         permit = self._client.permit(owner, amount)
         if permit is not None:
             return calls.bundle([calls.deposit_with_permit(permit), call]), payer
-        approval = calls.approve(amount)
-        self._outbox.send(f"approve:{owner.address}:{reference}:{amount}", lambda: (approval, owner))
+        if self._client.allowance(owner.address) < amount:
+            approval = calls.approve(amount)  # an amount, not an addition: twice is as good as once
+            self._outbox.send(f"approve:{owner.address}:{uuid4().hex}", lambda: (approval, owner))
         return calls.bundle([calls.deposit(owner.address, amount), call]), owner

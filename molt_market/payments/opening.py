@@ -20,12 +20,14 @@ from molt_market.payments.carrier import UNCERTAIN
 from molt_market.payments.funding import Funding
 from molt_market.payments.hold import Hold
 from molt_market.payments.journal import Entry, EntryState, Journal, Opening
-from molt_market.payments.outbox import Outbox
+from molt_market.payments.outbox import Outbox, Prepare
 from molt_market.payments.ports import EscrowChain, ReservationBook
-from molt_market.refusals import BuyerBalance
+from molt_market.refusals import BuyerBalance, TokenRefused
 from molt_market.signing.hashes import deal_id, terms_of
 from molt_market.signing.statements import sign_order, verify_offer
 from molt_market.signing.wallet import TransactionSigner
+
+MOST_PERMITS = 3  # how many are signed for one opening, if others overtake it
 
 
 class Openings:
@@ -53,9 +55,7 @@ class Openings:
             if entry.in_flight:
                 hold.try_to_take()
             try:
-                self._outbox.send(
-                    entry.key, lambda: self._call(signed, terms, wallet, hold), when_mined=hold.confirm
-                )
+                self._send(entry.key, lambda: self._call(signed, terms, wallet, hold), wallet.address, hold)
             except UNCERTAIN:
                 raise
             except MarketError:
@@ -64,6 +64,16 @@ class Openings:
                 hold.try_to_take()
                 hold.confirm()
         return deal
+
+    def _send(self, key: str, prepare: Prepare, buyer: Address, hold: Hold) -> None:
+        """Send an opening; again, if another process used the permit, or the allowance, that it came with."""
+        for _ in range(MOST_PERMITS - 1):
+            try:
+                self._outbox.send(key, prepare, depositor=buyer, when_mined=hold.confirm)
+            except TokenRefused:
+                continue
+            return
+        self._outbox.send(key, prepare, depositor=buyer, when_mined=hold.confirm)
 
     def _planned(self, match: OrderMatch, wallet: TransactionSigner) -> tuple[OrderMatch, Terms, Entry]:
         """Have the wallet sign the order for the match's offer, in a slot of its own, and write that down."""
@@ -104,9 +114,7 @@ class Openings:
         lacking = self._lacking(match, terms, payer.address)
         hold.take()
         opening = self._client.calls.open(match.offer, match.order)
-        return self._funding.with_deposit(
-            opening, wallet, lacking, payer=payer, reference=str(match.order.slot)
-        )
+        return self._funding.with_deposit(opening, wallet, lacking, payer=payer)
 
     def _warn_of_policy(self, terms: Terms) -> None:
         """Warn of a policy that protects the buyer of this deal little. Raises PolicyNotFound."""

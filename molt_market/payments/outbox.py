@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from threading import RLock
 
@@ -53,14 +54,22 @@ class Outbox:
         self.carrier = Carrier(transactions, journal, fees=self._fees, wallets=self._wallets)
         self._reconciled: set[Address] = set()
         self._reconciling = RLock()
+        self._depositing: dict[Address, RLock] = defaultdict(RLock)
 
     def send(
-        self, key: str, prepare: Prepare, *, note: str = "", when_mined: Callable[[], None] | None = None
+        self,
+        key: str,
+        prepare: Prepare,
+        *,
+        note: str = "",
+        depositor: Address | None = None,
+        when_mined: Callable[[], None] | None = None,
     ) -> TransactionReceipt:
         """Make the payment of `key`, or return the receipt that it has already.
 
         `prepare` is called only if nothing was signed for the key yet; `when_mined` when the payment is in a
-        block, before it has its confirmations.
+        block, before it has its confirmations. Of payments with one `depositor` one at a time is prepared
+        and sent: they share his permits, or his allowance.
 
         Raises:
             MoltError: what `prepare` or the contract refuse; nothing moved, and the key can be used again.
@@ -69,7 +78,7 @@ class Outbox:
         dropped: TransactionDropped | None = None
         for _ in range(MOST_NONCES):
             entry = self._journal.plan(key, note=note)
-            dispatch = entry.dispatch or self.dispatched({key: range(1)}, prepare)
+            dispatch = entry.dispatch or self._dispatched_alone(key, prepare, depositor)
             if dispatch is None:  # another process was first
                 continue
             try:
@@ -124,6 +133,12 @@ class Outbox:
         return differences
 
     # ---------------------------------------------------------------- inside
+
+    def _dispatched_alone(self, key: str, prepare: Prepare, depositor: Address | None) -> Dispatch | None:
+        if depositor is None:
+            return self.dispatched({key: range(1)}, prepare)
+        with self._depositing[depositor]:
+            return self.dispatched({key: range(1)}, prepare)
 
     def _signed(self, items: Mapping[str, range], call: Call, wallet: TransactionSigner) -> Dispatch | None:
         transactions = self._transactions
