@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import MoltError, NodeError, TransactionDropped
+from molt_market.payments.carrier import refused_in
 from molt_market.payments.journal import Dispatch, Journal
 from molt_market.payments.outbox import Outbox
 from molt_market.payments.ports import Calls, Transactions
@@ -20,15 +21,21 @@ ROUNDS = 3  # how often what lost its nonce, or was signed elsewhere at the same
 class Payment:
     """One payment of a batch: its key, and its calls of the escrow, in order.
 
-    A batch makes each call by itself: if the second one is refused, the first one stays done.
+    A batch makes each call by itself: if the second one is refused, the first one stays done. One that
+    `is_checked` is not simulated by itself: it may need what stands before it in the batch. `when_mined` is
+    called when it is in a block and was not refused there.
     """
 
     key: str
     calls: tuple[Call, ...]
     note: str = ""
+    is_checked: bool = False
+    when_mined: Callable[[], None] | None = None
 
 
 Outcome = TransactionReceipt | MoltError
+Deposit = Callable[[Sequence[Payment]], Call | None]
+"""Makes the call that deposits what these payments lack together; None: nothing."""
 
 
 class Batches:
@@ -40,23 +47,32 @@ class Batches:
         self._transactions = transactions
         self._calls = calls
 
-    def send(self, payments: Sequence[Payment], payer: TransactionSigner) -> list[Outcome]:
+    def send(
+        self, payments: Sequence[Payment], payer: TransactionSigner, *, deposit: Deposit | None = None
+    ) -> list[Outcome]:
         """Make each payment once; return, in their order, its receipt, or why it came to nothing.
 
         Each is simulated by itself first, so that what would be refused is told and not paid for. All
-        transactions are sent before the first is waited for.
+        transactions are sent before the first is waited for. `deposit` makes the call that pays for those
+        that are new; it goes before them.
         """
         wanted = {each.key: each for each in payments}
         outcomes: dict[str, Outcome] = {}
         for _ in range(ROUNDS):
             open_ = [payment for key, payment in wanted.items() if key not in outcomes]
-            for dispatch in self._dispatched(open_, payer, outcomes).values():
+            with self._outbox.depositing(payer.address if deposit else None):
+                carriers = self._dispatched(open_, payer, outcomes, deposit)
+            for dispatch in carriers.values():
                 outcomes |= self._ended(dispatch, wanted)
         lost = NodeError("other transactions took its nonce over and over: call again")
         return [outcomes.get(each.key, lost) for each in payments]
 
     def _dispatched(
-        self, payments: Sequence[Payment], payer: TransactionSigner, refused: dict[str, Outcome]
+        self,
+        payments: Sequence[Payment],
+        payer: TransactionSigner,
+        refused: dict[str, Outcome],
+        deposit: Deposit | None,
     ) -> dict[int, Dispatch]:
         """Send what is not sent; return the dispatches that carry all of it, and note what is refused."""
         carriers: dict[int, Dispatch] = {}
@@ -65,11 +81,12 @@ class Batches:
             entry = self._journal.plan(payment.key, note=payment.note)
             if entry.dispatch is not None:
                 carriers[entry.dispatch.id] = entry.dispatch
-            elif self._passes(payment, payer, refused):
+            elif payment.is_checked or self._passes(payment, payer, refused):
                 fresh.append(payment)
-        for batch in _batches(fresh):
+        for number, batch in enumerate(_batches(fresh)):
             try:
-                dispatch = self._sent(batch, payer)
+                first = deposit(fresh) if deposit and number == 0 else None
+                dispatch = self._sent(batch, payer, first)
             except MoltError as error:
                 refused.update((each.key, error) for each in batch)
                 continue
@@ -86,21 +103,30 @@ class Batches:
             return False
         return True
 
-    def _sent(self, batch: Sequence[Payment], payer: TransactionSigner) -> Dispatch | None:
+    def _sent(
+        self, batch: Sequence[Payment], payer: TransactionSigner, first: Call | None
+    ) -> Dispatch | None:
         items: dict[str, range] = {}
-        calls: list[Call] = []
+        calls = [] if first is None else [first]
         for payment in batch:
             items[payment.key] = range(len(calls), len(calls) + len(payment.calls))
             calls.extend(payment.calls)
-        call = self._calls.bundle(calls, skip=len(batch) > 1)
+        call = self._calls.bundle(calls, skip=len(batch) > 1)  # alone, all of it or nothing
         return self._outbox.dispatched(items, lambda: (call, payer))
 
     def _ended(self, dispatch: Dispatch, wanted: dict[str, Payment]) -> dict[str, Outcome]:
         """Wait for a dispatch, and return how its payments ended; nothing if its nonce was lost."""
         carrier = self._outbox.carrier
         entries = [each for each in self._journal.carried(dispatch.id) if each.key in wanted]
+
+        def when_mined(receipt: TransactionReceipt) -> None:
+            for entry in entries:
+                tell = wanted[entry.key].when_mined
+                if tell is not None and refused_in(receipt, entry.items) is None:
+                    tell()
+
         try:
-            receipt = carrier.until_final(dispatch.id)
+            receipt = carrier.until_final(dispatch.id, when_mined)
         except TransactionDropped:
             return {}
         except MoltError as error:

@@ -15,6 +15,7 @@ from molt_market.errors import (
     MarketError,
     NodeError,
     NodeUnreachable,
+    Refused,
     TransactionDropped,
     TransactionFailed,
     TransactionPending,
@@ -61,7 +62,7 @@ class Carrier:
         self._gone_since: dict[int, float] = {}
 
     def until_final(
-        self, dispatch_id: int, when_mined: Callable[[], None] | None = None
+        self, dispatch_id: int, when_mined: Callable[[TransactionReceipt], None] | None = None
     ) -> TransactionReceipt:
         """Wait until a dispatch is final, whether it succeeded or not, and push it meanwhile.
 
@@ -78,7 +79,7 @@ class Carrier:
                 log.warning("node_fails dispatch=%s reason=%s", dispatch_id, error)
             else:
                 if receipt is not None and receipt.succeeded and when_mined is not None:
-                    when_mined()
+                    when_mined(receipt)
                     when_mined = None
                 if receipt is not None and dispatch.state is EntryState.FINAL:
                     return receipt
@@ -122,10 +123,9 @@ class Carrier:
         """
         signed = next(each for each in dispatch.transactions if each.id == receipt.transaction_id)
         self._transactions.require_success(signed, receipt)
-        for event in receipt.events:
-            if isinstance(event, ItemRefused) and event.index in entry.items:
-                refused = refusal(event.code, event.actual, event.limit)
-                raise refused from TransactionFailed(receipt.transaction_id, str(refused))
+        refused = refused_in(receipt, entry.items)
+        if refused is not None:
+            raise refused from TransactionFailed(receipt.transaction_id, str(refused))
 
     # ---------------------------------------------------------------- mined
 
@@ -241,6 +241,14 @@ class Carrier:
         if filler is not None:
             _tell("gap_filled", filler)
             self._broadcast(filler)
+
+
+def refused_in(receipt: TransactionReceipt, items: range) -> Refused | None:
+    """Return why the contract refused one of these places of a batch; None: it did not."""
+    for event in receipt.events:
+        if isinstance(event, ItemRefused) and event.index in items:
+            return refusal(event.code, event.actual, event.limit)
+    return None
 
 
 def _tell(what: str, dispatch: Dispatch, reason: object = None) -> None:

@@ -42,11 +42,16 @@ class Funding:
         """
         if amount == 0:
             return call, payer
+        deposit, by_anyone = self.deposit(owner, amount)
+        return self._client.calls.bundle([deposit, call]), payer if by_anyone else owner
+
+    def deposit(self, owner: TransactionSigner, amount: int) -> tuple[Call, bool]:
+        """Return the call that deposits base units of the owner's, and whether anybody may send it."""
         calls = self._client.calls
         permit = self._client.permit(owner, amount)
         if permit is not None:
-            return calls.bundle([calls.deposit_with_permit(permit), call]), payer
+            return calls.deposit_with_permit(permit), True
         if self._client.allowance(owner.address) < amount:
             approval = calls.approve(amount)  # an amount, not an addition: twice is as good as once
             self._outbox.send(f"approve:{owner.address}:{uuid4().hex}", lambda: (approval, owner))
-        return calls.bundle([calls.deposit(owner.address, amount), call]), owner
+        return calls.deposit(owner.address, amount), False

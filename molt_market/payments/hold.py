@@ -47,7 +47,7 @@ class Hold:
             with suppress(MarketError):
                 self.take()
 
-    def confirm(self) -> None:
+    def confirm(self, _: object = None) -> None:
         """Note that the deal is open. The book may be late to learn it, the chain counts the GPUs anyway."""
         if self._book is None or self._reservation is None:
             return
@@ -60,11 +60,17 @@ class Hold:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or self._book is None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None:
+            self.give_back(error)
+
+    def give_back(self, error: BaseException) -> None:
+        """Release what is held, as the deal was not opened because of this error."""
+        if self._book is None:
             return
         if self._reservation is not None:
             self._book.release(self._reservation)
-        elif not issubclass(kind, UNCERTAIN):  # confirmed once, and then its block was reorganised away
+            self._reservation = None
+        elif not isinstance(error, UNCERTAIN):  # confirmed once, and then its block was reorganised away
             with suppress(MarketError):
                 self._book.follow(self._deal_id, DealStatus.REFUNDED)

@@ -139,6 +139,10 @@ SignAt = Callable[[int], SignedTransaction]
 """Signs a transaction with a nonce."""
 
 
+class SlotTaken(Exception):
+    """Another order of the buyer's has just been given the slot: choose another one."""
+
+
 class Journal(Protocol):
     """Keeps entries and dispatches. Every method has written what it says when it returns.
 
@@ -146,10 +150,15 @@ class Journal(Protocol):
     they decide who is first.
     """
 
-    def plan(self, key: str, *, note: str = "", opening: Opening | None = None) -> Entry:
+    def plan(
+        self, key: str, *, note: str = "", opening: Opening | None = None, slot_is_new: bool = False
+    ) -> Entry:
         """Write an intent down, and return its entry: the one of before, unless that came to nothing.
 
         One that came to nothing starts anew, and keeps its note and opening unless others are given.
+
+        Raises SlotTaken if the order's slot was chosen just now, and another order of the buyer's is on its
+        way with it.
         """
         ...
 
@@ -234,11 +243,15 @@ class MemoryJournal:
         self._dispatches: dict[int, Dispatch] = {}
         self._alone = RLock()
 
-    def plan(self, key: str, *, note: str = "", opening: Opening | None = None) -> Entry:
+    def plan(
+        self, key: str, *, note: str = "", opening: Opening | None = None, slot_is_new: bool = False
+    ) -> Entry:
         with self._alone:
             known = self.get(key)
             if known is not None and known.state not in WITHOUT_EFFECT:
                 return known
+            if opening is not None and slot_is_new:
+                self._require_free(opening.order)
             self._carried_by.pop(key, None)
             if known is not None:
                 note, opening = note or known.note, opening or known.opening
@@ -348,6 +361,12 @@ class MemoryJournal:
         with self._alone:
             known = [self._known(key) for key in self._entries]
         return [each for each in known if each.opening and each.opening.order.buyer_id == buyer]
+
+    def _require_free(self, order: JobOrder) -> None:
+        for entry in self.openings(Address(order.buyer_id)):
+            other = entry.opening.order if entry.opening else order
+            if (other.slot, entry.state is EntryState.FAILED) == (order.slot, False) and other.id != order.id:
+                raise SlotTaken
 
     def _nonces(self, sender: Address) -> set[int]:
         known = [each for each in self._dispatches.values() if each.sender == sender]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from threading import RLock
 from typing import Any
 
@@ -15,11 +16,12 @@ from molt_market.domain.policies import weaknesses
 from molt_market.domain.settlement import price
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call
-from molt_market.errors import MarketError, MatchMismatch, PolicyWarning, TokenMismatch
+from molt_market.errors import MarketError, MatchMismatch, MoltError, PolicyWarning, TokenMismatch
+from molt_market.payments.batches import Batches, Outcome, Payment
 from molt_market.payments.carrier import UNCERTAIN
 from molt_market.payments.funding import Funding
 from molt_market.payments.hold import Hold
-from molt_market.payments.journal import Entry, EntryState, Journal, Opening
+from molt_market.payments.journal import Entry, EntryState, Journal, Opening, SlotTaken
 from molt_market.payments.outbox import Outbox, Prepare
 from molt_market.payments.ports import EscrowChain, ReservationBook
 from molt_market.refusals import BuyerBalance, TokenRefused
@@ -30,14 +32,31 @@ from molt_market.signing.wallet import TransactionSigner
 MOST_PERMITS = 3  # how many are signed for one opening, if others overtake it
 
 
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A deal that is to be opened: the match with its signed order, and where that is written down."""
+
+    match: OrderMatch
+    terms: Terms
+    deal: EscrowId
+    entry: Entry
+    cost: Amount
+
+
 class Openings:
     """Opens deals, each once."""
 
     def __init__(
-        self, client: EscrowChain, outbox: Outbox, journal: Journal, book: ReservationBook[Any] | None
+        self,
+        client: EscrowChain,
+        outbox: Outbox,
+        batches: Batches,
+        journal: Journal,
+        book: ReservationBook[Any] | None,
     ) -> None:
         self._client = client
         self._outbox = outbox
+        self._batches = batches
         self._funding = Funding(client, outbox)
         self._journal = journal
         self._book = book
@@ -45,25 +64,119 @@ class Openings:
 
     def open(self, match: OrderMatch, wallet: TransactionSigner) -> EscrowId:
         """Open the deal of a match, or return the one that it has; see PaymentService.create_job_escrow."""
-        require_match(match, self._client.token)
-        verify_offer(match.offer, self._client.domain, self._client.is_approved)
-        signed, terms, entry = self._planned(match, wallet)
-        deal = deal_id(terms, self._client.domain)
-        if not entry.in_flight and self._client.is_open(deal):
-            return deal
-        with Hold(self._book, signed, deal, self._client.now) as hold:
-            if entry.in_flight:
-                hold.try_to_take()
+        planned = self._planned(match, wallet)
+        if self._is_open(planned):
+            return planned.deal
+        with self._hold(planned) as hold:
             try:
-                self._send(entry.key, lambda: self._call(signed, terms, wallet, hold), wallet.address, hold)
+                self._send(planned.entry.key, lambda: self._call(planned, wallet, hold), wallet.address, hold)
             except UNCERTAIN:
                 raise
             except MarketError:
-                if not self._client.is_open(deal):  # else somebody opened this very deal before us
+                if not self._client.is_open(planned.deal):  # else somebody opened this very deal before us
                     raise
                 hold.try_to_take()
                 hold.confirm()
-        return deal
+        return planned.deal
+
+    def open_all(
+        self, matches: Sequence[OrderMatch], wallet: TransactionSigner
+    ) -> list[EscrowId | MoltError]:
+        """Open the deals of many matches; return, in their order, each deal, or why it is not open.
+
+        They go out in few transactions, the deposit of what the buyer lacks for all of them first; one by
+        one if the gas is somebody else's than the buyer's.
+        """
+        payer = self._client.account or wallet
+        answers: dict[int, EscrowId | MoltError] = {}
+        ready: dict[int, tuple[Planned, Hold]] = {}
+        for place, match in enumerate(matches):
+            try:
+                if payer.address != wallet.address:
+                    answers[place] = self.open(match, wallet)
+                    continue
+                planned = self._planned(match, wallet)
+                if self._is_open(planned):
+                    answers[place] = planned.deal
+                else:
+                    ready[place] = planned, self._held(planned, payer)
+            except MoltError as error:
+                answers[place] = error
+        outcomes = self._batches.send(
+            [self._payment(*each) for each in ready.values()],
+            payer,
+            deposit=lambda fresh: self._deposit([p for p, _ in ready.values()], fresh, wallet),
+        )
+        for (place, (planned, hold)), outcome in zip(ready.items(), outcomes, strict=True):
+            answers[place] = self._ended(planned, hold, outcome)
+        return [answers[place] for place in range(len(matches))]
+
+    # ---------------------------------------------------------------- many at once
+
+    def _held(self, planned: Planned, payer: TransactionSigner) -> Hold:
+        """Take the GPUs of a deal that the contract would open if it were paid for.
+
+        Raises what is against it, and writes it down.
+        """
+        hold = self._hold(planned)
+        if not planned.entry.in_flight:
+            try:
+                self._require_openable(planned, payer)
+                hold.take()
+            except MoltError as error:
+                self._journal.fail(planned.entry.key, str(error))
+                raise
+        return hold
+
+    def _require_openable(self, planned: Planned, payer: TransactionSigner) -> None:
+        self._warn_of_policy(planned.terms)
+        refused = self._client.check(
+            planned.match.offer,
+            planned.match.order,
+            payer.address,
+            balances={planned.terms.buyer: planned.cost},
+        )
+        if refused is not None:
+            raise refused
+
+    def _payment(self, planned: Planned, hold: Hold) -> Payment:
+        call = self._client.calls.open(planned.match.offer, planned.match.order)
+        return Payment(planned.entry.key, (call,), is_checked=True, when_mined=hold.confirm)
+
+    def _deposit(
+        self, planned: Sequence[Planned], fresh: Sequence[Payment], wallet: TransactionSigner
+    ) -> Call | None:
+        keys = {payment.key for payment in fresh}
+        cost = sum(
+            (each.cost for each in planned if each.entry.key in keys), start=Amount.zero(self._client.token)
+        )
+        lacking = self._funding.shortfall(wallet.address, cost)
+        return self._funding.deposit(wallet, lacking)[0] if lacking else None
+
+    def _ended(self, planned: Planned, hold: Hold, outcome: Outcome) -> EscrowId | MoltError:
+        if not isinstance(outcome, MoltError):
+            return planned.deal
+        try:
+            if isinstance(outcome, UNCERTAIN) or not self._client.is_open(planned.deal):
+                hold.give_back(outcome)
+                return outcome
+        except MoltError as error:
+            return error
+        hold.try_to_take()
+        hold.confirm()
+        return planned.deal
+
+    # ---------------------------------------------------------------- one
+
+    def _is_open(self, planned: Planned) -> bool:
+        return not planned.entry.in_flight and self._client.is_open(planned.deal)
+
+    def _hold(self, planned: Planned) -> Hold:
+        """Return the hold on a deal's GPUs; it is taken at once where the deal may be open already."""
+        hold = Hold(self._book, planned.match, planned.deal, self._client.now)
+        if planned.entry.in_flight:
+            hold.try_to_take()
+        return hold
 
     def _send(self, key: str, prepare: Prepare, buyer: Address, hold: Hold) -> None:
         """Send an opening; again, if another process used the permit, or the allowance, that it came with."""
@@ -75,17 +188,25 @@ class Openings:
             return
         self._outbox.send(key, prepare, depositor=buyer, when_mined=hold.confirm)
 
-    def _planned(self, match: OrderMatch, wallet: TransactionSigner) -> tuple[OrderMatch, Terms, Entry]:
+    def _planned(self, match: OrderMatch, wallet: TransactionSigner) -> Planned:
         """Have the wallet sign the order for the match's offer, in a slot of its own, and write that down."""
-        with self._choosing:
-            order = match.order
-            if order.slot is None:
-                order = order.model_copy(update={"slot": self._slot_of(order, wallet.address)})
-            order = sign_order(order, wallet, self._client.domain, offer=match.offer)
-            terms = terms_of(match.offer, order, self._client.domain)
-            key = f"open:{deal_id(terms, self._client.domain)}"
-            entry = self._journal.plan(key, opening=Opening(order, match.offer_id))
-        return replace(match, order=order), terms, entry
+        require_match(match, self._client.token)
+        verify_offer(match.offer, self._client.domain, self._client.is_approved)
+        while True:
+            with self._choosing:
+                order, unslotted = match.order, match.order.slot is None
+                if unslotted:
+                    order = order.model_copy(update={"slot": self._slot_of(order, wallet.address)})
+                order = sign_order(order, wallet, self._client.domain, offer=match.offer)
+                terms = terms_of(match.offer, order, self._client.domain)
+                deal = deal_id(terms, self._client.domain)
+                try:
+                    opening = Opening(order, match.offer_id)
+                    entry = self._journal.plan(f"open:{deal}", opening=opening, slot_is_new=unslotted)
+                except SlotTaken:  # another process chose the same one at the same moment
+                    continue
+            cost = Amount(price(terms), self._client.token)
+            return Planned(replace(match, order=order), terms, deal, entry, cost)
 
     def _slot_of(self, order: JobOrder, buyer: Address) -> int:
         """Return the slot that the order was given before, else the buyer's next one that nobody is using.
@@ -106,14 +227,14 @@ class Openings:
         return self._client.next_order_slot(buyer, in_use)
 
     def _call(
-        self, match: OrderMatch, terms: Terms, wallet: TransactionSigner, hold: Hold
+        self, planned: Planned, wallet: TransactionSigner, hold: Hold
     ) -> tuple[Call, TransactionSigner]:
         """Make the one call that deposits what the buyer lacks and opens, and say who sends it."""
         payer = self._client.account or wallet
-        self._warn_of_policy(terms)
-        lacking = self._lacking(match, terms, payer.address)
+        self._warn_of_policy(planned.terms)
+        lacking = self._lacking(planned, payer.address)
         hold.take()
-        opening = self._client.calls.open(match.offer, match.order)
+        opening = self._client.calls.open(planned.match.offer, planned.match.order)
         return self._funding.with_deposit(opening, wallet, lacking, payer=payer)
 
     def _warn_of_policy(self, terms: Terms) -> None:
@@ -122,17 +243,18 @@ class Openings:
         for weakness in weaknesses(policy.bond_bps, policy.notice_minutes, terms.duration):
             warnings.warn(weakness, PolicyWarning, stacklevel=2)
 
-    def _lacking(self, match: OrderMatch, terms: Terms, opener: Address) -> int:
+    def _lacking(self, planned: Planned, opener: Address) -> int:
         """Return the base units that the buyer has to deposit; raise what else the contract has against it.
 
         Raises:
             Refused: by the contract's own check. InsufficientTokens: the buyer cannot deposit what he lacks.
         """
-        lacking, cost = 0, Amount(price(terms), self._client.token)
-        refused = self._client.check(match.offer, match.order, opener)
+        lacking, buyer = 0, planned.terms.buyer
+        offer, order = planned.match.offer, planned.match.order
+        refused = self._client.check(offer, order, opener)
         if isinstance(refused, BuyerBalance):
-            lacking = self._funding.shortfall(terms.buyer, cost)
-            refused = self._client.check(match.offer, match.order, opener, balances={terms.buyer: cost})
+            lacking = self._funding.shortfall(buyer, planned.cost)
+            refused = self._client.check(offer, order, opener, balances={buyer: planned.cost})
         if refused is not None:
             raise refused
         return lacking

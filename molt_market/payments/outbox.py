@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from threading import RLock
 
 from molt_market.domain.ids import Address
@@ -63,7 +64,7 @@ class Outbox:
         *,
         note: str = "",
         depositor: Address | None = None,
-        when_mined: Callable[[], None] | None = None,
+        when_mined: Callable[[TransactionReceipt], None] | None = None,
     ) -> TransactionReceipt:
         """Make the payment of `key`, or return the receipt that it has already.
 
@@ -107,7 +108,10 @@ class Outbox:
         return dispatch
 
     def outcome(
-        self, key: str, dispatch: Dispatch, when_mined: Callable[[], None] | None = None
+        self,
+        key: str,
+        dispatch: Dispatch,
+        when_mined: Callable[[TransactionReceipt], None] | None = None,
     ) -> TransactionReceipt:
         """Wait until a payment's dispatch is final, and return its receipt.
 
@@ -122,6 +126,10 @@ class Outbox:
             self.carrier.require_success(entry, self._journal.dispatch(dispatch.id), receipt)
         return receipt
 
+    def depositing(self, depositor: Address | None) -> AbstractContextManager[object]:
+        """Let nobody else of this process prepare a payment of the depositor's in the block."""
+        return nullcontext() if depositor is None else self._depositing[depositor]
+
     def reconcile(self, sender: Address) -> list[Difference]:
         """Compare the journal with the chain, and repair it; it is done before anything new is signed.
 
@@ -135,9 +143,7 @@ class Outbox:
     # ---------------------------------------------------------------- inside
 
     def _dispatched_alone(self, key: str, prepare: Prepare, depositor: Address | None) -> Dispatch | None:
-        if depositor is None:
-            return self.dispatched({key: range(1)}, prepare)
-        with self._depositing[depositor]:
+        with self.depositing(depositor):
             return self.dispatched({key: range(1)}, prepare)
 
     def _signed(self, items: Mapping[str, range], call: Call, wallet: TransactionSigner) -> Dispatch | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from molt_market.domain.amounts import Amount
@@ -27,23 +27,20 @@ class OpenedParts:
     failures: tuple[FailedPart, ...]
 
 
-def open_parts(
-    matches: Sequence[OrderMatch], max_budget: Amount, open_one: Callable[[OrderMatch], EscrowAccount]
-) -> OpenedParts:
-    """Open each match by itself; see PaymentService.create_job_escrows."""
+def within_budget(matches: Sequence[OrderMatch], max_budget: Amount) -> list[OrderMatch]:
+    """Return the matches with orders that allow no more than they cost.
+
+    Raises:
+        PriceExceedsBudget: together they cost more than `max_budget`. InvalidValue: an order is matched
+            twice.
+    """
     orders = [match.order_id for match in matches]
     if len(set(orders)) != len(orders):
         raise InvalidValue("an order is matched twice: each part is an order of its own (JobOrder.in_parts)")
     cost = sum((match.total_cost for match in matches), start=Amount.zero(max_budget.token))
     if cost > max_budget:
         raise PriceExceedsBudget(cost, max_budget)
-    escrows, failures = [], []
-    for match in matches:
-        try:
-            escrows.append(open_one(_for_its_cost(match)))
-        except MoltError as error:
-            failures.append(FailedPart(match, error))
-    return OpenedParts(tuple(escrows), tuple(failures))
+    return [_for_its_cost(match) for match in matches]
 
 
 def _for_its_cost(match: OrderMatch) -> OrderMatch:

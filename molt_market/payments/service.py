@@ -29,7 +29,7 @@ from molt_market.payments.endings import DealEndings
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Journal
 from molt_market.payments.opening import Openings
-from molt_market.payments.parts import OpenedParts, open_parts
+from molt_market.payments.parts import FailedPart, OpenedParts, within_budget
 from molt_market.payments.ports import EscrowChain, ReservationBook
 from molt_market.payments.results import resolution_of, settlement_of
 from molt_market.payments.steps import CLOSED, Contest, Finalize, Step, next_step
@@ -63,7 +63,7 @@ class PaymentService(DealEndings):
         fees: FeePolicy | None = None,
     ) -> None:
         super().__init__(client, book=book, journal=journal, fees=fees)
-        self._openings = Openings(client, self._outbox, self._journal, book)
+        self._openings = Openings(client, self._outbox, self._batches, self._journal, book)
 
     # ---------------------------------------------------------------- the reference's verbs
 
@@ -99,15 +99,25 @@ class PaymentService(DealEndings):
     ) -> OpenedParts:
         """Open several deals, for example the parts of an order (`JobOrder.in_parts`), under one budget.
 
-        Each match is opened by itself as `create_job_escrow` does, and its order is signed for no more than
-        the match costs: all signatures together allow at most `max_budget`. One that fails leaves the
-        others, and is reported. To call it again opens those that are missing.
+        As `create_job_escrow` does, but in few transactions. Each order is signed for no more than its match
+        costs: all signatures together allow at most `max_budget`. One that fails leaves the others, and is
+        reported. To call it again opens those that are missing.
 
         Raises:
             PriceExceedsBudget: together they cost more than `max_budget`; nothing is sent.
             InvalidValue: an order is matched twice; nothing is sent.
         """
-        return open_parts(matches, max_budget, lambda match: self.create_job_escrow(match, buyer_wallet))
+        parts = within_budget(matches, max_budget)
+        escrows, failures = [], []
+        answers = self._openings.open_all(parts, buyer_wallet)
+        for match, answer in zip(parts, answers, strict=True):
+            try:
+                if isinstance(answer, MoltError):
+                    raise answer
+                escrows.append(self.escrow(answer))
+            except MoltError as error:
+                failures.append(FailedPart(match, error))
+        return OpenedParts(tuple(escrows), tuple(failures))
 
     def release_payment(
         self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None = None

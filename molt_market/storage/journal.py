@@ -20,6 +20,7 @@ from molt_market.payments.journal import (
     EntryState,
     Opening,
     SignAt,
+    SlotTaken,
     require_follows,
 )
 from molt_market.storage.database import Database
@@ -40,18 +41,32 @@ class SqlJournal:
 
     # ---------------------------------------------------------------- intents
 
-    def plan(self, key: str, *, note: str = "", opening: Opening | None = None) -> Entry:
+    def plan(
+        self, key: str, *, note: str = "", opening: Opening | None = None, slot_is_new: bool = False
+    ) -> Entry:
         fresh = {"planned_at": self._clock.now(), "dispatch_id": None, "failure": None}
         given = {"note": note} if note else {}
         if opening is not None:
-            order = opening.order
-            given |= {"buyer": order.buyer_id, "order": order.model_dump_json(), "offer_id": opening.offer_id}
+            given |= _opening_row(opening)
         with self._database.writing() as connection:
+            if opening is not None and slot_is_new:
+                self._require_free(connection, key, opening.order)
             row = {"chain": self._chain, "key": key, "note": "", "first_item": 0, "items": 1}
             self._insert_unless_there(connection, entries, row | fresh | given)
             if self._entry(connection, key, for_update=True).state in WITHOUT_EFFECT:
                 connection.execute(update(entries).where(self._is(key)).values(fresh | given))
             return self._entry(connection, key)
+
+    def _require_free(self, connection: Connection, key: str, order: JobOrder) -> None:
+        """Raise SlotTaken if another order is on its way with the slot of one that is not."""
+        self._lock(connection, Address(order.buyer_id))
+        known = self._entries(connection, self._is(key))
+        if known and known[0].state not in WITHOUT_EFFECT:
+            return
+        same = (entries.c.buyer == order.buyer_id) & (entries.c.slot == order.slot)
+        others = (entries.c.chain == self._chain) & same & (entries.c.order_id != order.id)
+        if any(entry.state is not EntryState.FAILED for entry in self._entries(connection, others)):
+            raise SlotTaken
 
     def get(self, key: str) -> Entry | None:
         with self._database.reading() as connection:
@@ -273,6 +288,17 @@ class SqlJournal:
             for each in self._dispatches(connection, select(dispatches).where(dispatches.c.id.in_(carriers)))
         }
         return [_read_entry(row, carried_by.get(row.dispatch_id)) for row in rows]
+
+
+def _opening_row(opening: Opening) -> dict[str, Any]:
+    order = opening.order
+    return {
+        "buyer": order.buyer_id,
+        "slot": order.slot,
+        "order_id": order.id,
+        "order": order.model_dump_json(),
+        "offer_id": opening.offer_id,
+    }
 
 
 def _read_entry(row: Row[Any], dispatch: Dispatch | None) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from molt_market.domain.deals import DealStatus
 from molt_market.domain.ids import OfferId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.orders import OrderStatus, Priority, TimeInForce
-from molt_market.errors import InsufficientCapacity, InvalidValue, PriceExceedsBudget
+from molt_market.errors import InsufficientCapacity, InsufficientTokens, InvalidValue, PriceExceedsBudget
 from molt_market.orderbook import OrderBook
 from molt_market.orderbook.priority import in_turn
 from molt_market.payments.settlement import settle_job
@@ -58,6 +59,52 @@ def test_parts__each_is_a_deal_of_its_own__under_one_budget(
     assert [escrow.provider for escrow in opened.escrows] == [p.address for p in net.providers[:2]]
     assert before - scene.wealth(net.buyer) == COST
     assert [book.order(match.order_id).status for match in matches] == [OrderStatus.ESCROWED] * 2
+
+
+def test_parts__go_out_in_one_transaction__with_one_deposit(
+    scene: Scene, net: Devnet, book: OrderBook
+) -> None:
+    sent = scene.sent(net.buyer)
+    payments = net.payments(net.buyer, book=book)
+    opened = payments.create_job_escrows(matched_parts(scene, book), net.buyer, max_budget=BUDGET)
+    assert len({escrow.transaction_id for escrow in opened.escrows}) == 1
+    assert scene.sent(net.buyer) == sent + (1 if scene.client.permit(net.buyer, 1) else 2)
+    assert scene.client.balances(net.buyer.address).escrow == molt(0)
+
+
+def test_parts__token_without_permits__is_approved_first(
+    scene: Scene, net: Devnet, book: OrderBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payments, sent = net.payments(net.buyer, book=book), scene.sent(net.buyer)
+    monkeypatch.setattr(payments.client, "permit", lambda *_: None)
+    opened = payments.create_job_escrows(matched_parts(scene, book), net.buyer, max_budget=BUDGET)
+    assert (len(opened.escrows), scene.sent(net.buyer)) == (2, sent + 2)
+    assert scene.client.allowance(net.buyer.address) == 0
+
+
+def test_parts__somebody_else_pays_the_gas__one_by_one(scene: Scene, net: Devnet, book: OrderBook) -> None:
+    matches, sent = matched_parts(scene, book), scene.sent(net.buyer)
+    for_others = [
+        replace(each, order=each.order.model_copy(update={"opener": net.stranger.address}))
+        for each in matches
+    ]
+    payments = net.payments(net.stranger, book=book)
+    opened = payments.create_job_escrows(for_others, net.buyer, max_budget=BUDGET)
+    assert opened.failures == ()
+    assert (scene.sent(net.buyer), scene.sent(net.stranger)) == (sent, 2)
+
+
+def test_parts__too_few_tokens_for_all__opens_none(scene: Scene, net: Devnet, book: OrderBook) -> None:
+    matches = matched_parts(scene, book)
+    spent = scene.wealth(net.buyer) - molt(500)
+    dear = scene.offer(
+        net.providers[2], id=OfferId("dear"), price_per_hour=spent, gpu_count=1, available_hours=1
+    )
+    scene.open(offer=dear, min_gpu_count=1, estimated_hours=1, max_price_per_hour=spent)
+    payments = net.payments(net.buyer, book=book)
+    opened = payments.create_job_escrows(matches, net.buyer, max_budget=BUDGET)
+    assert [type(failure.error) for failure in opened.failures] == [InsufficientTokens] * 2
+    assert {book.order(match.order_id).status for match in matches} == {OrderStatus.PENDING}
 
 
 def test_parts__the_signatures_allow_no_more_than_the_parts_cost(

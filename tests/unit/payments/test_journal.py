@@ -18,6 +18,7 @@ from molt_market.payments.journal import (
     Journal,
     MemoryJournal,
     Opening,
+    SlotTaken,
 )
 from molt_market.storage.database import Database
 from molt_market.storage.journal import SqlJournal
@@ -318,6 +319,26 @@ def test_entries__by_state__oldest_first(journal: Journal) -> None:
     wanted = [EntryState.PLANNED, EntryState.SIGNED]
     assert [each.key for each in journal.entries(wanted)] == ["z", "a", "m"]
     assert [each.key for each in journal.entries([EntryState.SIGNED])] == ["m"]
+
+
+def test_plan__a_slot_that_another_order_is_on_its_way_with__is_refused_if_it_is_new(
+    journal: Journal,
+) -> None:
+    first, second = (Opening(make_order(id=name, slot=3), OfferId("offer-1")) for name in ("first", "second"))
+    journal.plan("open:1", opening=first, slot_is_new=True)
+    with pytest.raises(SlotTaken):
+        journal.plan("open:2", opening=second, slot_is_new=True)
+    assert journal.get("open:2") is None
+    again = Opening(first.order, OfferId("offer-2"))
+    assert journal.plan("open:3", opening=again, slot_is_new=True).state is EntryState.PLANNED
+    journal.plan("open:4", opening=second)  # his own choice: the contract decides
+
+
+def test_plan__a_slot_of_an_order_that_failed__may_be_chosen(journal: Journal) -> None:
+    first, second = (Opening(make_order(id=name, slot=3), OfferId("offer-1")) for name in ("first", "second"))
+    journal.plan("open:1", opening=first, slot_is_new=True)
+    journal.fail("open:1", "no money")
+    assert journal.plan("open:2", opening=second, slot_is_new=True).opening == second
 
 
 def test_openings__are_those_of_the_buyer(journal: Journal) -> None:

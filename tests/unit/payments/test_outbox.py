@@ -113,7 +113,7 @@ def test_send__in_a_block__is_told_before_the_confirmations(desk: Desk) -> None:
     told: list[EntryState] = []
     desk.chain.confirmations = 2
 
-    def when_mined() -> None:
+    def when_mined(_: object) -> None:
         told.append(desk.state)
         desk.chain.block += 2
 
@@ -241,7 +241,7 @@ def test_send__mined_and_reverted__fails_and_may_be_tried_anew(desk: Desk) -> No
     desk.chain.succeeds = False
     mined = []
     with pytest.raises(TransactionFailed):
-        desk.outbox.send(KEY, desk.prepare, when_mined=lambda: mined.append(1))
+        desk.outbox.send(KEY, desk.prepare, when_mined=lambda _: mined.append(1))
     assert (desk.state, mined) == (EntryState.REVERTED, [])
     desk.chain.succeeds = True
     assert desk.outbox.send(KEY, desk.prepare).succeeded
@@ -350,7 +350,7 @@ def test_send__a_gap_before_it__is_filled(hasty: Desk, monkeypatch: pytest.Monke
 def test_send__block_reorganised_away__goes_back_and_is_mined_again(desk: Desk) -> None:
     desk.chain.confirmations = 2
 
-    def reorganise() -> None:
+    def reorganise(_: object) -> None:
         desk.chain.reorganise()
         desk.chain.confirmations = 0
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 
 from molt_market.domain.amounts import Amount
-from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.ids import ZERO_HASH, OrderId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.orders import JobOrder
-from molt_market.errors import EscrowError, InvalidValue, PriceExceedsBudget, WalletError
-from molt_market.payments.parts import open_parts
-from tests.factories import make_escrow, make_match, make_order
+from molt_market.errors import InvalidValue, PriceExceedsBudget
+from molt_market.payments.parts import within_budget
+from tests.factories import make_match, make_order
 
 # 12 GPUs for 8 hours at 10 MOLT, in two parts: 640 and 320 MOLT.
 BUDGET = Amount.from_molt(960)
@@ -23,14 +22,6 @@ def whole() -> JobOrder:
 
 def matches() -> list[OrderMatch]:
     return [make_match(order=part) for part in whole().in_parts(8, 4)]
-
-
-def opened(match: OrderMatch) -> EscrowAccount:
-    return make_escrow(order_id=match.order_id, amount=match.total_cost)
-
-
-def never(match: OrderMatch) -> EscrowAccount:
-    pytest.fail(f"{match.order_id} is opened")
 
 
 def test_in_parts__each_is_an_order_of_its_own() -> None:
@@ -64,56 +55,23 @@ def test_in_parts__of_an_order_for_one_deal__is_refused(bound: dict[str, object]
         order.in_parts(8, 4)
 
 
-def test_open_parts__opens_each__for_no_more_than_it_costs() -> None:
-    seen = []
-
-    def open_one(match: OrderMatch) -> EscrowAccount:
-        seen.append(match)
-        return opened(match)
-
-    parts = open_parts(matches(), BUDGET, open_one)
-    assert parts.failures == ()
-    assert [escrow.order_id for escrow in parts.escrows] == ["big.1", "big.2"]
-    assert [match.order.max_budget for match in seen] == [Amount.from_molt(640), Amount.from_molt(320)]
+def test_within_budget__each_for_no_more_than_it_costs() -> None:
+    parts = within_budget(matches(), BUDGET)
+    assert [part.order_id for part in parts] == ["big.1", "big.2"]
+    assert [part.order.max_budget for part in parts] == [Amount.from_molt(640), Amount.from_molt(320)]
 
 
-def test_open_parts__one_fails__the_others_are_opened() -> None:
-    def second_only(match: OrderMatch) -> EscrowAccount:
-        if match.order_id == "big.1":
-            raise EscrowError("no")
-        return opened(match)
-
-    parts = open_parts(matches(), BUDGET, second_only)
-    assert [escrow.order_id for escrow in parts.escrows] == ["big.2"]
-    assert [(part.match.order_id, str(part.error)) for part in parts.failures] == [("big.1", "no")]
-
-
-def test_open_parts__above_the_budget__opens_nothing() -> None:
-    budget = Amount(BUDGET.base_units - 1)
+def test_within_budget__above_it__is_refused() -> None:
+    budget = BUDGET - Amount(1)
     with pytest.raises(PriceExceedsBudget) as caught:
-        open_parts(matches(), budget, never)
+        within_budget(matches(), budget)
     assert (caught.value.price, caught.value.budget) == (BUDGET, budget)
 
 
-def test_open_parts__the_same_order_twice__opens_nothing() -> None:
+def test_within_budget__the_same_order_twice__is_refused() -> None:
     with pytest.raises(InvalidValue, match="twice"):
-        open_parts([matches()[0]] * 2, BUDGET, never)
+        within_budget([matches()[0]] * 2, BUDGET)
 
 
-def test_open_parts__of_nothing__is_nothing() -> None:
-    assert open_parts([], BUDGET, never).escrows == ()
-
-
-def test_open_parts__an_error_that_is_not_ours__is_not_swallowed() -> None:
-    def broken(_: OrderMatch) -> EscrowAccount:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        open_parts(matches(), BUDGET, broken)
-
-
-def test_open_parts__a_wallet_that_cannot_pay__fails_each() -> None:
-    def readonly(_: OrderMatch) -> EscrowAccount:
-        raise WalletError("read only")
-
-    assert len(open_parts(matches(), BUDGET, readonly).failures) == 2
+def test_within_budget__of_nothing__is_nothing() -> None:
+    assert within_budget([], BUDGET) == []
