@@ -43,6 +43,10 @@ class Row:
         return cls(name, n, metric, value, unit, goal, met, baseline, ratio)
 
 
+def _shown(value: float) -> str:
+    return f"{value:,g}" if value < 1_000 else f"{value:,.0f}"
+
+
 def report(benchmark: str, rows: Sequence[Row]) -> None:
     """Print the rows and write them to results/<benchmark>.json."""
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -53,10 +57,10 @@ def report(benchmark: str, rows: Sequence[Row]) -> None:
         table.add_row(
             f"{row.name}",
             str(row.n),
-            f"{row.value:,g}" if row.value < 1_000 else f"{row.value:,.0f}",
-            "" if row.goal is None else f"{row.goal:,.0f}",
+            _shown(row.value),
+            "" if row.goal is None else _shown(row.goal),
             "" if row.met is None else ("yes" if row.met else "NO"),
-            "" if row.baseline is None else f"{row.baseline:,.0f}",
+            "" if row.baseline is None else _shown(row.baseline),
             "" if row.ratio is None else f"{row.ratio:.3f}",
         )
     Console(highlight=False, width=120).print(table)

@@ -47,11 +47,13 @@ from molt_market.errors import (
     Refused,
     ReservationLapsed,
     SignatureError,
+    StorageUnavailable,
     TokenMismatch,
     TransactionDropped,
     TransactionFailed,
     TransactionPending,
     TransactionRejected,
+    TransactionUnderpriced,
     Unfinalised,
     UnknownModel,
     UnsignedOffer,
@@ -122,10 +124,13 @@ if TYPE_CHECKING:
     from molt_market.orderbook.relaxations import Relaxation
     from molt_market.orderbook.reservations import Reservation
     from molt_market.orderbook.scoring import ScoreWeights
+    from molt_market.payments.asynchronous import AsyncPaymentService
+    from molt_market.payments.fees import FeePolicy
     from molt_market.payments.journal import Journal, MemoryJournal
+    from molt_market.payments.keeper import Keeper
     from molt_market.payments.parts import FailedPart, OpenedParts
     from molt_market.payments.service import PaymentService
-    from molt_market.payments.settlement import settle_job
+    from molt_market.payments.settlement import settle_job, settle_jobs
     from molt_market.signing.agreements import (
         sign_cancellation,
         sign_concession,
@@ -161,6 +166,8 @@ if TYPE_CHECKING:
     )
     from molt_market.signing.typed_data import Domain
     from molt_market.signing.wallet import Wallet
+    from molt_market.storage.database import Database
+    from molt_market.storage.journal import SqlJournal
 
 __all__ = [
     "MOLT",
@@ -168,6 +175,7 @@ __all__ = [
     "Amount",
     "AnvilNotFound",
     "ApprovingSigner",
+    "AsyncPaymentService",
     "Attestation",
     "Balances",
     "BestPrice",
@@ -178,6 +186,7 @@ __all__ = [
     "Concession",
     "Confirmation",
     "ContestQuote",
+    "Database",
     "DealNotFound",
     "DealStatus",
     "Deployment",
@@ -201,6 +210,7 @@ __all__ = [
     "Explanation",
     "FailedPart",
     "Feature",
+    "FeePolicy",
     "Fill",
     "GpuCapacity",
     "Hash32",
@@ -217,6 +227,7 @@ __all__ = [
     "JobRequirements",
     "JobSettlementInput",
     "Journal",
+    "Keeper",
     "LocalSigner",
     "Location",
     "MarketError",
@@ -271,7 +282,9 @@ __all__ = [
     "SignatureError",
     "Signer",
     "SplitAgreement",
+    "SqlJournal",
     "StopRequest",
+    "StorageUnavailable",
     "SystemClock",
     "Terms",
     "TimeInForce",
@@ -285,6 +298,7 @@ __all__ = [
     "TransactionPending",
     "TransactionReceipt",
     "TransactionRejected",
+    "TransactionUnderpriced",
     "UnattestedClaim",
     "Unfinalised",
     "UnknownModel",
@@ -318,6 +332,7 @@ __all__ = [
     "quote_split",
     "quote_unattested_claim",
     "settle_job",
+    "settle_jobs",
     "sign_cancellation",
     "sign_concession",
     "sign_dispute",
@@ -390,10 +405,13 @@ _HOMES = {
     "orderbook.relaxations": "Relaxation",
     "orderbook.reservations": "Reservation",
     "orderbook.scoring": "ScoreWeights",
+    "payments.asynchronous": "AsyncPaymentService",
+    "payments.fees": "FeePolicy",
     "payments.journal": "Journal MemoryJournal",
+    "payments.keeper": "Keeper",
     "payments.parts": "FailedPart OpenedParts",
     "payments.service": "PaymentService",
-    "payments.settlement": "settle_job",
+    "payments.settlement": "settle_job settle_jobs",
     "signing.agreements": (
         "sign_cancellation sign_concession sign_dispute sign_ruling sign_split sign_stop"
         " sign_unattested_claim sign_vote"
@@ -408,6 +426,8 @@ _HOMES = {
     ),
     "signing.typed_data": "Domain",
     "signing.wallet": "Wallet",
+    "storage.database": "Database",
+    "storage.journal": "SqlJournal",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

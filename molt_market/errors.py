@@ -20,11 +20,14 @@ MoltError
     │   ├── DealNotFound · NotYet · MatchMismatch · ProofMismatch · PolicyNotFound · CallReverted
     │   └── Refused                      one class per code of the contract: molt_market.refusals
     ├── PaymentFailed                    a transaction had no, or not the wanted, effect
-    │   ├── TransactionFailed · TransactionDropped · TransactionPending · TransactionRejected
+    │   ├── TransactionFailed · TransactionDropped · TransactionPending
+    │   ├── TransactionRejected
+    │   │   └── TransactionUnderpriced
     │   └── InsufficientTokens · InsufficientGas
     ├── ChainError
     │   ├── NodeUnreachable · NodeError · WrongChain · AnvilNotFound
     │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised
+    ├── StorageUnavailable
     └── WalletError
         └── WalletNotFound · WrongPassword
 
@@ -368,9 +371,9 @@ class StorageUnavailable(MarketError):
     """The database cannot be used now: nothing was written by the call that raised this."""
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"the database {url} cannot be used: {reason.strip()}")
         self.url = url
-        self.reason = reason
+        self.reason = reason.strip()
+        super().__init__(f"the database {url} cannot be used: {self.reason}; mend that, then call again")
 
 
 # ---------------------------------------------------------------------------------------------- chain

@@ -77,8 +77,9 @@ class Batches:
         """Send what is not sent; return the dispatches that carry all of it, and note what is refused."""
         carriers: dict[int, Dispatch] = {}
         fresh: list[Payment] = []
+        planned = self._journal.plan_all({each.key: each.note for each in payments})
         for payment in payments:
-            entry = self._journal.plan(payment.key, note=payment.note)
+            entry = planned[payment.key]
             if entry.dispatch is not None:
                 carriers[entry.dispatch.id] = entry.dispatch
             elif payment.is_checked or self._passes(payment, payer, refused):

@@ -162,6 +162,10 @@ class Journal(Protocol):
         """
         ...
 
+    def plan_all(self, notes: Mapping[str, str]) -> dict[str, Entry]:
+        """Plan many at once, by key, each with its note."""
+        ...
+
     def get(self, key: str) -> Entry | None: ...
 
     def fail(self, key: str, failure: str) -> Entry:
@@ -257,6 +261,10 @@ class MemoryJournal:
                 note, opening = note or known.note, opening or known.opening
             self._entries[key] = Entry(key, self._clock.now(), note, opening)
             return self._entries[key]
+
+    def plan_all(self, notes: Mapping[str, str]) -> dict[str, Entry]:
+        with self._alone:
+            return {key: self.plan(key, note=note) for key, note in notes.items()}
 
     def get(self, key: str) -> Entry | None:
         with self._alone:

@@ -9,7 +9,7 @@ from threading import RLock
 from typing import Any
 
 from molt_market.domain.amounts import Amount, Token
-from molt_market.domain.ids import Address, EscrowId
+from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.policies import weaknesses
@@ -24,8 +24,9 @@ from molt_market.payments.hold import Hold
 from molt_market.payments.journal import Entry, EntryState, Journal, Opening, SlotTaken
 from molt_market.payments.outbox import Outbox, Prepare
 from molt_market.payments.ports import EscrowChain, ReservationBook
-from molt_market.refusals import BuyerBalance, TokenRefused
+from molt_market.refusals import BuyerBalance, OrderAlreadyOpened, TokenRefused
 from molt_market.signing.hashes import deal_id, terms_of
+from molt_market.signing.messages import Policy
 from molt_market.signing.statements import sign_order, verify_offer
 from molt_market.signing.wallet import TransactionSigner
 
@@ -61,6 +62,7 @@ class Openings:
         self._journal = journal
         self._book = book
         self._choosing = RLock()
+        self._policies: dict[Hash32, Policy] = {}  # a policy never changes once it is registered
 
     def open(self, match: OrderMatch, wallet: TransactionSigner) -> EscrowId:
         """Open the deal of a match, or return the one that it has; see PaymentService.create_job_escrow."""
@@ -96,10 +98,11 @@ class Openings:
                     answers[place] = self.open(match, wallet)
                     continue
                 planned = self._planned(match, wallet)
-                if self._is_open(planned):
+                hold = self._held(planned, payer)
+                if hold is None:
                     answers[place] = planned.deal
                 else:
-                    ready[place] = planned, self._held(planned, payer)
+                    ready[place] = planned, hold
             except MoltError as error:
                 answers[place] = error
         outcomes = self._batches.send(
@@ -113,19 +116,22 @@ class Openings:
 
     # ---------------------------------------------------------------- many at once
 
-    def _held(self, planned: Planned, payer: TransactionSigner) -> Hold:
-        """Take the GPUs of a deal that the contract would open if it were paid for.
+    def _held(self, planned: Planned, payer: TransactionSigner) -> Hold | None:
+        """Take the GPUs of a deal that the contract would open if it were paid for; None: it is open.
 
         Raises what is against it, and writes it down.
         """
         hold = self._hold(planned)
-        if not planned.entry.in_flight:
-            try:
-                self._require_openable(planned, payer)
-                hold.take()
-            except MoltError as error:
-                self._journal.fail(planned.entry.key, str(error))
-                raise
+        if planned.entry.in_flight:
+            return hold
+        try:
+            self._require_openable(planned, payer)
+            hold.take()
+        except MoltError as error:
+            if isinstance(error, OrderAlreadyOpened) and self._client.is_open(planned.deal):
+                return None
+            self._journal.fail(planned.entry.key, str(error))
+            raise
         return hold
 
     def _require_openable(self, planned: Planned, payer: TransactionSigner) -> None:
@@ -239,7 +245,9 @@ class Openings:
 
     def _warn_of_policy(self, terms: Terms) -> None:
         """Warn of a policy that protects the buyer of this deal little. Raises PolicyNotFound."""
-        policy = self._client.stored_policy(terms.policy_id)
+        if terms.policy_id not in self._policies:
+            self._policies[terms.policy_id] = self._client.stored_policy(terms.policy_id)
+        policy = self._policies[terms.policy_id]
         for weakness in weaknesses(policy.bond_bps, policy.notice_minutes, terms.duration):
             warnings.warn(weakness, PolicyWarning, stacklevel=2)
 

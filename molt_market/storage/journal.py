@@ -44,18 +44,26 @@ class SqlJournal:
     def plan(
         self, key: str, *, note: str = "", opening: Opening | None = None, slot_is_new: bool = False
     ) -> Entry:
-        fresh = {"planned_at": self._clock.now(), "dispatch_id": None, "failure": None}
-        given = {"note": note} if note else {}
-        if opening is not None:
-            given |= _opening_row(opening)
         with self._database.writing() as connection:
             if opening is not None and slot_is_new:
                 self._require_free(connection, key, opening.order)
-            row = {"chain": self._chain, "key": key, "note": "", "first_item": 0, "items": 1}
-            self._insert_unless_there(connection, entries, row | fresh | given)
-            if self._entry(connection, key, for_update=True).state in WITHOUT_EFFECT:
-                connection.execute(update(entries).where(self._is(key)).values(fresh | given))
-            return self._entry(connection, key)
+            return self._planned(connection, key, note, opening)
+
+    def plan_all(self, notes: Mapping[str, str]) -> dict[str, Entry]:
+        with self._database.writing() as connection:
+            # in one order, so that two that plan the same at once do not wait for each other
+            return {key: self._planned(connection, key, notes[key], None) for key in sorted(notes)}
+
+    def _planned(self, connection: Connection, key: str, note: str, opening: Opening | None) -> Entry:
+        fresh = {"planned_at": self._clock.now(), "dispatch_id": None, "failure": None}
+        given = ({"note": note} if note else {}) | (_opening_row(opening) if opening else {})
+        row = {"chain": self._chain, "key": key, "note": "", "first_item": 0, "items": 1}
+        self._insert_unless_there(connection, entries, row | fresh | given)
+        known = self._entry(connection, key, for_update=True)
+        if known.state not in WITHOUT_EFFECT:
+            return known
+        connection.execute(update(entries).where(self._is(key)).values(fresh | given))
+        return self._entry(connection, key)
 
     def _require_free(self, connection: Connection, key: str, order: JobOrder) -> None:
         """Raise SlotTaken if another order is on its way with the slot of one that is not."""

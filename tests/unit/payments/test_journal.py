@@ -117,6 +117,18 @@ def test_plan__key_in_use__returns_the_entry_as_it_is(journal: Journal) -> None:
     assert known(journal).dispatch == dispatch
 
 
+def test_plan_all__each_as_by_itself(journal: Journal) -> None:
+    dispatch = signed(journal, "b")
+    planned_now = journal.plan_all({"c": "why", "a": "", "b": "not now"})
+    assert {key: entry.state for key, entry in planned_now.items()} == {
+        "a": "planned",
+        "b": "signed",
+        "c": "planned",
+    }
+    assert (known(journal, "c").note, known(journal, "b").dispatch) == ("why", dispatch)
+    assert journal.plan_all({}) == {}
+
+
 def test_plan__an_opening__comes_back_as_it_was(journal: Journal) -> None:
     opening = Opening(make_order(), OfferId("offer-1"))
     journal.plan(KEY, opening=opening)
