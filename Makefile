@@ -42,7 +42,7 @@ demo: $(PRODUCT) $(NODE)
 
 # --- tests: one stage after the other, each also a target of its own: make test-unit ARGS='-k price' ---
 
-STAGES := unit contracts forge parity integration e2e wheel mutation
+STAGES := unit contracts forge parity integration kills e2e wheel mutation
 .PHONY: $(STAGES:%=test-%)
 test: check $(STAGES:%=test-%)
 	@$(stage) --total check $(STAGES)
@@ -71,6 +71,10 @@ test-parity: $(PRODUCT) $(NODE)
 test-integration: $(PRODUCT) $(NODE)
 	@$(stage) integration scripts/make/both-tokens $(pytest) tests/integration $(ARGS)
 
+# processes are killed at random moments, until payments were in every state at some death
+test-kills: $(PRODUCT) $(NODE)
+	@$(stage) kills $(pytest) tests/kills $(ARGS)
+
 test-e2e: $(PRODUCT) $(NODE)
 	@$(stage) e2e $(pytest) tests/e2e $(ARGS)
 
@@ -83,6 +87,7 @@ test-mutation: $(PRODUCT) $(NODE)
 
 deep: $(PRODUCT) $(NODE) $(PROVE)
 	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit tests/integration
+	@MOLT_KILLS=250 $(stage) kills-deep $(pytest) tests/kills
 	@$(stage) forge-deep scripts/make/forge deep
 	@$(stage) coverage $(python) -m scripts.make.coverage
 	@$(stage) proofs $(python) -m scripts.make.prove

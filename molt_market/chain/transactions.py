@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from threading import RLock
 from typing import Any
 
@@ -80,8 +81,9 @@ class Transactions:
         return self._confirmations
 
     @property
-    def timeout_seconds(self) -> float:
-        return self._timeout_seconds
+    def timeout(self) -> timedelta:
+        """How long is waited for a transaction."""
+        return timedelta(seconds=self._timeout_seconds)
 
     def head(self) -> int:
         """Return the number of the latest block."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, MutableMapping
+from datetime import timedelta
+from typing import Any
 
 from molt_market.domain.clock import Clock, SystemClock
 from molt_market.domain.events import ItemRefused
@@ -28,9 +30,9 @@ from molt_market.refusals import refusal
 from molt_market.signing.wallet import TransactionSigner
 
 UNCERTAIN = (TransactionPending, NodeUnreachable, NodeError)
-LEAST_POLL_SECONDS = 0.02
-MOST_POLL_SECONDS = 1.0
-RECEIPT_DELAY_SECONDS = 3.0  # a node may count a transaction a moment before it has its receipt
+LEAST_POLL = timedelta(milliseconds=20)
+MOST_POLL = timedelta(seconds=1)
+RECEIPT_DELAY = timedelta(seconds=3)  # a node may count a transaction a moment before it has its receipt
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ class Carrier:
         self._fees = fees
         self._wallets = wallets
         self._clock = clock or SystemClock()
-        self._gone_since: dict[int, float] = {}
+        self._gone_since: dict[int, Any] = {}  # seconds of the monotonic clock
 
     def until_final(
         self, dispatch_id: int, when_mined: Callable[[TransactionReceipt], None] | None = None
@@ -71,7 +73,7 @@ class Carrier:
         Raises:
             TransactionDropped: its nonce went to another transaction. TransactionPending: it takes too long.
         """
-        started, pause = time.monotonic(), LEAST_POLL_SECONDS
+        started, pause, timeout = time.monotonic(), LEAST_POLL, self._transactions.timeout
         while True:
             try:
                 dispatch, receipt = self.push(dispatch_id)
@@ -83,12 +85,11 @@ class Carrier:
                     when_mined = None
                 if receipt is not None and dispatch.state is EntryState.FINAL:
                     return receipt
-            waited = time.monotonic() - started
-            if waited >= self._transactions.timeout_seconds:
+            if _since(started) >= timeout:
                 latest = self._journal.dispatch(dispatch_id).latest
-                raise TransactionPending(latest.id, self._transactions.timeout_seconds)
-            time.sleep(pause)
-            pause = min(pause * 3 / 2, MOST_POLL_SECONDS)
+                raise TransactionPending(latest.id, timeout.total_seconds())
+            time.sleep(pause.total_seconds())
+            pause = min(pause * 3 // 2, MOST_POLL)
 
     def push(self, dispatch_id: int) -> tuple[Dispatch, TransactionReceipt | None]:
         """Look at a dispatch once, and do what it needs; return it, and its receipt if it is in a block.
@@ -170,7 +171,7 @@ class Carrier:
         if self._transactions.used_nonces(dispatch.sender, confirmed=True) <= dispatch.nonce:
             return dispatch
         first_seen = self._gone_since.setdefault(dispatch.id, time.monotonic())
-        if time.monotonic() - first_seen < RECEIPT_DELAY_SECONDS:
+        if _since(first_seen) < RECEIPT_DELAY:
             return dispatch
         _tell("nonce_used_elsewhere", dispatch)
         return self._journal.move(dispatch, EntryState.DROPPED)
@@ -189,8 +190,7 @@ class Carrier:
         return dispatch
 
     def _is_stale(self, dispatch: Dispatch) -> bool:
-        age = (self._clock.now() - dispatch.signed_at).total_seconds()
-        return age >= self._fees.patience
+        return self._clock.now() - dispatch.signed_at >= self._fees.patience
 
     def _replaced(self, dispatch: Dispatch) -> Dispatch:
         """Sign again under the same nonce for a higher fee, if there is a wallet, and the cap allows it."""
@@ -231,16 +231,16 @@ class Carrier:
         fee = self._fees.first(self._transactions.market_fee())
         key = f"fill:{sender}:{nonce}"
         self._journal.plan(key, note="a gap in the account's nonces")
-        filler = self._journal.sign(
+        dispatch = self._journal.sign(
             {key: range(1)},
             sender,
             lambda used: self._transactions.sign(call, wallet, nonce=used, gas=gas, fee=fee),
             least_nonce=nonce,
             nonce=nonce,
         )
-        if filler is not None:
-            _tell("gap_filled", filler)
-            self._broadcast(filler)
+        if dispatch is not None:
+            _tell("gap_filled", dispatch)
+            self._broadcast(dispatch)
 
 
 def refused_in(receipt: TransactionReceipt, items: range) -> Refused | None:
@@ -249,6 +249,11 @@ def refused_in(receipt: TransactionReceipt, items: range) -> Refused | None:
         if isinstance(event, ItemRefused) and event.index in items:
             return refusal(event.code, event.actual, event.limit)
     return None
+
+
+def _since(moment: Any) -> timedelta:
+    """Return how long a moment of the monotonic clock is past."""
+    return timedelta(seconds=time.monotonic() - moment)
 
 
 def _tell(what: str, dispatch: Dispatch, reason: object = None) -> None:

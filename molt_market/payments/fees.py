@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from molt_market.domain.transactions import Fee
 from molt_market.errors import InvalidValue
@@ -16,18 +17,17 @@ RAISE = (9, 8)
 class FeePolicy:
     """How much a transaction may offer, and after how long it is replaced by one that offers more.
 
-    `cap` is wei for each unit of gas, base fee and tip together; above it nothing is signed. `patience` is in
-    seconds.
+    `cap` is wei for each unit of gas, base fee and tip together; above it nothing is signed.
 
     >>> FeePolicy().first(Fee(100, 2))
     Fee(most=202, tip=2)
     """
 
     cap: int = 500 * GWEI
-    patience: float = 30.0
+    patience: timedelta = timedelta(seconds=30)
 
     def __post_init__(self) -> None:
-        if self.cap < 1 or self.patience <= 0:
+        if self.cap < 1 or self.patience <= timedelta(0):
             raise InvalidValue("a fee policy needs a cap and a patience above 0")
 
     def first(self, market: Fee) -> Fee:

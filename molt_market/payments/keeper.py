@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Event
 
 from molt_market.domain.ids import EscrowId, TransactionId
@@ -60,7 +60,7 @@ class Keeper:
             failures=tuple((deal, outcome) for deal, outcome in outcomes if isinstance(outcome, MoltError)),
         )
 
-    def run(self, stop: Event, *, every_seconds: float = 15) -> None:
+    def run(self, stop: Event, *, every: timedelta = timedelta(seconds=15)) -> None:
         """Look again and again until `stop` is set; what goes wrong is logged."""
         while not stop.is_set():
             try:
@@ -68,4 +68,4 @@ class Keeper:
                 self.look()
             except MarketError as error:
                 log.warning("keeper_fails reason=%s", error)
-            stop.wait(every_seconds)
+            stop.wait(every.total_seconds())

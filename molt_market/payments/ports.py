@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from molt_market.domain.agreements import (
@@ -80,7 +80,7 @@ class Transactions(Protocol):
     def confirmations(self) -> int: ...
 
     @property
-    def timeout_seconds(self) -> float: ...
+    def timeout(self) -> timedelta: ...
 
     def head(self) -> int: ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -163,7 +164,7 @@ def test_keeper__runs_until_it_is_stopped__whatever_fails(scene: Scene, net: Dev
             stop.set()
         return [escrow.id]
 
-    Keeper(net.payments(net.stranger), due).run(stop, every_seconds=0.01)
+    Keeper(net.payments(net.stranger), due).run(stop, every=timedelta(milliseconds=10))
     assert scene.client.escrow(escrow.id).status.name == "REFUNDED"
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,7 +47,7 @@ def through(net: Devnet, proxy: FaultyProxy, journal: Journal) -> PaymentService
 
     def connected() -> PaymentService:
         client = MoltClient(network, deployment=net.deployment, account=net.buyer, timeout_seconds=5)
-        return PaymentService(client, journal=journal, fees=FeePolicy(patience=1))
+        return PaymentService(client, journal=journal, fees=FeePolicy(patience=timedelta(seconds=1)))
 
     return insisting(connected)
 

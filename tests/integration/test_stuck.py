@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,9 @@ def payments_of(
     net: Devnet, journal: Journal, *, patience: float = 0.1, cap: int = 500 * GWEI, timeout: float = 0.4
 ) -> PaymentService:
     client = MoltClient(net.network, deployment=net.deployment, account=net.buyer, timeout_seconds=timeout)
-    return PaymentService(client, journal=journal, fees=FeePolicy(cap=cap, patience=patience))
+    return PaymentService(
+        client, journal=journal, fees=FeePolicy(cap=cap, patience=timedelta(seconds=patience))
+    )
 
 
 def pending(payments: PaymentService, match: OrderMatch, net: Devnet) -> None:

@@ -6,6 +6,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 
 from molt_market.chain.client import MoltClient
 from molt_market.chain.deployments import Deployment
@@ -22,7 +23,7 @@ from molt_market.testing import dev_wallet
 
 BUYER = 6  # in the devnet's accounts
 THREADS = 6
-PATIENCE = 0.15  # seconds until a transaction is replaced
+PATIENCE = timedelta(milliseconds=150)  # until a transaction is replaced
 STEPS = ("1", "2", "4")  # hours of 4: the last one closes the deal
 
 

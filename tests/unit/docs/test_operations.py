@@ -207,6 +207,8 @@ def test_python__every_command_is_on_some_page() -> None:
         "EscrowCalls.mint",  # the faucet's
         "MoltClient.send_unchecked",  # for tests
         "PaymentService.advance",  # what settle_job is made of
+        "PaymentService.advance_all",  # what settle_jobs is made of
+        "PaymentService.reconcile",  # the journal's: docs/payments.md
     }
     there = {
         f"{owner}.{name}"

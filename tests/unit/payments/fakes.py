@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from eth_utils import keccak
 
@@ -37,7 +38,7 @@ class FakeTransactions:
     """
 
     confirmations = 0
-    timeout_seconds = 0.2
+    timeout = timedelta(milliseconds=200)
 
     def __init__(self) -> None:
         self.sent: list[SignedTransaction] = []

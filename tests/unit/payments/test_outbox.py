@@ -1,5 +1,6 @@
 """One key, one payment: whatever happens in between, and however often it is called."""
 
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
@@ -31,7 +32,7 @@ KEY, OTHER = "release:0xde:7", "release:0xde:8"
 class Desk:
     """An outbox with its parts, and a count of how often the call was made."""
 
-    def __init__(self, *, patience: float = 3_600, cap: int = 10**12) -> None:
+    def __init__(self, *, patience: timedelta = timedelta(hours=1), cap: int = 10**12) -> None:
         self.chain = FakeTransactions()
         self.journal = MemoryJournal()
         self.fees = FeePolicy(cap=cap, patience=patience)
@@ -75,8 +76,8 @@ def desk() -> Desk:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A desk that replaces at every look, and believes at once that a nonce is gone."""
-    monkeypatch.setattr(carrier, "RECEIPT_DELAY_SECONDS", 0)
-    return Desk(patience=1e-9)
+    monkeypatch.setattr(carrier, "RECEIPT_DELAY", timedelta(0))
+    return Desk(patience=timedelta(microseconds=1))
 
 
 # ---------------------------------------------------------------- the plain way
@@ -302,7 +303,7 @@ def test_send__stuck__is_replaced_under_the_same_nonce(hasty: Desk) -> None:
 
 
 def test_send__stuck_at_the_cap__is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk(patience=1e-9, cap=220)
+    desk = Desk(patience=timedelta(microseconds=1), cap=220)
     desk.pending()
     assert [each.fee.most for each in desk.dispatch().transactions] == [201]
     assert desk.chain.steps.count("broadcast") > 1  # again, in case the node forgot it
