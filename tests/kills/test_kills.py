@@ -1,6 +1,6 @@
 """Processes are killed from outside at random moments; afterwards every deal is paid once, to the unit.
 
-MOLT_KILLS: how many in each database (default 20); more, up to three times as many, until payments were in
+MOLT_KILLS: how many in each database (default 20); more, up to five times as many, until payments were in
 every state at some death. The blocks come from here, with two confirmations and base fees that jump now and
 then, so that transactions get stuck and are replaced.
 """
@@ -89,7 +89,7 @@ class Killing:
         self.deaths: list[Counter[EntryState]] = []
 
     def run(self) -> None:
-        while len(self.deaths) < KILLS or (self.missing and len(self.deaths) < 3 * KILLS):
+        while len(self.deaths) < KILLS or (self.missing and len(self.deaths) < 5 * KILLS):
             self.round()
         self.finish()
 
