@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import MoltError, NodeError, TransactionDropped
 from molt_market.payments.carrier import refused_in
-from molt_market.payments.journal import Dispatch, Journal
+from molt_market.payments.journal import WITHOUT_EFFECT, Dispatch, Journal
 from molt_market.payments.outbox import Outbox
 from molt_market.payments.ports import Calls, Transactions
 from molt_market.signing.wallet import TransactionSigner
@@ -60,6 +60,8 @@ class Batches:
         outcomes: dict[str, Outcome] = {}
         for _ in range(ROUNDS):
             open_ = [payment for key, payment in wanted.items() if key not in outcomes]
+            if not open_:
+                break
             with self._outbox.depositing(payer.address if deposit else None):
                 carriers = self._dispatched(open_, payer, outcomes, deposit)
             for dispatch in carriers.values():
@@ -84,23 +86,36 @@ class Batches:
                 carriers[entry.dispatch.id] = entry.dispatch
             elif payment.is_checked or self._passes(payment, payer, refused):
                 fresh.append(payment)
-        for number, batch in enumerate(_batches(fresh)):
+        try:
+            first = deposit(fresh) if deposit and fresh else None
+        except MoltError as error:
+            self._refuse(fresh, error, refused)
+            return carriers
+        for batch in _batches(fresh):
             try:
-                first = deposit(fresh) if deposit and number == 0 else None
                 dispatch = self._sent(batch, payer, first)
             except MoltError as error:
-                refused.update((each.key, error) for each in batch)
+                self._refuse(batch, error, refused)
+                if first is not None:  # what was to pay for the rest is not there
+                    self._refuse(fresh, error, refused)
+                    break
                 continue
-            if dispatch is not None:
-                carriers[dispatch.id] = dispatch
+            if dispatch is None:  # somebody else signed one of them: the next round sends the others
+                break
+            carriers[dispatch.id], first = dispatch, None
         return carriers
+
+    def _refuse(self, payments: Sequence[Payment], error: MoltError, refused: dict[str, Outcome]) -> None:
+        """Note why these came to nothing, but for those that somebody else has signed meanwhile."""
+        for payment in payments:
+            if self._journal.fail(payment.key, str(error)).state in WITHOUT_EFFECT:
+                refused[payment.key] = error
 
     def _passes(self, payment: Payment, payer: TransactionSigner, refused: dict[str, Outcome]) -> bool:
         try:
             self._transactions.simulate(self._calls.bundle(payment.calls), payer.address)
         except MoltError as error:
-            if self._journal.fail(payment.key, str(error)).dispatch is None:
-                refused[payment.key] = error
+            self._refuse([payment], error, refused)
             return False
         return True
 

@@ -373,7 +373,8 @@ class MemoryJournal:
     def _require_free(self, order: JobOrder) -> None:
         for entry in self.openings(Address(order.buyer_id)):
             other = entry.opening.order if entry.opening else order
-            if (other.slot, entry.state is EntryState.FAILED) == (order.slot, False) and other.id != order.id:
+            on_its_way = entry.state is not EntryState.FAILED
+            if on_its_way and other.slot == order.slot and other.id != order.id:
                 raise SlotTaken
 
     def _nonces(self, sender: Address) -> set[int]:

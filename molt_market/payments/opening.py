@@ -167,6 +167,7 @@ class Openings:
                 hold.give_back(outcome)
                 return outcome
         except MoltError as error:
+            hold.give_back(error)
             return error
         hold.try_to_take()
         hold.confirm()

@@ -99,10 +99,8 @@ class Outbox:
             if dispatch is not None:
                 self._broadcast_first(dispatch)
         except MoltError as error:
-            entries = [self._journal.fail(key, str(error)) for key in items]
-            if any(
-                entry.state not in WITHOUT_EFFECT for entry in entries
-            ):  # refused because somebody else is doing it
+            states = {self._journal.fail(key, str(error)).state for key in items}
+            if not states <= WITHOUT_EFFECT:  # refused because somebody else is doing it
                 return None
             raise
         return dispatch

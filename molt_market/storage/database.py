@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError, OperationalError
 
 from molt_market.errors import InvalidValue, StorageUnavailable
 from molt_market.storage.migrate import migrate
@@ -34,8 +34,12 @@ class Database:
         self.url = _url(url)
         self.engine = _engine(self.url)
         self._readers = self.engine.execution_options(reading=True)
-        with unavailable(self.url):
-            migrate(self.engine)
+        try:
+            with unavailable(self.url):
+                migrate(self.engine)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def is_postgres(self) -> bool:
@@ -70,7 +74,10 @@ def unavailable(url: URL) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if isinstance(error, OperationalError) or error.connection_invalidated:
+        broken = (
+            isinstance(error, OperationalError) or type(error) is DatabaseError
+        )  # e.g. no database at all
+        if broken or error.connection_invalidated:
             raise StorageUnavailable(url.render_as_string(), str(error.orig)) from error
         raise
 

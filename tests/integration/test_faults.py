@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -35,10 +35,13 @@ T = TypeVar("T")
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Journal:
+def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
     if request.param == "memory":
-        return MemoryJournal()
-    return SqlJournal(Database(tmp_path / "market.db"), "faults")
+        yield MemoryJournal()
+        return
+    database = Database(tmp_path / "market.db")
+    yield SqlJournal(database, "faults")
+    database.close()
 
 
 def through(net: Devnet, proxy: FaultyProxy, journal: Journal) -> PaymentService:

@@ -1,0 +1,141 @@
+"""Opening a database: its tables are made once, whoever opens it, and what is none is told."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import insert, select, text
+
+from molt_market.errors import InvalidValue, StorageUnavailable
+from molt_market.storage.database import Database
+from molt_market.storage.schema import accounts, entries, metadata
+from tests.databases import KINDS, database_url
+
+ENTRY = {"chain": "c", "key": "k", "note": "", "first_item": 0, "items": 1}
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with database_url(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    database = Database(url)
+    yield database
+    database.close()
+
+
+def test_migrations__give_the_tables_of_the_schema(database: Database) -> None:
+    with database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_open__by_many_at_once__makes_the_tables_once(url: str) -> None:
+    opened: list[Database] = []
+    threads = [threading.Thread(target=lambda: opened.append(Database(url))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(opened) == 4
+    for each in opened:
+        with each.reading() as connection:
+            assert connection.execute(select(accounts)).all() == []
+        each.close()
+
+
+def test_open__again__keeps_what_is_there(url: str, database: Database) -> None:
+    with database.writing() as connection:
+        connection.execute(insert(accounts).values(chain="c", address="0x00"))
+    again = Database(url)
+    with again.reading() as connection:
+        assert connection.execute(select(accounts.c.address)).scalar_one() == "0x00"
+    again.close()
+
+
+def test_open__tables_of_a_later_version__is_refused(url: str, database: Database) -> None:
+    with database.writing() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StorageUnavailable, match="later version"):
+        Database(url)
+
+
+def test_writing__error_in_the_block__undoes_all_of_it(database: Database) -> None:
+    def broken() -> None:
+        with database.writing() as connection:
+            connection.execute(insert(accounts).values(chain="c", address="0x00"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
+    with database.reading() as connection:
+        assert connection.execute(select(accounts)).all() == []
+
+
+def test_times__come_back_in_utc__whatever_zone_they_were_in(database: Database) -> None:
+    noon = datetime(2026, 1, 1, 12, 0, 0, 123, tzinfo=UTC)
+    with database.writing() as connection:
+        local = noon.astimezone(timezone(timedelta(hours=5)))
+        connection.execute(insert(entries).values(ENTRY | {"planned_at": local}))
+    with database.reading() as connection:
+        found = connection.execute(select(entries.c.planned_at)).scalar_one()
+    assert (found, found.tzinfo) == (noon, UTC)
+
+
+def test_sqlite__is_durable(tmp_path: Path) -> None:
+    database = Database(tmp_path / "market.db")
+    with database.reading() as connection:
+        settings = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    database.close()
+    assert settings == ["wal", 2, 1]  # 2: FULL
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("mysql://host/name", "not supported"),
+        ("sqlite://", "does not outlive"),
+        ("sqlite:///:memory:", "does not outlive"),
+        ("://", "is no database"),
+    ],
+)
+def test_open__what_cannot_be_used__is_told(given: str, says: str) -> None:
+    with pytest.raises(InvalidValue, match=says):
+        Database(given)
+
+
+def test_open__postgresql_without_its_driver__says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(InvalidValue, match="pip install"):
+        Database("postgresql://localhost/market")
+
+
+def test_open__a_file_that_is_no_database__is_unavailable(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("this is not a database at all\n" * 100, "utf-8")
+    with pytest.raises(StorageUnavailable, match="not a database"):
+        Database(path)
+    assert path.read_text("utf-8").startswith("this is not")
+
+
+def test_open__a_folder_that_is_not_there__is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(StorageUnavailable, match="unable to open"):
+        Database(tmp_path / "nowhere" / "market.db")
+
+
+def test_open__no_server__is_unavailable__and_no_password_is_shown() -> None:
+    with pytest.raises(StorageUnavailable) as error:
+        Database("postgresql://user:secret@127.0.0.1:1/market")
+    assert "secret" not in str(error.value)
