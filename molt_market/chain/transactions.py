@@ -19,7 +19,7 @@ from eth_utils import keccak
 from molt_market.chain.events import decode_logs
 from molt_market.chain.node import Node, block_name, readable
 from molt_market.chain.reverts import RpcError
-from molt_market.domain.ids import Address, Hash32, TransactionId
+from molt_market.domain.ids import Address, TransactionId
 from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
 from molt_market.errors import (
     InsufficientGas,
@@ -257,9 +257,8 @@ class Transactions:
         return signed, self.wait(signed)
 
     def prepared(self, call: Call, wallet: TransactionSigner, gas: int) -> SignedTransaction:
-        """Sign a call with the account's next nonce, and room for the base fee to double: six full blocks."""
-        market = self.market_fee()
-        fee = Fee(2 * market.most + market.tip, market.tip)
+        """Sign a call with the account's next nonce, and room for the base fee to rise."""
+        fee = self.market_fee().with_room()
         self.require_gas_money(wallet.address, gas, fee)
         return self.sign(call, wallet, nonce=self.next_nonce(wallet.address), gas=gas, fee=fee)
 
@@ -271,7 +270,6 @@ class Transactions:
             transaction_id=transaction_id,
             sender=Address(found["from"]),
             block=int(found["blockNumber"], 16),
-            block_hash=Hash32(found["blockHash"]),
             gas_used=int(found["gasUsed"], 16),
             gas_price=int(found["effectiveGasPrice"], 16),
             succeeded=int(found["status"], 16) == 1,

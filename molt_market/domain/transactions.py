@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from molt_market.domain.events import Event
-from molt_market.domain.ids import Address, Hash32, TransactionId
+from molt_market.domain.ids import Address, TransactionId
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
@@ -28,6 +28,16 @@ class Fee:
 
     most: int
     tip: int
+
+    def with_room(self) -> Fee:
+        """Return what to offer where this is the present base fee, and the usual tip.
+
+        Twice the base fee: a full block raises it by an eighth, and six may come before (1.125^6 = 2.03).
+
+        >>> Fee(100, 2).with_room()
+        Fee(most=202, tip=2)
+        """
+        return Fee(2 * self.most + self.tip, self.tip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,6 @@ class TransactionReceipt:
     transaction_id: TransactionId
     sender: Address
     block: int
-    block_hash: Hash32
     gas_used: int
     gas_price: int
     succeeded: bool

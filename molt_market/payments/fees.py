@@ -31,12 +31,9 @@ class FeePolicy:
             raise InvalidValue("a fee policy needs a cap and a patience above 0")
 
     def first(self, market: Fee) -> Fee:
-        """Return the first offer: twice the base fee and the tip, so that six full blocks may come before.
-
-        `market` is the present base fee, and the usual tip. A full block raises the base fee by an eighth
-        (EIP-1559): 1.125^6 = 2.03.
-        """
-        return self._capped(2 * market.most + market.tip, market.tip)
+        """Return the first offer, with room for the base fee to rise; `market` is that, and the usual tip."""
+        offer = market.with_room()
+        return self._capped(offer.most, offer.tip)
 
     def raised(self, before: Fee, market: Fee) -> Fee | None:
         """Return what may replace an offer: an eighth more of both, or the market's if that is more.

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from eth_utils import keccak
 
-from molt_market.domain.ids import Address, Hash32, TransactionId
+from molt_market.domain.ids import Address, TransactionId
 from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
 from molt_market.errors import TransactionFailed
 from molt_market.signing.wallet import TransactionSigner, Wallet
@@ -15,7 +15,6 @@ from molt_market.signing.wallet import TransactionSigner, Wallet
 WALLET = Wallet.from_private_key("0x" + "11" * 32)
 ESCROW = Address("0x" + "e5" * 20)
 CALL = Call(ESCROW, b"call")
-BLOCK = Hash32("0x" + "b1" * 32)
 
 
 def signed_for(
@@ -117,7 +116,7 @@ class FakeTransactions:
         if block is None:
             return None
         sender = next(each.sender for each in self.sent if each.id == transaction_id)
-        return TransactionReceipt(transaction_id, sender, block, BLOCK, 50_000, 1, self.succeeds)
+        return TransactionReceipt(transaction_id, sender, block, 50_000, 1, self.succeeds)
 
     def is_confirmed(self, receipt: TransactionReceipt) -> bool:
         return self.block >= receipt.block + self.confirmations

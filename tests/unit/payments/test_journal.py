@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from molt_market.domain.ids import Address, Hash32, OfferId
+from molt_market.domain.ids import Address, OfferId
 from molt_market.domain.transactions import SignedTransaction, TransactionReceipt
 from molt_market.errors import InvalidStateTransition
 from molt_market.payments.journal import (
@@ -31,7 +31,6 @@ KEY, OTHER = "open:0xde", "release:0xde:7"
 ONE = range(1)
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CHAINS = count(1)
-BLOCK = Hash32("0x" + "b1" * 32)
 
 
 @pytest.fixture
@@ -79,7 +78,7 @@ def known(journal: Journal, key: str = KEY) -> Entry:
 
 
 def receipt_of(transaction: SignedTransaction, block: int = 7) -> TransactionReceipt:
-    return TransactionReceipt(transaction.id, transaction.sender, block, BLOCK, 50_000, 1, True)
+    return TransactionReceipt(transaction.id, transaction.sender, block, 50_000, 1, True)
 
 
 # ---------------------------------------------------------------- an entry's way
