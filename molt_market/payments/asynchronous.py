@@ -76,6 +76,7 @@ class AsyncPaymentService:
         await asyncio.to_thread(self.close)
 
     escrow = _in_thread(PaymentService.escrow)
+    present = _in_thread(PaymentService.present)
     deal_events = _in_thread(PaymentService.deal_events)
     settlement = _in_thread(PaymentService.settlement)
     resolution = _in_thread(PaymentService.resolution)

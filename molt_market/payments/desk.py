@@ -75,6 +75,22 @@ class DealDesk:
         opening = entry.opening
         return self.client.escrow(deal_id, order_id=opening.order.id, offer_id=opening.offer_id)
 
+    def present(self, deal_id: EscrowId) -> EscrowAccount:
+        """Return a deal as it is when all payments of it that this journal has on their way have ended.
+
+        Otherwise a payment would count as made as soon as it is in a block, before its confirmations.
+
+        Raises:
+            DealNotFound: the contract has no such deal. TransactionPending: one of them takes too long.
+        """
+        on_their_way = [entry.dispatch for entry in self._journal.in_flight_of(deal_id) if entry.dispatch]
+        receipts = [self._outbox.ended(dispatch) for dispatch in on_their_way]
+        escrow = self.escrow(deal_id)
+        for receipt in receipts:
+            if receipt is not None:
+                self._tell_the_book(escrow, receipt)
+        return escrow
+
     def deal_events(self, deal_id: EscrowId) -> Sequence[Event]:
         """Return what the chain logged about a deal. Raises DealNotFound."""
         return self.client.deal_events(deal_id)

@@ -76,7 +76,7 @@ class DealEndings(DealDesk):
         Raises:
             ProofMismatch: the voucher is of another deal.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         verify_voucher(confirmation, present.terms, self.client.domain, self.client.is_approved)
         most = present.claimed_gpu_seconds or present.terms.gpu_seconds
         paid = self._paid_by(present, min(confirmation.gpu_seconds, most))
@@ -95,7 +95,7 @@ class DealEndings(DealDesk):
         Raises:
             StopTooLate: the deal ends as soon anyway.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         stopped = self._event(present, DealStopped)
         if stopped is not None:
             return stopped.transaction_id
@@ -111,7 +111,7 @@ class DealEndings(DealDesk):
         So does the undelivered share of the bond, unless the buyer stopped at once. `cancellation` is the
         provider's signature, if another account sends it. `reason` goes to the journal.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         paid = self._event(present, DealPaid)
         closing = self._closed_at(present, paid.gpu_seconds if paid else 0, "CANCELLED")
         if closing is not None:
@@ -130,7 +130,7 @@ class DealEndings(DealDesk):
             SplitOutOfRange: less than is paid, or more than is allocated (in a dispute: claimed).
             TooLate: the agreement has lapsed.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         closing = self._closed_at(present, agreement.gpu_seconds, "SETTLED")
         if closing is not None:
             return closing
@@ -161,7 +161,7 @@ class DealEndings(DealDesk):
             TooEarly: the deal has not ended. TooLate: its deadline is over.
             AboveElapsed, NotAbovePaid: more than it ran, or not more than is paid.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         given = claim.gpu_seconds if claim else gpu_seconds
         units = _units(present, hours, given)
         disputed = self._event(present, DealDisputed)
@@ -178,7 +178,7 @@ class DealEndings(DealDesk):
         The stakes follow it, and the arbiter gets nothing. The client's account gives in, or who signed
         `concession`.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         disputed = self._event(present, DealDisputed)
         if disputed is None:
             raise InvalidStateTransition(present.status.name, "CONCEDED")
@@ -204,7 +204,7 @@ class DealEndings(DealDesk):
         Raises:
             ProofMismatch: the ruling is about another deal. RulingOutOfRange, TooLate: as they say.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         units = _units(present, hours, ruling.gpu_seconds if ruling else gpu_seconds)
         ruled = self._ruled(present, units)
         if ruled is not None:
@@ -219,7 +219,7 @@ class DealEndings(DealDesk):
             ProofMismatch: there is no vote, or they differ, or are about another deal.
             CallReverted: the panel refuses it: too few signatures, somebody who is no member, or too late.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         if not votes or any(not vote.same_ruling_as(votes[0]) for vote in votes):
             raise ProofMismatch("a ruling is made of votes that are all the same: collect those")
         if votes[0].deal_id != present.id:

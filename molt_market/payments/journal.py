@@ -10,6 +10,7 @@ nothing, so that its key may be planned again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,7 +19,7 @@ from threading import RLock
 from typing import Protocol
 
 from molt_market.domain.clock import Clock, SystemClock
-from molt_market.domain.ids import Address, OfferId, TransactionId
+from molt_market.domain.ids import Address, EscrowId, OfferId, TransactionId
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
 from molt_market.errors import InvalidStateTransition
@@ -220,6 +221,10 @@ class Journal(Protocol):
         """Return the dispatches in flight, by nonce."""
         ...
 
+    def in_flight_of(self, deal_id: EscrowId) -> list[Entry]:
+        """Return the entries in flight that are about a deal, the oldest first."""
+        ...
+
     def final_since(self, sender: Address, block: int) -> list[Dispatch]:
         """Return the sender's dispatches that are final, mined in this block or later, by nonce."""
         ...
@@ -350,6 +355,11 @@ class MemoryJournal:
             known = [each for each in self._dispatches.values() if each.in_flight]
         return sorted((each for each in known if sender in {None, each.sender}), key=lambda each: each.nonce)
 
+    def in_flight_of(self, deal_id: EscrowId) -> list[Entry]:
+        with self._alone:
+            keys = [key for key in self._carried_by if deal_of(key) == deal_id]
+            return [each for key in keys if (each := self._known(key)).in_flight]
+
     def final_since(self, sender: Address, block: int) -> list[Dispatch]:
         with self._alone:
             known = [each for each in self._dispatches.values() if each.sender == sender]
@@ -390,6 +400,16 @@ class MemoryJournal:
     def _write(self, dispatch: Dispatch, state: EntryState) -> Dispatch:
         self._dispatches[dispatch.id] = replace(dispatch, state=state)
         return self._dispatches[dispatch.id]
+
+
+def deal_of(key: str) -> EscrowId | None:
+    """Return the deal that a key is about; None: it is about none.
+
+    >>> deal_of("release:0x" + "5f" * 32 + ":3600")[:8]
+    '0x5f5f5f'
+    """
+    found = re.search(r":(0x[0-9a-f]{64})(?::|$)", key)
+    return EscrowId(found[1]) if found else None
 
 
 def require_follows(dispatch: Dispatch, to: EntryState) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import RLock
 
 from molt_market.domain.ids import Address
@@ -123,6 +123,15 @@ class Outbox:
         if entry is not None:
             self.carrier.require_success(entry, self._journal.dispatch(dispatch.id), receipt)
         return receipt
+
+    def ended(self, dispatch: Dispatch) -> TransactionReceipt | None:
+        """Wait until a dispatch is final, however it ends, and return its receipt; None: its nonce was lost.
+
+        Raises TransactionPending: that takes too long.
+        """
+        with suppress(TransactionDropped):
+            return self.carrier.until_final(dispatch.id)
+        return None
 
     def depositing(self, depositor: Address | None) -> AbstractContextManager[object]:
         """Let nobody else of this process prepare a payment of the depositor's in the block."""

@@ -132,7 +132,7 @@ class PaymentService(DealEndings):
             ProofMismatch, WrongSigner: proof and confirmation are not of this deal, or not the parties'.
             Refused: the contract refuses it. TransactionPending and others: as `create_job_escrow`.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         receipt = self.advance(present, proof, confirmation)
         if receipt is not None:
             return receipt.transaction_id
@@ -156,7 +156,7 @@ class PaymentService(DealEndings):
             ProofMismatch, WrongSigner: the cancellation is of another deal, or not the provider's.
             TransactionPending and others: as `create_job_escrow`.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         if present.status in CLOSED and present.paid_gpu_seconds == present.terms.gpu_seconds:
             raise InvalidStateTransition("RELEASED", "REFUNDED")
         closing = self._closing(present)
@@ -188,7 +188,7 @@ class PaymentService(DealEndings):
             ProofMismatch: the dispute is about another deal.
             TransactionPending and others: as `create_job_escrow`.
         """
-        present = self.escrow(escrow.id)
+        present = self.present(escrow.id)
         if dispute.escrow_id != present.id:
             raise ProofMismatch(f"the dispute is about deal {dispute.escrow_id}, not {present.id}")
         if resolution_of(present, self.deal_events(present.id)) is None:
@@ -209,7 +209,7 @@ class PaymentService(DealEndings):
         due: list[EscrowAccount] = []
         for deal_id in dict.fromkeys(deal_ids):
             try:
-                escrow = self.escrow(deal_id)
+                escrow = self.present(deal_id)
                 closing = self._closing(escrow)
             except MoltError as error:
                 ended[deal_id] = error

@@ -68,7 +68,7 @@ def settle_jobs(
 
 def _present(job: JobSettlementInput, payments: PaymentService) -> EscrowAccount:
     """Return the present state of a job's deal. Raises what no settlement can come to."""
-    escrow = payments.escrow(job.escrow_id)
+    escrow = payments.present(job.escrow_id)
     gpu_seconds = job.agreed_gpu_seconds(escrow.terms)
     if escrow.status not in CLOSED:
         quote_settlement(escrow, gpu_seconds)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, inse
 from sqlalchemy.dialects import postgresql, sqlite
 
 from molt_market.domain.clock import Clock, SystemClock
-from molt_market.domain.ids import Address, OfferId, TransactionId
+from molt_market.domain.ids import Address, EscrowId, OfferId, TransactionId
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
 from molt_market.payments.journal import (
@@ -21,6 +21,7 @@ from molt_market.payments.journal import (
     Opening,
     SignAt,
     SlotTaken,
+    deal_of,
     require_follows,
 )
 from molt_market.storage.database import Database
@@ -57,7 +58,8 @@ class SqlJournal:
     def _planned(self, connection: Connection, key: str, note: str, opening: Opening | None) -> Entry:
         fresh = {"planned_at": self._clock.now(), "dispatch_id": None, "failure": None}
         given = ({"note": note} if note else {}) | (_opening_row(opening) if opening else {})
-        row = {"chain": self._chain, "key": key, "note": "", "first_item": 0, "items": 1}
+        named = {"chain": self._chain, "key": key, "deal_id": deal_of(key)}
+        row = named | {"note": "", "first_item": 0, "items": 1}
         self._insert_unless_there(connection, entries, row | fresh | given)
         known = self._entry(connection, key, for_update=True)
         if known.state not in WITHOUT_EFFECT:
@@ -163,6 +165,11 @@ class SqlJournal:
     def in_flight(self, sender: Address | None = None) -> list[Dispatch]:
         with self._database.reading() as connection:
             return self._in_flight(connection, sender)
+
+    def in_flight_of(self, deal_id: EscrowId) -> list[Entry]:
+        about = (entries.c.chain == self._chain) & (entries.c.deal_id == deal_id)
+        with self._database.reading() as connection:
+            return [entry for entry in self._entries(connection, about) if entry.in_flight]
 
     def final_since(self, sender: Address, block: int) -> list[Dispatch]:
         final = (dispatches.c.state == EntryState.FINAL) & (dispatches.c.block >= block)

@@ -90,6 +90,7 @@ entries = Table(
     Column("id", BIG, primary_key=True, autoincrement=True),
     Column("chain", CHAIN, nullable=False),
     Column("key", String(300), nullable=False),
+    Column("deal_id", HASH, comment="that it is about"),
     Column("planned_at", UtcTime, nullable=False),
     Column("note", Text, nullable=False),
     Column("buyer", ADDRESS, comment="of an opening"),
@@ -103,5 +104,6 @@ entries = Table(
     Column("failure", Text),
     UniqueConstraint("chain", "key"),
     Index("ix_entries_buyer", "chain", "buyer"),
+    Index("ix_entries_deal_id", "chain", "deal_id"),
     comment="One payment each.",
 )

@@ -138,6 +138,24 @@ def test_reorganised__gpus_went_to_somebody_else__frees_them_in_the_book(scene: 
     assert book.match_order(scene.order(min_gpu_count=8))[0].offer_id == match.offer_id
 
 
+def test_mined__and_called_again_by_another_process__waits_for_the_confirmations(
+    scene: Scene, net: Devnet
+) -> None:
+    """The chain shows the payment already, and may still take it back."""
+    escrow, sent = scene.open(), scene.sent(net.buyer)
+    buyer, voucher = Buyer(net, 2), scene.voucher(escrow, "12")
+    with pytest.raises(TransactionPending):
+        buyer.payments.redeem(escrow, voucher)
+    assert scene.client.escrow(escrow.id).paid_gpu_seconds == voucher.gpu_seconds
+    another = PaymentService(buyer.payments.client, journal=buyer.journal)
+    with pytest.raises(TransactionPending):
+        another.redeem(escrow, voucher)
+    mine(net, 2)
+    another.redeem(escrow, voucher)
+    assert [entry.state for entry in buyer.journal.entries(EntryState)] == [EntryState.FINAL]
+    assert scene.sent(net.buyer) == sent + 1
+
+
 @pytest.mark.parametrize("depth", [1, 5, 12])
 def test_reorganised__a_release__pays_once(scene: Scene, net: Devnet, depth: int) -> None:
     before, escrow = scene.wealth(net.provider), scene.open()

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from molt_market.domain.ids import Address, OfferId
+from molt_market.domain.ids import Address, EscrowId, OfferId
 from molt_market.domain.transactions import SignedTransaction, TransactionReceipt
 from molt_market.errors import InvalidStateTransition
 from molt_market.payments.journal import (
@@ -322,6 +322,24 @@ def test_next_nonce__after_all_that_were_given_out(journal: Journal) -> None:
     assert journal.next_nonce(ESCROW) == 6
     journal.give_back(last, "rejected")
     assert journal.next_nonce(ESCROW) == 5
+
+
+def test_in_flight_of__a_deal__oldest_first(journal: Journal) -> None:
+    deal, other = EscrowId("0x" + "de" * 32), EscrowId("0x" + "ad" * 32)
+    for key in (
+        f"open:{deal}",
+        f"release:{deal}:3600",
+        f"claim+release:{deal}:7",
+        f"open:{other}",
+        "approve:0xaa:1",
+    ):
+        signed(journal, key)
+    planned(journal, f"stop:{deal}")
+    final = known(journal, f"release:{deal}:3600").dispatch
+    assert final is not None
+    _brought(journal, final, EntryState.FINAL)
+    assert [each.key for each in journal.in_flight_of(deal)] == [f"open:{deal}", f"claim+release:{deal}:7"]
+    assert [each.key for each in journal.in_flight_of(other)] == [f"open:{other}"]
 
 
 def test_entries__by_state__oldest_first(journal: Journal) -> None:

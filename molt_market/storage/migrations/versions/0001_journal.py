@@ -54,6 +54,7 @@ def upgrade() -> None:
         ),
         sa.Column("chain", sa.String(length=100), nullable=False),
         sa.Column("key", sa.String(length=300), nullable=False),
+        sa.Column("deal_id", sa.String(length=66), nullable=True, comment="that it is about"),
         sa.Column("planned_at", types.UtcTime(timezone=True), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("buyer", sa.String(length=42), nullable=True, comment="of an opening"),
@@ -73,6 +74,7 @@ def upgrade() -> None:
         comment="One payment each.",
     )
     op.create_index("ix_entries_buyer", "entries", ["chain", "buyer"], unique=False)
+    op.create_index("ix_entries_deal_id", "entries", ["chain", "deal_id"], unique=False)
     op.create_index(op.f("ix_entries_dispatch_id"), "entries", ["dispatch_id"], unique=False)
     op.create_table(
         "transactions",
@@ -97,6 +99,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_transactions_hash"), table_name="transactions")
     op.drop_table("transactions")
     op.drop_index(op.f("ix_entries_dispatch_id"), table_name="entries")
+    op.drop_index("ix_entries_deal_id", table_name="entries")
     op.drop_index("ix_entries_buyer", table_name="entries")
     op.drop_table("entries")
     op.drop_index(
