@@ -152,7 +152,7 @@ class DealDesk:
             )
             for escrow, step in steps
         ]
-        outcomes = self._batches.send(payments, self._payer())
+        outcomes = self._batches.send(payments, self._payer()) if payments else []
         for (escrow, _), outcome in zip(steps, outcomes, strict=True):
             if isinstance(outcome, TransactionReceipt):
                 self._tell_the_book(escrow, outcome)

@@ -33,7 +33,7 @@ class Keeper:
 
     Args:
         payments: of the account that pays.
-        due: says which deals are due; whoever reads the chain's log knows (docs/recovery.md does so too).
+        due: says which deals are due; whoever follows the chain's log knows.
     """
 
     def __init__(self, payments: PaymentService, due: Due) -> None:

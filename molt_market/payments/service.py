@@ -50,7 +50,7 @@ class PaymentService(DealEndings):
         client: the deployment, as one account sees it.
         book: holds the GPUs of a match while its deal is opened; it has to run on the chain's clock
             (default: nobody holds them, and the chain alone counts).
-        journal: where payments are written down (default: in memory; `connect` takes a database).
+        journal: where payments are written down (default: in memory; `SqlJournal` outlives the process).
         fees: what is offered for gas, and when a transaction is replaced.
     """
 
@@ -207,6 +207,7 @@ class PaymentService(DealEndings):
         """
         ended: dict[EscrowId, TransactionId | MoltError] = {}
         due: list[EscrowAccount] = []
+        now = self.client.now()
         for deal_id in dict.fromkeys(deal_ids):
             try:
                 escrow = self.present(deal_id)
@@ -216,7 +217,7 @@ class PaymentService(DealEndings):
                 continue
             if closing is not None:
                 ended[deal_id] = closing
-            elif self.client.now() < escrow.locked_until:
+            elif now < escrow.locked_until:
                 ended[deal_id] = NotYet(f"the end of deal {deal_id}", escrow.locked_until)
             else:
                 due.append(escrow)

@@ -82,8 +82,10 @@ def test_settle_jobs__twice_the_same__pays_once(scene: Scene, net: Devnet) -> No
     assert first.provider_payment == molt("237.6")
 
 
-def test_settle_jobs__none__does_nothing(scene: Scene) -> None:
+def test_settle_jobs__none__does_nothing(scene: Scene, net: Devnet) -> None:
     assert settle_jobs([], scene.provider) == []
+    reader = net.payments()
+    assert (settle_jobs([], reader), reader.finalize_all([])) == ([], [])
 
 
 def test_settle_jobs__refused_after_it_was_simulated__is_told_by_its_place(
