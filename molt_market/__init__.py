@@ -33,6 +33,7 @@ from molt_market.errors import (
     MoltError,
     NegativeAmount,
     NodeError,
+    NodesDisagree,
     NodeUnreachable,
     NoMatchingOffers,
     NotReserved,
@@ -66,7 +67,7 @@ from molt_market.errors import (
 )
 
 if TYPE_CHECKING:
-    from molt_market.app import connect
+    from molt_market.app import connect, follow
     from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
     from molt_market.attestation.usage import Heartbeat, UsageLog
     from molt_market.attestation.verdict import verify_proof
@@ -240,6 +241,7 @@ __all__ = [
     "NoMatchingOffers",
     "NodeError",
     "NodeUnreachable",
+    "NodesDisagree",
     "NotReserved",
     "NotYet",
     "OfferId",
@@ -319,6 +321,7 @@ __all__ = [
     "deal_id",
     "deploy",
     "deploy_panel",
+    "follow",
     "gpu_seconds",
     "issue_receipt",
     "load_deployment",
@@ -363,7 +366,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "app": "connect",
+    "app": "connect follow",
     "attestation.receipts": "assemble_proof countersign issue_receipt",
     "attestation.usage": "Heartbeat UsageLog",
     "attestation.verdict": "verify_proof",

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from pathlib import Path
 
 from molt_market.chain.client import MoltClient
 from molt_market.chain.deployments import Deployment
+from molt_market.chain.log import EscrowLog
 from molt_market.chain.networks import Network
+from molt_market.chain.node import Node, readable
 from molt_market.domain.amounts import Amount
-from molt_market.domain.ids import PartyId
+from molt_market.domain.ids import Hash32, PartyId
+from molt_market.errors import InvalidStateTransition
+from molt_market.indexer.follower import Change, Follower
+from molt_market.indexer.reliability import ProviderReliability
 from molt_market.orderbook import OrderBook
 from molt_market.payments.journal import Journal
 from molt_market.payments.service import PaymentService
 from molt_market.signing.wallet import TransactionSigner, Wallet
+from molt_market.storage.database import Database
+from molt_market.storage.facts import SqlFacts
+
+PRIOR_TOKENS = 1_000  # the weight of a newcomer's reliability
+
+log = logging.getLogger(__name__)
 
 
 def connect(
@@ -46,6 +58,73 @@ def connect(
     if book is not None:
         let_ask(book, client)
     return PaymentService(client, book=book, journal=journal)
+
+
+def follow(
+    client: MoltClient,
+    database: Database | str | Path,
+    *,
+    book: OrderBook | None = None,
+    reliability: ProviderReliability | None = None,
+    second_rpc_url: str | None = None,
+) -> Follower:
+    """Return what follows the escrow's log into a database; `advance` or `run` it.
+
+    A `book` is told how its deals go on, so that their GPUs become free, and scores providers by their
+    outcomes from now on (`reliability`; default: a prior of 1,000 tokens). A second node of the same chain
+    is asked beside the client's.
+
+    Raises:
+        StorageUnavailable: the database cannot be used. NodeUnreachable, WrongChain: of the second node.
+
+    >>> follower = follow(payments.client, "market.db", book=book)  # doctest: +SKIP
+    >>> keeper = Keeper(payments, follower.due)  # doctest: +SKIP
+    """
+    nodes = [client.node]
+    if second_rpc_url is not None:
+        nodes.append(Node(second_rpc_url))
+        nodes[1].require_chain(client.deployment.chain_id)
+    store = database if isinstance(database, Database) else Database(database)
+    facts = SqlFacts(store, f"{chain_name(client)}:{client.deployment.escrow}")
+    follower = Follower(
+        [EscrowLog(node, client.deployment.escrow) for node in nodes],
+        facts,
+        domain=client.domain,
+        first_block=client.deployment.block,
+        confirmations=client.transactions.confirmations,
+    )
+    if book is not None:
+        known = reliability or ProviderReliability(
+            Amount(PRIOR_TOKENS * 10**client.token.decimals, client.token)
+        )
+        _let_score(book, known, follower)
+        follower.listen(partial(_tell, book))
+    return follower
+
+
+def chain_name(client: MoltClient) -> str:
+    """Name a chain by its id and its first block's hash: a local chain that starts anew is another one."""
+    first = client.node.request("eth_getBlockByNumber", hex(0), False)
+    with readable("eth_getBlockByNumber"):
+        return f"{client.deployment.chain_id}:{Hash32(first['hash'])}"
+
+
+def _let_score(book: OrderBook, reliability: ProviderReliability, follower: Follower) -> None:
+    at = follower.facts.cursor()
+    if at is not None:
+        reliability.note(follower.facts.closed(at.time - int(reliability.horizon.total_seconds())))
+        reliability.let_pass(at.time)
+    book.reliability = reliability
+    follower.listen(reliability.follow)
+
+
+def _tell(book: OrderBook, change: Change) -> None:
+    """Tell a book how its deals stand."""
+    for record in change.records:
+        try:
+            book.follow(record.id, record.deal.status, paid=record.deal.paid > 0)
+        except InvalidStateTransition as error:  # the payments were first, or a reorganisation was deep
+            log.info("book_is_elsewhere deal_id=%s reason=%s", record.id, error)
 
 
 def let_ask(book: OrderBook, client: MoltClient) -> None:

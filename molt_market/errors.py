@@ -25,7 +25,7 @@ MoltError
     │   │   └── TransactionUnderpriced
     │   └── InsufficientTokens · InsufficientGas
     ├── ChainError
-    │   ├── NodeUnreachable · NodeError · WrongChain · AnvilNotFound
+    │   ├── NodeUnreachable · NodeError · NodesDisagree · WrongChain · AnvilNotFound
     │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised
     ├── StorageUnavailable
     └── WalletError
@@ -393,6 +393,19 @@ class NodeUnreachable(ChainError):
 
 class NodeError(ChainError):
     """The RPC node answered with an error of its own; the cause is chained."""
+
+
+class NodesDisagree(ChainError):
+    """Two nodes tell different things about one block: find out which of them is on a fork, or lies."""
+
+    def __init__(self, block: int, one: str, other: str) -> None:
+        super().__init__(
+            f"the nodes disagree about block {block}: {one}, or {other}; wait, and if it stays so, replace"
+            " the one that is wrong"
+        )
+        self.block = block
+        self.one = one
+        self.other = other
 
 
 class WrongChain(ChainError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,9 @@ from molt_market.domain.ids import Address, Hash32
 from molt_market.domain.transactions import Call
 from molt_market.errors import NodeError, WrongChain
 
+BATCH = RPCEndpoint("batch")
+MOST_AT_ONCE = 100  # requests in one batch; public nodes refuse many more
+
 
 class _Provider(HTTPProvider):
     """Takes an answer only to the question that was asked: what lies between may mix them up."""
@@ -27,6 +30,20 @@ class _Provider(HTTPProvider):
         if isinstance(answer, dict) and answer.get("id") != asked:
             raise ValueError(f"the answer is to request {answer.get('id')!r}, not {asked}")
         return answer
+
+    def make_batch_request(self, batch_requests: list[tuple[RPCEndpoint, Any]]) -> Any:
+        """Return the answers in the order of the requests, or what the node answered to all of them."""
+        requests = self.encode_batch_rpc_request(batch_requests)
+        answers: Any = self.decode_rpc_response(self._make_request(BATCH, requests))
+        if not isinstance(answers, list):
+            return answers
+        by_id = {answer["id"]: answer for answer in answers}
+        asked = [each["id"] for each in json.loads(requests)]
+        if len(by_id) != len(answers) or by_id.keys() != set(asked):
+            raise ValueError(
+                f"{len(answers)} answers to other requests than the {len(asked)} that were asked"
+            )
+        return [by_id[each] for each in asked]
 
 
 class Node:
@@ -51,6 +68,27 @@ class Node:
             response: Any = self._provider.make_request(RPCEndpoint(method), list(params))
         except FOREIGN as error:
             raise of_transport(error, self.url) from error
+        return self._result(method, response)
+
+    def requests(self, method: str, params: Sequence[Sequence[Any]]) -> list[Any]:
+        """Ask the same of many things at once, in few round trips; return the results in their order."""
+        results: list[Any] = []
+        for first in range(0, len(params), MOST_AT_ONCE):
+            batch = [(RPCEndpoint(method), list(each)) for each in params[first : first + MOST_AT_ONCE]]
+            try:
+                responses = self._provider.make_batch_request(batch)
+            except (*FOREIGN, LookupError, TypeError) as error:
+                raise of_transport(error, self.url) from error
+            try:
+                results += [
+                    self._result(method, each)
+                    for each in (responses if isinstance(responses, list) else [responses])
+                ]
+            except RpcError as error:
+                raise of_answer(error) from error
+        return results
+
+    def _result(self, method: str, response: Any) -> Any:
         if not isinstance(response, dict) or ("result" not in response and not response.get("error")):
             raise of_transport(ValueError(f"{method} answered {response!r}"), self.url)
         if response.get("error"):

@@ -23,6 +23,17 @@ class Event:
     log_index: int
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block, and all that the escrow logged in it, in order. `time` is a Unix second."""
+
+    number: int
+    hash: Hash32
+    parent: Hash32
+    time: int
+    events: tuple[Event, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deposited(Event):
     account: Address

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from molt_market.domain.clock import Clock, SystemClock
-from molt_market.domain.ids import OfferId
+from molt_market.domain.ids import OfferId, PartyId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus, TimeInForce
@@ -36,7 +36,8 @@ class OrderBook(Feed):
     Args:
         clock: tells the time; the chain's, where deals are opened (default: this machine's).
         weights: what the parts of a score are worth.
-        reliability: how reliable a provider was, in millionths, or None while unknown (default: unknown).
+        reliability: how reliable a provider was, in millionths, or None while unknown (default: unknown;
+            `follow` sets it).
         index: an empty index of offers (default: the readable one).
         check: asked before a match is handed out, `client.obstacle` (default: nobody; `connect` sets it).
         bond_bps: the provider's stake under a policy, for quotes (default: unknown; `connect` sets it).
@@ -69,7 +70,8 @@ class OrderBook(Feed):
         self.check = check
         self.bond_bps = bond_bps
         self.funds = funds
-        self._matcher = Matcher(self._index, Scoring(weights or ScoreWeights(), reliability))
+        self.reliability = reliability
+        self._matcher = Matcher(self._index, Scoring(weights or ScoreWeights(), self._reliability))
 
     # ------------------------------------------------------------------------------------ matching
 
@@ -203,6 +205,9 @@ class OrderBook(Feed):
             with suppress(MarketError):  # it is over by now, or another order has its slot: the others go on
                 done.append(self.execute(order, until))
         return [execution for execution in done if execution.fill is not None]
+
+    def _reliability(self, provider: PartyId) -> int | None:
+        return None if self.reliability is None else self.reliability(provider)
 
     @alone
     def _asked(self, order: JobOrder) -> tuple[Open, list[OrderMatch]]:

@@ -52,7 +52,7 @@ class ScoreWeights:
 class Scoring:
     """Scores by fixed weights; reliability comes from whoever counts outcomes."""
 
-    def __init__(self, weights: ScoreWeights, reliability: Reliability | None) -> None:
+    def __init__(self, weights: ScoreWeights, reliability: Reliability) -> None:
         self._weights = weights
         self._reliability = reliability
 
@@ -68,7 +68,7 @@ class Scoring:
         )
 
     def _outcomes(self, listing: Listing) -> Share:
-        known = self._reliability(listing.provider) if self._reliability else None
+        known = self._reliability(listing.provider)
         if known is None:
             return NEUTRAL_RELIABILITY, "no outcomes known yet"
         return known, f"{known // 10_000} % by past outcomes"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
 
 from molt_market.domain.clock import Clock, SystemClock
 from molt_market.domain.ids import Address, EscrowId, OfferId, TransactionId
@@ -24,7 +23,7 @@ from molt_market.payments.journal import (
     deal_of,
     require_follows,
 )
-from molt_market.storage.database import Database
+from molt_market.storage.database import Database, insert_unless_there
 from molt_market.storage.schema import accounts, dispatches, entries, transactions
 
 
@@ -60,7 +59,7 @@ class SqlJournal:
         given = ({"note": note} if note else {}) | (_opening_row(opening) if opening else {})
         named = {"chain": self._chain, "key": key, "deal_id": deal_of(key)}
         row = named | {"note": "", "first_item": 0, "items": 1}
-        self._insert_unless_there(connection, entries, row | fresh | given)
+        insert_unless_there(connection, entries, row | fresh | given)
         known = self._entry(connection, key, for_update=True)
         if known.state not in WITHOUT_EFFECT:
             return known
@@ -199,12 +198,8 @@ class SqlJournal:
     def _lock(self, connection: Connection, sender: Address) -> None:
         """Let nobody else take a nonce of the account's until the end of the transaction."""
         row = {"chain": self._chain, "address": sender}
-        self._insert_unless_there(connection, accounts, row)
+        insert_unless_there(connection, accounts, row)
         connection.execute(select(accounts).filter_by(**row).with_for_update())
-
-    def _insert_unless_there(self, connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
-        dialect = postgresql if self._database.is_postgres else sqlite
-        connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing())
 
     def _free_nonce(
         self, connection: Connection, sender: Address, least: int, wanted: int | None

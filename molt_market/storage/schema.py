@@ -94,7 +94,7 @@ entries = Table(
     Column("planned_at", UtcTime, nullable=False),
     Column("note", Text, nullable=False),
     Column("buyer", ADDRESS, comment="of an opening"),
-    Column("slot", BigInteger, comment="of an opening: the order's"),
+    Column("slot", Uint, comment="of an opening: the order's"),
     Column("order_id", String(128), comment="of an opening"),
     Column("order", Text, comment="of an opening: the signed order, as JSON"),
     Column("offer_id", String(300), comment="of an opening"),
@@ -106,4 +106,84 @@ entries = Table(
     Index("ix_entries_buyer", "chain", "buyer"),
     Index("ix_entries_deal_id", "chain", "deal_id"),
     comment="One payment each.",
+)
+
+# ---------------------------------------------------------------- what was followed of the chain's log
+
+DEPLOYMENT = String(150)  # `<chain>:<escrow>`
+SECOND = BigInteger  # since 1970, as the chain tells time
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("number", BigInteger, comment="of the last block that was followed"),
+    Column("hash", HASH),
+    Column("time", SECOND),
+    comment="How far each log was followed. Who goes on, or back, locks the row.",
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", HASH, nullable=False),
+    Column("time", SECOND, nullable=False),
+    comment="Blocks that may be gone back to.",
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("log_index", Integer, primary_key=True, autoincrement=False),
+    Column("time", SECOND, nullable=False),
+    Column("name", String(40), nullable=False),
+    Column("deal_id", HASH),
+    Column("event", Text, nullable=False, comment="all of it, as JSON"),
+    Index("ix_events_deal_id", "deployment", "deal_id"),
+    comment="The escrow's log.",
+)
+
+deals = Table(
+    "deals",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("deal_id", HASH, primary_key=True),
+    Column("buyer", ADDRESS, nullable=False),
+    Column("voucher_signer", ADDRESS, nullable=False),
+    Column("provider", ADDRESS, nullable=False),
+    Column("agent", ADDRESS, nullable=False),
+    Column("price_per_gpu_hour", Uint, nullable=False, comment="base units"),
+    Column("gpu_count", BigInteger, nullable=False),
+    Column("duration", BigInteger, nullable=False, comment="seconds"),
+    Column("commitment", BigInteger, nullable=False, comment="seconds"),
+    Column("slot", Uint, nullable=False, comment="of the offer"),
+    Column("policy_id", HASH, nullable=False),
+    Column("order_hash", HASH, nullable=False),
+    Column(
+        "status", Integer, nullable=False, comment="1 locked, 2 claimed, 3 disputed, 4 released, 5 refunded"
+    ),
+    Column("flags", Integer, nullable=False, comment="1 excused, 2 attested, 4 stopped"),
+    Column("fee_bps", Integer, nullable=False),
+    Column("bond_bps", Integer, nullable=False),
+    Column("opened_at", SECOND, nullable=False),
+    Column("ends_at", SECOND, nullable=False),
+    Column("deadline", SECOND, nullable=False),
+    Column("paid", BigInteger, nullable=False, comment="GPU-seconds"),
+    Column("claim", BigInteger, nullable=False, comment="GPU-seconds"),
+    Column("notice_minutes", Integer, nullable=False),
+    Column("to_provider", Uint, nullable=False, comment="base units that have gone out"),
+    Column("fee", Uint, nullable=False, comment="base units that have gone out"),
+    Column("to_buyer", Uint, nullable=False, comment="base units that have gone out"),
+    Column("share", Uint, nullable=False, comment="base units: the arbiter's"),
+    Column("stake", Uint, nullable=False, comment="base units: the buyer's, in a dispute"),
+    Column("opened_by", HASH, nullable=False, comment="transaction"),
+    Column("closed_by", HASH, comment="transaction"),
+    Column("closed_at", SECOND),
+    Index("ix_deals_deadline", "deployment", "status", "deadline"),
+    Index("ix_deals_closed_at", "deployment", "closed_at"),
+    comment="Every deal as it stands: what its events come to.",
 )

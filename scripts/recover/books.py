@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import singledispatchmethod
-from typing import Any
 
 from molt_market.domain import events
-from molt_market.domain.deals import ATTESTED, EXCUSED, STOPPED, Deal, DealStatus
-from molt_market.domain.ids import ZERO_ADDRESS, ZERO_HASH, Address, EscrowId, Hash32
+from molt_market.domain.deals import DealStatus
+from molt_market.domain.ids import ZERO_ADDRESS, Address, EscrowId, Hash32
 from molt_market.domain.policies import Policy
-from molt_market.domain.settlement import bond, price
-from molt_market.domain.terms import Terms
+from molt_market.domain.settlement import price
+from molt_market.indexer.records import DealEvent, DealRecord, after, opened
 
 FOREVER = 2**40 - 1
-LIVE = (DealStatus.LOCKED, DealStatus.CLAIMED, DealStatus.DISPUTED)
 
 
 @dataclass
@@ -30,19 +28,6 @@ class Account:
 
 
 @dataclass
-class OpenedDeal:
-    """`held` is what has come in for the deal and not gone out again, event by event."""
-
-    terms: Terms
-    deal: Deal
-    held: int
-
-    @property
-    def is_live(self) -> bool:
-        return self.deal.status in LIVE
-
-
-@dataclass
 class Books:
     """The contract's state, as far as it moves money, made of its events alone.
 
@@ -51,7 +36,7 @@ class Books:
 
     fee_recipient: Address
     accounts: defaultdict[Address, Account] = field(default_factory=lambda: defaultdict(Account))
-    deals: dict[EscrowId, OpenedDeal] = field(default_factory=dict)
+    deals: dict[EscrowId, DealRecord] = field(default_factory=dict)
     policies: dict[Hash32, Policy] = field(default_factory=dict)
     cutoffs: dict[tuple[Address, int, int], tuple[int, int]] = field(default_factory=dict)
     approvals: dict[tuple[Address, Hash32], int] = field(default_factory=dict)
@@ -69,7 +54,7 @@ class Books:
 
     # ---------------------------------------------------------------- what follows from them
 
-    def live(self) -> dict[EscrowId, OpenedDeal]:
+    def live(self) -> dict[EscrowId, DealRecord]:
         """Return the deals that still hold money, those first that are due first."""
         found = {id_: deal for id_, deal in self.deals.items() if deal.is_live}
         return dict(sorted(found.items(), key=lambda item: item[1].deal.deadline))
@@ -152,58 +137,18 @@ class Books:
 
     @_enter.register
     def _(self, event: events.DealOpened) -> None:
-        whole = price(event.terms)
-        stake = bond(whole, event.deal.bond_bps)
-        self.accounts[event.terms.buyer].balance -= whole
-        self.accounts[event.terms.provider].balance -= stake
-        self.deals[event.deal_id] = OpenedDeal(event.terms, event.deal, whole + stake)
+        record = opened(event)
+        self.accounts[event.terms.buyer].balance -= price(event.terms)
+        self.accounts[event.terms.provider].balance -= record.held - price(event.terms)
+        self.deals[event.deal_id] = record
 
-    @_enter.register
-    def _(self, event: events.DealPaid) -> None:
-        self._pay(event.deal_id, event.to_provider, event.fee)
-        self._change(event.deal_id, paid=event.gpu_seconds)
-
-    @_enter.register
-    def _(self, event: events.DealStopped) -> None:
-        self._change(event.deal_id, ends_at=event.ends_at, deadline=event.deadline)
-        self._flag(event.deal_id, STOPPED | (EXCUSED if event.excused else 0))
-
-    @_enter.register
-    def _(self, event: events.DealClaimed) -> None:
-        claimed = {"status": DealStatus.CLAIMED, "claim": event.gpu_seconds, "deadline": event.deadline}
-        self._change(event.deal_id, **claimed)
-        self._flag(event.deal_id, ATTESTED | (EXCUSED if event.result_digest != ZERO_HASH else 0))
-
-    @_enter.register
-    def _(self, event: events.DealDisputed) -> None:
-        known = self.deals[event.deal_id]
-        self._pay(event.deal_id, event.to_provider, event.fee, event.to_buyer)
-        self.accounts[known.terms.buyer].balance -= event.stake
-        known.held += event.stake
-        contested = {"paid": event.counter, "claim": event.gpu_seconds, "deadline": event.deadline}
-        self._change(event.deal_id, status=DealStatus.DISPUTED, **contested)
-
-    @_enter.register
-    def _(self, event: events.DealRuled) -> None:
-        self.accounts[event.arbiter].balance += event.share
-        self.deals[event.deal_id].held -= event.share
-
-    @_enter.register
-    def _(self, event: events.DealClosed) -> None:
-        self._pay(event.deal_id, event.to_provider, event.fee, event.to_buyer)
-        self._change(event.deal_id, status=event.status, paid=event.gpu_seconds)
-
-    def _pay(self, deal_id: EscrowId, to_provider: int, fee: int, to_buyer: int = 0) -> None:
-        known = self.deals[deal_id]
-        self.accounts[known.terms.provider].balance += to_provider
-        self.accounts[self.fee_recipient].balance += fee
-        self.accounts[known.terms.buyer].balance += to_buyer
-        known.held -= to_provider + fee + to_buyer
-
-    def _change(self, deal_id: EscrowId, **fields: Any) -> None:
-        known = self.deals[deal_id]
-        known.deal = replace(known.deal, **fields)
-
-    def _flag(self, deal_id: EscrowId, flags: int) -> None:
-        known = self.deals[deal_id]
-        known.deal = replace(known.deal, flags=known.deal.flags | flags)
+    @_enter.register(events.DealPaid | events.DealStopped | events.DealClaimed)
+    @_enter.register(events.DealDisputed | events.DealRuled | events.DealClosed)
+    def _(self, event: DealEvent) -> None:
+        before = self.deals[event.deal_id]
+        now = self.deals[event.deal_id] = after(before, event)
+        self.accounts[now.terms.provider].balance += now.to_provider - before.to_provider
+        self.accounts[self.fee_recipient].balance += now.fee - before.fee
+        self.accounts[now.terms.buyer].balance += now.to_buyer - before.to_buyer - (now.stake - before.stake)
+        if isinstance(event, events.DealRuled):
+            self.accounts[event.arbiter].balance += event.share

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from molt_market.chain.calls import EscrowCalls
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.ids import EscrowId
-from scripts.recover.books import Books, OpenedDeal
+from molt_market.indexer.records import DealRecord
+from scripts.recover.books import Books
 from scripts.recover.checks import Check
 from scripts.recover.contract import Contract
 
@@ -70,12 +71,12 @@ def show_live(contract: Contract, books: Books, now: int) -> None:
         say(f"  {json.dumps(finishing(contract, id_, known))}")
 
 
-def when(known: OpenedDeal, now: int) -> str:
+def when(known: DealRecord, now: int) -> str:
     deadline = known.deal.deadline
     return "is due" if deadline <= now else f"from {clock(deadline)} on ({deadline})"
 
 
-def outcome(known: OpenedDeal) -> str:
+def outcome(known: DealRecord) -> str:
     """Say what `finalize` will do."""
     deal = known.deal
     if deal.status == DealStatus.CLAIMED:
@@ -87,7 +88,7 @@ def outcome(known: OpenedDeal) -> str:
     return f"leaves it at the {deal.paid} GPU-seconds that vouchers have paid"
 
 
-def finishing(contract: Contract, id_: EscrowId, known: OpenedDeal) -> dict[str, object]:
+def finishing(contract: Contract, id_: EscrowId, known: DealRecord) -> dict[str, object]:
     """Return all that anyone needs to finalize a deal: its terms, and the call that they make."""
     calls = EscrowCalls(contract.address, contract.token_address)
     return {

@@ -58,7 +58,7 @@ def upgrade() -> None:
         sa.Column("planned_at", types.UtcTime(timezone=True), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.Column("buyer", sa.String(length=42), nullable=True, comment="of an opening"),
-        sa.Column("slot", sa.BigInteger(), nullable=True, comment="of an opening: the order's"),
+        sa.Column("slot", types.Uint(length=78), nullable=True, comment="of an opening: the order's"),
         sa.Column("order_id", sa.String(length=128), nullable=True, comment="of an opening"),
         sa.Column("order", sa.Text(), nullable=True, comment="of an opening: the signed order, as JSON"),
         sa.Column("offer_id", sa.String(length=300), nullable=True, comment="of an opening"),

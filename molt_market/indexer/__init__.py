@@ -1,0 +1,1 @@
+"""What the chain's log comes to: every deal as it stands, exactly, whatever nodes and reorganisations do."""
