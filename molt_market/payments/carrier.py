@@ -32,6 +32,7 @@ from molt_market.signing.wallet import TransactionSigner
 UNCERTAIN = (TransactionPending, NodeUnreachable, NodeError)
 LEAST_POLL = timedelta(milliseconds=20)
 MOST_POLL = timedelta(seconds=1)
+DEEPEST = 1_000  # blocks: no reorganisation is looked for below them
 RECEIPT_DELAY = timedelta(seconds=3)  # a node may count a transaction a moment before it has its receipt
 
 log = logging.getLogger(__name__)
@@ -219,7 +220,19 @@ class Carrier:
         if first is not None:
             self._push_unmined(first)
         elif self._is_stale(dispatch) and self._transactions.next_nonce(dispatch.sender) <= used:
-            self._fill(dispatch.sender, used)
+            self._bring_back_or_fill(dispatch.sender, used)
+
+    def _bring_back_or_fill(self, sender: Address, nonce: int) -> None:
+        """Send again what was final with a nonce that is free once more; else fill the gap.
+
+        The first is what a reorganisation leaves that was deeper than the confirmations.
+        """
+        recent = self._journal.final_since(sender, max(self._transactions.head() - DEEPEST, 0))
+        gone = next((each for each in recent if each.nonce == nonce), None)
+        if gone is None:
+            self._fill(sender, nonce)
+        else:
+            self.push(gone.id)
 
     def _fill(self, sender: Address, nonce: int) -> None:
         """Use a nonce that nobody has, by a transaction that does nothing: a gap stops all after it."""

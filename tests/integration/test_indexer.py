@@ -18,6 +18,7 @@ from molt_market.chain.log import EscrowLog
 from molt_market.chain.node import Node
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.fields import moment, seconds
+from molt_market.domain.ids import EscrowId
 from molt_market.domain.orders import OrderStatus
 from molt_market.errors import NodeError, NodesDisagree, NodeUnreachable
 from molt_market.indexer.follower import Follower
@@ -39,6 +40,7 @@ from tests.integration.liars import (
     other_terms,
 )
 from tests.integration.scene import Scene
+from tests.integration.stage import Stage
 from tests.integration.story import GIFT, Story
 from tests.unit.indexer.tables import tables
 
@@ -54,6 +56,12 @@ def story(chain: Devnet) -> Story:
     return story
 
 
+@pytest.fixture
+def stage(net: Devnet) -> Stage:
+    """More deals; its buyer knows nothing of the nonces that other tests have used."""
+    return Stage(Scene(net))
+
+
 @pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     with database_url(request.param, tmp_path) as url:
@@ -67,6 +75,10 @@ def sqlite(tmp_path: Path) -> Iterator[Database]:
     database = Database(tmp_path / "market.db")
     yield database
     database.close()
+
+
+def is_live(net: Devnet, deal_id: EscrowId) -> bool:
+    return net.client().escrow(deal_id).status in LIVE
 
 
 def deployment(net: Devnet) -> str:
@@ -121,8 +133,7 @@ def test_facts__are_what_the_contract_has(story: Story, net: Devnet, database: D
         if record.is_live:
             assert record.held > 0
             continue
-        told = net.payments(net.stranger).settlement(deal.id)
-        assert record.closed_by == told.transaction_id, name
+        assert record.closed_by == net.payments().settlement(deal.id).transactions[-1], name
         assert record.held == 0
     held = sum(record.held for deal in story.deals.values() if (record := facts.deal(deal.id)))
     everybody = [*net.buyers, *net.providers, net.stranger, net.arbiter, net.fee_recipient]
@@ -147,37 +158,36 @@ def test_confirmations__are_waited_for(story: Story, net: Devnet, sqlite: Databa
 # ---------------------------------------------------------------- reorganisations
 
 
-@pytest.mark.parametrize("depth", range(1, 13))
-def test_reorganised__the_facts_go_back_exactly(
-    story: Story, net: Devnet, database: Database, depth: int
-) -> None:
-    """Deals are opened, paid and closed one block after the other; then the last blocks are taken back."""
-    net.node.request("anvil_mine", hex(3))
-    for number in range(3):
-        deal = story.scene.open(offer=story.scene.offer(slot=100 + number))
-        story.stage.send(deal, "release", "6")
-        net.node.request("anvil_mine", hex(1))
-        story.stage.send(deal, "cancelDeal", "0")
+def test_reorganised__the_facts_go_back_exactly(story: Story, net: Devnet, database: Database) -> None:
+    """Deals are opened, paid and closed one block after the other; then 1 to 12 blocks are taken back."""
+    reading(net, database).advance()
     follower = reading(net, database, span=1)
-    follower.advance()
-    before = tables(database, deployment(net))
-    reorganise(net, depth)
-    follower.advance()
-    assert tables(database, deployment(net)) != before
-    require_as_read_anew(net, database)
+    for depth in range(1, 13):
+        buyer = Stage(Scene(net))  # one who knows nothing of nonces that were taken back
+        for number in range(2):
+            deal = buyer.scene.open(offer=buyer.scene.offer(slot=100 * depth + number))
+            for verb in ("release", "cancelDeal"):
+                buyer.send(deal, verb, "6")
+                net.node.request("anvil_mine", hex(1))
+        follower.advance()
+        before = tables(database, deployment(net))
+        reorganise(net, depth)
+        follower.advance()
+        assert tables(database, deployment(net)) != before, depth
+        require_as_read_anew(net, database)
 
 
-def test_reorganised__and_opened_again__is_there_once(story: Story, net: Devnet, database: Database) -> None:
+def test_reorganised__and_opened_again__is_there_once(net: Devnet, stage: Stage, database: Database) -> None:
     follower = reading(net, database)
     follower.advance()
-    offer = story.scene.offer(slot=100, created_at=moment(seconds(net.clock.now()) - 600))
-    order = story.scene.order(created_at=offer.created_at)
-    deal = story.scene.open(offer=offer, order=order)
+    offer = stage.scene.offer(slot=100, created_at=moment(seconds(net.clock.now()) - 600))
+    order = stage.scene.order(created_at=offer.created_at)
+    deal = stage.scene.open(offer=offer, order=order)
     follower.advance()
     reorganise(net, 1)
     follower.advance()
     assert SqlFacts(database, deployment(net)).deal(deal.id) is None
-    again = story.scene.open(offer=offer, order=order)
+    again = stage.scene.open(offer=offer, order=order)
     assert again.id == deal.id  # of the very same messages
     follower.advance()
     record = SqlFacts(database, deployment(net)).deal(deal.id)
@@ -193,11 +203,11 @@ def test_killed_again_and_again__comes_to_the_same(
     story: Story, net: Devnet, database: Database, tmp_path: Path
 ) -> None:
     """A process that follows block by block is killed from outside, at whatever it is doing."""
-    net.node.request("anvil_mine", hex(400))
+    net.node.request("anvil_mine", hex(250))
     file = net.deployment.save(tmp_path)
     url = database.url.render_as_string(hide_password=False)
     chance, at_death = random.Random(6), []
-    for _ in range(8):
+    for _ in range(3):
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.follows", net.url, url, str(file)],
             stdout=subprocess.PIPE,
@@ -211,7 +221,7 @@ def test_killed_again_and_again__comes_to_the_same(
         child.stdout.close()
         at = SqlFacts(database, deployment(net)).cursor()
         at_death.append(at.number if at else -1)
-    assert len(set(at_death)) > 3, at_death
+    assert len(set(at_death)) > 1, at_death
     assert at_death == sorted(at_death)
     follow(net.client(), database).advance()
     require_as_read_anew(net, database)
@@ -279,7 +289,7 @@ def test_keeper__closes_what_the_facts_say_is_due(story: Story, net: Devnet, dat
     follower = follow(client, database)
     follower.advance()
     keeper = Keeper(net.payments(net.stranger), follower.due)
-    live = {deal.id for deal in story.deals.values() if client.escrow(deal.id).status in LIVE}
+    live = {deal.id for deal in story.deals.values() if is_live(net, deal.id)}
     due = {id_ for id_ in live if client.escrow(id_).locked_until <= client.now()}
     assert set(follower.due(client.now())) == due
     assert set(keeper.look().closed) == due
@@ -289,7 +299,7 @@ def test_keeper__closes_what_the_facts_say_is_due(story: Story, net: Devnet, dat
     assert (set(done.closed), done.failures) == (live - due, ())
     follower.advance()
     assert follower.due(client.now()) == []
-    assert all(client.escrow(id_).status not in LIVE for id_ in live)
+    assert not any(is_live(net, id_) for id_ in live)
     require_as_read_anew(net, database)
 
 
@@ -311,7 +321,9 @@ def test_book__frees_the_gpus_of_deals_that_others_ended(scene: Scene, net: Devn
     assert book.best_offers(scene.order(min_gpu_count=8).requirements, 1) == [offer]
 
 
-def test_book__scores_providers_by_their_outcomes(story: Story, net: Devnet, sqlite: Database) -> None:
+def test_book__scores_providers_by_their_outcomes(
+    story: Story, net: Devnet, stage: Stage, sqlite: Database
+) -> None:
     """Also one that is made after a restart, of what was followed before."""
     book, again = OrderBook(net.clock), OrderBook(net.clock)
     follower = follow(net.client(), sqlite, book=book)
@@ -329,12 +341,12 @@ def test_book__scores_providers_by_their_outcomes(story: Story, net: Devnet, sql
     )
     assert known(provider) not in {None, 500_000}
     assert known(net.providers[3].address) is None
-    offer = story.scene.offer(slot=200)
+    offer = stage.scene.offer(slot=200)
     book.add_offer(offer)
-    part = next(p for p in book.match_order(story.scene.order())[0].score_parts if p.name == "reliability")
+    part = next(p for p in book.match_order(stage.scene.order())[0].reasons if p.name == "reliability")
     assert "by past outcomes" in part.text
-    deal = story.scene.open(offer=offer)
-    story.stage.send(deal, "cancelDeal", "0")
+    deal = stage.scene.open(offer=offer)
+    stage.send(deal, "cancelDeal", "0")
     before = known(provider)
     follower.advance()
     after = known(provider)

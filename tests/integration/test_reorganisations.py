@@ -14,6 +14,7 @@ from molt_market.domain.matches import OrderMatch
 from molt_market.domain.orders import OrderStatus
 from molt_market.errors import DealNotFound, TransactionPending
 from molt_market.orderbook import OrderBook
+from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Entry, EntryState, MemoryJournal
 from molt_market.payments.reconciliation import DifferenceKind
 from molt_market.payments.service import PaymentService
@@ -115,6 +116,20 @@ def test_reorganised__final__and_called_again__opens_once(scene: Scene, net: Dev
     buyer.open(match)
     reorganise(net, 1)
     require_opened_once(scene, net, buyer.open(match), sent)
+
+
+def test_reorganised__final__and_the_next_payment_waits_behind_it__both_are_made(
+    scene: Scene, net: Devnet
+) -> None:
+    first, second = signed_a_while_ago(scene), signed_a_while_ago(scene)
+    client = MoltClient(net.network, deployment=net.deployment, account=net.buyer, timeout_seconds=10)
+    payments = PaymentService(client, fees=FeePolicy(patience=timedelta(seconds=0.1)))
+    lost = payments.create_job_escrow(first, net.buyer)
+    reorganise(net, 1)
+    assert not scene.client.is_open(lost.id)
+    opened = payments.create_job_escrow(second, net.buyer)
+    assert scene.client.is_open(opened.id)
+    assert scene.client.is_open(lost.id)
 
 
 def test_reorganised__gpus_went_to_somebody_else__frees_them_in_the_book(scene: Scene, net: Devnet) -> None:
