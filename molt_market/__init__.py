@@ -117,6 +117,8 @@ if TYPE_CHECKING:
     )
     from molt_market.domain.terms import Terms
     from molt_market.domain.transactions import TransactionReceipt
+    from molt_market.indexer.follower import Follower
+    from molt_market.indexer.reliability import ProviderReliability
     from molt_market.orderbook.book import OrderBook
     from molt_market.orderbook.explain import Explanation
     from molt_market.orderbook.fills import Execution, Fill
@@ -213,6 +215,7 @@ __all__ = [
     "Feature",
     "FeePolicy",
     "Fill",
+    "Follower",
     "GpuCapacity",
     "Hash32",
     "Heartbeat",
@@ -266,6 +269,7 @@ __all__ = [
     "Priority",
     "ProofMismatch",
     "ProviderCancellation",
+    "ProviderReliability",
     "Quote",
     "Refused",
     "Relaxation",
@@ -400,6 +404,8 @@ _HOMES = {
     ),
     "domain.terms": "Terms",
     "domain.transactions": "TransactionReceipt",
+    "indexer.follower": "Follower",
+    "indexer.reliability": "ProviderReliability",
     "orderbook.book": "OrderBook",
     "orderbook.explain": "Explanation",
     "orderbook.fills": "Execution Fill",
