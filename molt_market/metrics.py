@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-Counts = Callable[[], Mapping[str, int]]
-"""Says how many payments are in each state."""
+Counts = Callable[[], Mapping[Any, int]]
+"""Says how many payments are in each state; its keys are written by `str`."""
 
 PROCESS = CollectorRegistry()
 EVENTS = Counter(
@@ -32,7 +33,7 @@ class PaymentStates(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         family = GaugeMetricFamily("molt_payments", "Payments in the journal, by state.", labels=["state"])
         for state, number in self._counts().items():
-            family.add_metric([state], number)
+            family.add_metric([str(state)], number)
         yield family
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
