@@ -79,4 +79,4 @@ def iso(moment: datetime | None) -> str | None:
 def when(from_: datetime | None, before: datetime | None) -> str:
     """Write a span of time: `from_` None is now."""
     start = "now" if from_ is None else f"from {utc(from_)}"
-    return start if before is None else f"{start}\nuntil {utc(before)}"
+    return start if before is None else f"{start}\nbefore {utc(before)}"

@@ -94,6 +94,7 @@ def _print(out: Output, told: DealExplanation, payments: Sequence[Outlook], own:
     out.line()
     if told.moves:
         out.show(_moves(told.moves, own))
+        out.line("In brackets: the method of PaymentService that sends it.", "dim")
     else:
         out.line("Nothing comes next: the deal is closed for ever.")
     if payments:

@@ -181,9 +181,8 @@ def _moves(escrow: EscrowAccount, policy: Policy, log: Ledger, now: datetime) ->
         case _:
             return
     yield _split(escrow)
-    yield Move(
-        "refund_payment", "anyone", _goes(quote_default(escrow), log), from_=_later(escrow.locked_until, now)
-    )
+    in_silence = f"closes the deal, if nobody did before: {_goes(quote_default(escrow), log)}"
+    yield Move("refund_payment", "anyone", in_silence, from_=_later(escrow.locked_until, now))
 
 
 def _of_locked(escrow: EscrowAccount, policy: Policy, log: Ledger, now: datetime) -> Iterator[Move]:
@@ -210,7 +209,7 @@ def _of_locked(escrow: EscrowAccount, policy: Policy, log: Ledger, now: datetime
     )
     yield from _stop(escrow, now)
     given_up = _goes(quote_settlement(escrow, escrow.paid_gpu_seconds), log)
-    yield Move("cancel", "the provider", f"gives up; {given_up}", accounts=(escrow.provider,))
+    yield Move("cancel", "the provider", f"gives the deal up: {given_up}", accounts=(escrow.provider,))
 
 
 def _stop(escrow: EscrowAccount, now: datetime) -> Iterator[Move]:
@@ -296,7 +295,7 @@ def _goes(quote: SettlementQuote, log: Ledger) -> str:
         ((quote.buyer_refund + quote.bond_to_buyer).base_units - log.to_buyer, "to the buyer"),
     )
     moved = [f"{Amount(units, token)} {where}" for units, where in parts if units]
-    return f"closes the deal: {', '.join(moved) or 'nothing moves'}"
+    return ", ".join(moved) or "nothing moves"
 
 
 def _later(moment: datetime, now: datetime) -> datetime | None:
