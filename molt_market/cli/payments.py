@@ -73,20 +73,14 @@ def print_payment(out: Output, row: Outlook, now: datetime) -> None:
     out.line(entry.key, STYLES.get(entry.state, "yellow"))
     out.line(f"  state  {entry.state} for {ago(entry.since, now)}, since {utc(entry.since)}")
     if dispatch is not None:
-        out.line(f"  sent   {_sent(dispatch)}")
+        fee, times = dispatch.latest.fee, len(dispatch.transactions)
+        again = "" if times == 1 else f", signed {times} times"
+        out.line(f"  nonce  {dispatch.nonce} of {dispatch.sender}{again}")
+        out.line(f"  fee    at most {gwei(fee.most)} gwei for each unit of gas, tip {gwei(fee.tip)}")
         out.line(f"  hash   {dispatch.mined or dispatch.latest.id}")
     if entry.note:
         out.line(f"  note   {' '.join(entry.note.split())}")
     out.line(f"  next   {row.next}")
-
-
-def _sent(dispatch: Dispatch) -> str:
-    fee, times = dispatch.latest.fee, len(dispatch.transactions)
-    again = "" if times == 1 else f"; signed {times} times"
-    return (
-        f"nonce {dispatch.nonce} of {dispatch.sender}, fee at most {gwei(fee.most)} gwei"
-        f" (tip {gwei(fee.tip)}){again}"
-    )
 
 
 # ---------------------------------------------------------------- for programs
