@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -36,9 +37,9 @@ NO_ATTESTORS = make_policy(threshold=0, attestors=())
 
 
 def explained(
-    escrow: EscrowAccount, events: list[Event] | None = None, *, after: timedelta = timedelta(0)
+    escrow: EscrowAccount, events: Sequence[Event] = (), *, after: timedelta = timedelta(0)
 ) -> DealExplanation:
-    told = explain_deal(escrow, make_policy(), events or [], NOON + after)
+    told = explain_deal(escrow, make_policy(), events, NOON + after)
     assert sum_of(told) == told.in_all
     return told
 
