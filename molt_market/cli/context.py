@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from molt_market.payments.service import PaymentService
 from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.journal import SqlJournal, chains_in
+
+OnClose = Callable[[Callable[[], None]], object]
+"""Takes what is to be called when the command is over."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class AppContext:
     database_url: str | None
     wallet: Path | None
     fees: FeePolicy
+    on_close: OnClose
 
     @classmethod
     def of(
@@ -52,6 +57,7 @@ class AppContext:
         deployment: Path | None,
         database: str | None,
         wallet: Path | None,
+        on_close: OnClose,
     ) -> AppContext:
         """Fill up with the environment what no option says. Raises InvalidValue."""
         known = settings()
@@ -64,6 +70,7 @@ class AppContext:
             database or from_environment,
             wallet or known.wallet,
             FeePolicy(cap=known.max_fee_gwei * GWEI) if known.max_fee_gwei else FeePolicy(),
+            on_close,
         )
 
     def client(self) -> MoltClient:
@@ -91,7 +98,9 @@ class AppContext:
         """Open the database."""
         if self.database_url is None:
             raise InvalidValue("no database: give --database, or set MOLT_DATABASE, e.g. sqlite:///market.db")
-        return Database(self.database_url, must_exist=True)
+        database = Database(self.database_url, must_exist=True)
+        self.on_close(database.close)
+        return database
 
     def journal(self) -> OpenJournal:
         """Open the journal of the network's chain, also where no node answers.

@@ -88,6 +88,7 @@ def root(
         deployment=deployment,
         database=database,
         wallet=wallet,
+        on_close=context.call_on_close,
     )
 
 
