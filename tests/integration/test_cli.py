@@ -74,7 +74,9 @@ def stuck(scene: Scene, url: str) -> tuple[str, str]:
 
 @pytest.fixture
 def automine(net: Devnet) -> Iterator[None]:
+    """Leave a chain behind that mines by itself, and has nothing that waits."""
     yield
+    net.node.request("anvil_dropAllTransactions")
     net.node.request("evm_setAutomine", True)
 
 
@@ -170,8 +172,8 @@ def test_explain__with_wallet_and_database__marks_your_part_and_lists_the_paymen
 
 @pytest.mark.usefixtures("folder", "net")
 def test_explain__deal_that_is_not_there__is_one_red_line() -> None:
-    done = program("explain", "0x" + "12" * 32)
-    assert (done.returncode, done.stdout) == (ExitCode.FAILED, "")
+    done = CliRunner().invoke(app, ["explain", "0x" + "12" * 32])
+    assert (done.exit_code, done.stdout) == (ExitCode.FAILED, "")
     assert done.stderr.startswith("error: no deal 0x1212")
     assert done.stderr.count("\n") == 1
 
