@@ -10,18 +10,20 @@ from molt_market.chain.client import MoltClient
 from molt_market.chain.deployments import Deployment
 from molt_market.chain.log import EscrowLog
 from molt_market.chain.networks import Network
-from molt_market.chain.node import Node, readable
+from molt_market.chain.node import Node
 from molt_market.domain.amounts import Amount
-from molt_market.domain.ids import Hash32, PartyId
-from molt_market.errors import InvalidStateTransition
+from molt_market.domain.ids import PartyId
+from molt_market.errors import InvalidStateTransition, InvalidValue
 from molt_market.indexer.follower import Change, Follower
 from molt_market.indexer.reliability import ProviderReliability
 from molt_market.orderbook import OrderBook
+from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Journal
 from molt_market.payments.service import PaymentService
 from molt_market.signing.wallet import TransactionSigner, Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
+from molt_market.storage.journal import SqlJournal
 
 PRIOR_TOKENS = 1_000  # the weight of a newcomer's reliability
 
@@ -36,28 +38,49 @@ def connect(
     deployment: Deployment | Path | None = None,
     book: OrderBook | None = None,
     journal: Journal | None = None,
+    database: Database | str | Path | None = None,
+    fees: FeePolicy | None = None,
     confirmations: int | None = None,
 ) -> PaymentService:
     """Connect to a deployment, and return the payments of one account over it.
 
     `wallet` signs and pays for what is sent: an account, or its key file (see `Wallet.from_file` for where
-    the password comes from). Everything else as MoltClient and PaymentService say. A `book` that has no
-    `check`, `bond_bps` or `funds` of its own asks this chain from now on.
+    the password comes from). `database` is where payments are written down, `sqlite:///market.db` for
+    example, so that they outlive the process; one given by its URL stays open as long as the process.
+    Everything else as MoltClient and PaymentService say. A `book` that has no `check`, `bond_bps` or `funds`
+    of its own asks this chain from now on.
 
     Raises:
+        InvalidValue: both a journal and a database are given, or it is no database that we can use.
+        StorageUnavailable: the database cannot be opened.
         WalletNotFound, WrongPassword, WalletError: the key file cannot be used.
         NodeUnreachable, WrongChain, DeploymentNotFound, DeploymentMismatch: as MoltClient says.
 
     >>> payments = connect(Network.LOCAL, "buyer.json")  # doctest: +SKIP
     >>> escrow = payments.create_job_escrow(match, wallet)  # doctest: +SKIP
     """
+    if journal is not None and database is not None:
+        raise InvalidValue("a journal and a database: give one of them, a database holds its own journal")
     account = Wallet.from_file(wallet) if isinstance(wallet, (str, Path)) else wallet
     client = MoltClient(
         network, rpc_url=rpc_url, deployment=deployment, account=account, confirmations=confirmations
     )
     if book is not None:
         let_ask(book, client)
-    return PaymentService(client, book=book, journal=journal)
+    if database is not None:
+        journal = journal_in(database, client)
+    return PaymentService(client, book=book, journal=journal, fees=fees)
+
+
+def journal_in(database: Database | str | Path, client: MoltClient) -> SqlJournal:
+    """Return the journal that a database has of the client's chain.
+
+    Raises:
+        InvalidValue, StorageUnavailable: as Database says. NodeUnreachable, NodeError: which chain it is
+            cannot be said.
+    """
+    opened = database if isinstance(database, Database) else Database(database)
+    return SqlJournal(opened, client.chain_name())
 
 
 def follow(
@@ -85,7 +108,7 @@ def follow(
         nodes.append(Node(second_rpc_url))
         nodes[1].require_chain(client.deployment.chain_id)
     store = database if isinstance(database, Database) else Database(database)
-    facts = SqlFacts(store, f"{chain_name(client)}:{client.deployment.escrow}")
+    facts = SqlFacts(store, f"{client.chain_name()}:{client.deployment.escrow}")
     follower = Follower(
         [EscrowLog(node, client.deployment.escrow) for node in nodes],
         facts,
@@ -100,13 +123,6 @@ def follow(
         _let_score(book, known, follower)
         follower.listen(partial(_tell, book))
     return follower
-
-
-def chain_name(client: MoltClient) -> str:
-    """Name a chain by its id and its first block's hash: a local chain that starts anew is another one."""
-    first = client.node.request("eth_getBlockByNumber", hex(0), False)
-    with readable("eth_getBlockByNumber"):
-        return f"{client.deployment.chain_id}:{Hash32(first['hash'])}"
 
 
 def _let_score(book: OrderBook, reliability: ProviderReliability, follower: Follower) -> None:

@@ -37,6 +37,18 @@ class Network:
             raise InvalidValue(f"{self.confirmations!r} confirmations: give a whole number of 0 or more")
 
     @classmethod
+    def named(cls, name: str) -> Network:
+        """Return a known network by its name. Raises InvalidValue, which lists them.
+
+        >>> Network.named("sepolia").chain_id
+        11155111
+        """
+        known = {each.name: each for each in _KNOWN}
+        if name not in known:
+            raise InvalidValue(f"no network {name!r}: choose one of {', '.join(known)}")
+        return known[name]
+
+    @classmethod
     def custom(cls, chain_id: int, rpc_url: str, *, confirmations: int = 0) -> Network:
         """Name a chain that is not among the known ones."""
         return cls(f"chain-{chain_id}", chain_id, rpc_url, confirmations)
@@ -60,3 +72,10 @@ Network.MAINNET = Network("mainnet", 1, confirmations=12)
 Network.SEPOLIA = Network("sepolia", 11_155_111, confirmations=3)
 Network.BASE_SEPOLIA = Network("base-sepolia", 84_532, confirmations=10)  # blocks of two seconds
 Network.ARBITRUM_SEPOLIA = Network("arbitrum-sepolia", 421_614, confirmations=40)  # four blocks a second
+_KNOWN = (
+    Network.LOCAL,
+    Network.MAINNET,
+    Network.SEPOLIA,
+    Network.BASE_SEPOLIA,
+    Network.ARBITRUM_SEPOLIA,
+)

@@ -133,6 +133,15 @@ class Node:
         if actual != chain_id:
             raise WrongChain(expected=chain_id, actual=actual)
 
+    def chain_name(self) -> str:
+        """Return what tells the chain from all others: `<chain id>:<hash of its first block>`.
+
+        A local chain that starts anew has the old one's id, and another first block.
+        """
+        chain_id, first = self.number("eth_chainId"), self.request("eth_getBlockByNumber", "0x0", False)
+        with readable("eth_getBlockByNumber"):
+            return f"{chain_id}:{Hash32(first['hash'])}"
+
     def block_time(self, block: int | str = "pending") -> int:
         """Return the Unix second of a block; by default of the one that would be mined now."""
         found = self.request("eth_getBlockByNumber", block_name(block), False)

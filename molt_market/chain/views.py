@@ -62,6 +62,10 @@ class EscrowViews:
         """Return the chain's time."""
         return self.clock.now()
 
+    def chain_name(self) -> str:
+        """Return the chain's name in a journal: `<chain id>:<hash of its first block>`."""
+        return self.node.chain_name()
+
     # ---------------------------------------------------------------- accounts
 
     def balance_of(self, account: Address) -> Amount:

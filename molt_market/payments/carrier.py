@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from datetime import timedelta
+from logging import INFO, WARNING
 from typing import Any
 
 from molt_market.domain.clock import Clock, SystemClock
@@ -26,6 +26,7 @@ from molt_market.errors import (
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Dispatch, Entry, EntryState, Journal
 from molt_market.payments.ports import Transactions
+from molt_market.payments.telling import tell, tell_of
 from molt_market.refusals import refusal
 from molt_market.signing.wallet import TransactionSigner
 
@@ -35,13 +36,12 @@ MOST_POLL = timedelta(seconds=1)
 DEEPEST = 1_000  # blocks: no reorganisation is looked for below them
 RECEIPT_DELAY = timedelta(seconds=3)  # a node may count a transaction a moment before it has its receipt
 
-log = logging.getLogger(__name__)
-
 
 class Carrier:
     """Looks what became of dispatches, and does what they need. Any number of processes may look at one.
 
-    What it does is logged as `<what> sender=.. nonce=.. hash=..`, with the reason where there is one.
+    What happens is told for each payment that a dispatch carries: `<event> key=.. deal_id=.. sender=..
+    nonce=.. hash=..`, with the reason where there is one.
 
     Args:
         wallets: those that can sign anew, by account; for others a dispatch can only be sent again.
@@ -79,7 +79,7 @@ class Carrier:
             try:
                 dispatch, receipt = self.push(dispatch_id)
             except (NodeUnreachable, NodeError) as error:
-                log.warning("node_fails dispatch=%s reason=%s", dispatch_id, error)
+                tell("node_fails", level=WARNING, dispatch=dispatch_id, reason=error)
             else:
                 if receipt is not None and receipt.succeeded and when_mined is not None:
                     when_mined(receipt)
@@ -104,17 +104,18 @@ class Carrier:
         receipt = self._receipt(dispatch)
         if receipt is None:
             if dispatch.mined is not None:
-                _tell("reorganised", dispatch)
+                self._tell("reorganised", dispatch, level=WARNING)
                 dispatch = self._journal.move(dispatch, dispatch.when_unmined)
             return self._push_unmined(dispatch), None
         if dispatch.state is EntryState.FINAL:
             return dispatch, receipt
         if (dispatch.mined, dispatch.block) != (receipt.transaction_id, receipt.block):
             dispatch = self._journal.move(dispatch, EntryState.MINED, receipt=receipt)
+            self._tell("mined", dispatch)
         if dispatch.state is EntryState.MINED and self._transactions.is_confirmed(receipt):
             failures = self._failures(dispatch, receipt)
             dispatch = self._journal.move(dispatch, EntryState.FINAL, receipt=receipt, failures=failures)
-            _tell("final", dispatch)
+            self._tell_final(dispatch, failures)
         return dispatch, receipt
 
     def require_success(self, entry: Entry, dispatch: Dispatch, receipt: TransactionReceipt) -> None:
@@ -174,8 +175,9 @@ class Carrier:
         first_seen = self._gone_since.setdefault(dispatch.id, time.monotonic())
         if _since(first_seen) < RECEIPT_DELAY:
             return dispatch
-        _tell("nonce_used_elsewhere", dispatch)
-        return self._journal.move(dispatch, EntryState.DROPPED)
+        lost = self._journal.move(dispatch, EntryState.DROPPED)
+        self._tell("dropped", lost, level=WARNING, reason="another transaction has its nonce")
+        return lost
 
     def _broadcast(self, dispatch: Dispatch) -> Dispatch:
         try:
@@ -183,9 +185,9 @@ class Carrier:
         except TransactionDropped:
             return dispatch  # it may be mined, or gone: the next look shows it
         except TransactionRejected as error:
-            _tell("rejected", dispatch, error)
+            self._tell("rejected", dispatch, level=WARNING, reason=error)
             return dispatch
-        _tell("sent", dispatch)
+        self._tell("sent", dispatch)
         if dispatch.state is EntryState.SIGNED:
             return self._journal.move(dispatch, EntryState.BROADCAST)
         return dispatch
@@ -198,20 +200,19 @@ class Carrier:
         wallet, latest = self._wallets.get(dispatch.sender), dispatch.latest
         fee = self._fees.raised(latest.fee, self._transactions.market_fee())
         if wallet is None or fee is None:
-            _tell(
-                "not_replaced", dispatch, "no wallet" if wallet is None else "the cap of the fee is reached"
-            )
+            reason = "no wallet" if wallet is None else "the cap of the fee is reached"
+            self._tell("not_replaced", dispatch, level=WARNING, reason=reason)
             return self._broadcast(dispatch)
         try:
             self._transactions.require_gas_money(dispatch.sender, latest.gas, fee)
         except InsufficientGas as error:
-            _tell("not_replaced", dispatch, error)
+            self._tell("not_replaced", dispatch, level=WARNING, reason=error)
             return self._broadcast(dispatch)
         signed = self._transactions.sign(dispatch.call, wallet, nonce=dispatch.nonce, gas=latest.gas, fee=fee)
         now = self._journal.replace(dispatch, signed)
         if now.latest.id != signed.id:  # somebody else looked at the same moment
             return now
-        _tell("replaced", now)
+        self._tell("replaced", now)
         return self._broadcast(now)
 
     def _push_what_blocks(self, dispatch: Dispatch, used: int) -> None:
@@ -252,8 +253,22 @@ class Carrier:
             nonce=nonce,
         )
         if dispatch is not None:
-            _tell("gap_filled", dispatch)
+            self._tell("gap_filled", dispatch)
             self._broadcast(dispatch)
+
+    # ---------------------------------------------------------------- told
+
+    def _tell(self, event: str, dispatch: Dispatch, *, level: int = INFO, reason: object = None) -> None:
+        keys = [entry.key for entry in self._journal.carried(dispatch.id)]
+        tell_of(event, keys, dispatch, level=level, reason=reason)
+
+    def _tell_final(self, dispatch: Dispatch, failures: Mapping[str, str]) -> None:
+        for entry in self._journal.carried(dispatch.id):
+            failure = failures.get(entry.key)
+            if failure is None:
+                tell_of("final", [entry.key], dispatch)
+            else:
+                tell_of("reverted", [entry.key], dispatch, level=WARNING, reason=failure)
 
 
 def refused_in(receipt: TransactionReceipt, items: range) -> Refused | None:
@@ -267,9 +282,3 @@ def refused_in(receipt: TransactionReceipt, items: range) -> Refused | None:
 def _since(moment: Any) -> timedelta:
     """Return how long a moment of the monotonic clock is past."""
     return timedelta(seconds=time.monotonic() - moment)
-
-
-def _tell(what: str, dispatch: Dispatch, reason: object = None) -> None:
-    told = "%s sender=%s nonce=%s hash=%s" + ("" if reason is None else " reason=%s")
-    rest = () if reason is None else (reason,)
-    log.info(told, what, dispatch.sender, dispatch.nonce, dispatch.latest.id, *rest)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Sequence
+from logging import WARNING
 from typing import Any, TypeVar
 
 from molt_market.domain.deals import DealStatus, EscrowAccount
@@ -36,9 +36,8 @@ from molt_market.payments.steps import (
     Stop,
     key_of,
 )
+from molt_market.payments.telling import tell
 from molt_market.signing.wallet import TransactionSigner
-
-log = logging.getLogger(__name__)
 
 Found = TypeVar("Found", bound=Event)
 
@@ -167,7 +166,7 @@ class DealDesk:
         try:
             self._book.follow(escrow.id, status, paid=any(isinstance(each, DealPaid) for each in events))
         except MarketError as error:
-            log.warning("order_does_not_follow deal_id=%s reason=%s", escrow.id, error)
+            tell("order_does_not_follow", level=WARNING, deal_id=escrow.id, reason=error)
 
     def _payer(self) -> TransactionSigner:
         if self.client.account is None:

@@ -49,3 +49,13 @@ class FeePolicy:
 
     def _capped(self, most: int, tip: int) -> Fee:
         return Fee(min(most, self.cap), min(tip, self.cap))
+
+
+def gwei(wei: int) -> str:
+    """Write wei as gwei, exactly.
+
+    >>> gwei(1_500_000_000)
+    '1.5'
+    """
+    whole, rest = divmod(wei, GWEI)
+    return f"{whole}.{rest:09d}".rstrip("0") if rest else str(whole)

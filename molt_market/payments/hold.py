@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from logging import WARNING
 from typing import Any, Self
 
 from molt_market.domain.deals import DealStatus
@@ -14,10 +14,9 @@ from molt_market.domain.matches import OrderMatch
 from molt_market.errors import MarketError
 from molt_market.payments.carrier import UNCERTAIN
 from molt_market.payments.ports import ReservationBook
+from molt_market.payments.telling import tell
 
 RESERVED_FOR = timedelta(seconds=110)  # the book allows 120; its clock may differ a little from the chain's
-
-log = logging.getLogger(__name__)
 
 
 class Hold:
@@ -54,7 +53,7 @@ class Hold:
         try:
             self._book.confirm(self._reservation, self._deal_id)
         except MarketError as error:
-            log.warning("reservation_not_confirmed deal_id=%s reason=%s", self._deal_id, error)
+            tell("reservation_not_confirmed", level=WARNING, deal_id=self._deal_id, reason=error)
         self._reservation = None
 
     def __enter__(self) -> Self:

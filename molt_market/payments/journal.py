@@ -11,10 +11,12 @@ nothing, so that its key may be planned again.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from threading import RLock
 from typing import Protocol
 
@@ -40,6 +42,7 @@ class EntryState(StrEnum):
 
 
 IN_FLIGHT = frozenset({EntryState.SIGNED, EntryState.BROADCAST, EntryState.REPLACED, EntryState.MINED})
+UNFINISHED = IN_FLIGHT | {EntryState.PLANNED}
 WITHOUT_EFFECT = frozenset({EntryState.REVERTED, EntryState.DROPPED, EntryState.FAILED})
 FOLLOWS: Mapping[EntryState, frozenset[EntryState]] = {
     EntryState.SIGNED: frozenset(
@@ -225,6 +228,10 @@ class Journal(Protocol):
         """Return the entries in flight that are about a deal, the oldest first."""
         ...
 
+    def about(self, deal_id: EscrowId) -> list[Entry]:
+        """Return all entries that are about a deal, the oldest first."""
+        ...
+
     def final_since(self, sender: Address, block: int) -> list[Dispatch]:
         """Return the sender's dispatches that are final, mined in this block or later, by nonce."""
         ...
@@ -233,8 +240,17 @@ class Journal(Protocol):
         """Return the nonce after all that were given out for a sender; None if there was none."""
         ...
 
-    def entries(self, states: Iterable[EntryState]) -> list[Entry]:
-        """Return all entries in these states, the oldest first."""
+    def entries(
+        self, states: Iterable[EntryState], *, limit: int | None = None, newest: bool = False
+    ) -> list[Entry]:
+        """Return the entries in these states, the oldest first; at most `limit`, or all.
+
+        With `newest` the newest come first, and are those that the limit leaves.
+        """
+        ...
+
+    def counts(self) -> dict[EntryState, int]:
+        """Return how many entries are in each state; in a database it is counted there."""
         ...
 
     def openings(self, buyer: Address) -> list[Entry]:
@@ -360,6 +376,10 @@ class MemoryJournal:
             keys = [key for key in self._carried_by if deal_of(key) == deal_id]
             return [each for key in keys if (each := self._known(key)).in_flight]
 
+    def about(self, deal_id: EscrowId) -> list[Entry]:
+        with self._alone:
+            return [self._known(key) for key in self._entries if deal_of(key) == deal_id]
+
     def final_since(self, sender: Address, block: int) -> list[Dispatch]:
         with self._alone:
             known = [each for each in self._dispatches.values() if each.sender == sender]
@@ -370,10 +390,19 @@ class MemoryJournal:
         with self._alone:
             return max((nonce + 1 for nonce in self._nonces(sender)), default=None)
 
-    def entries(self, states: Iterable[EntryState]) -> list[Entry]:
+    def entries(
+        self, states: Iterable[EntryState], *, limit: int | None = None, newest: bool = False
+    ) -> list[Entry]:
         wanted = frozenset(states)
         with self._alone:
-            return [each for key in self._entries if (each := self._known(key)).state in wanted]
+            keys = reversed(self._entries) if newest else iter(self._entries)
+            found = (each for key in keys if (each := self._known(key)).state in wanted)
+            return list(islice(found, limit))
+
+    def counts(self) -> dict[EntryState, int]:
+        with self._alone:
+            found = Counter(self._known(key).state for key in self._entries)
+        return {state: found[state] for state in EntryState}
 
     def openings(self, buyer: Address) -> list[Entry]:
         with self._alone:

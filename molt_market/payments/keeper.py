@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from logging import WARNING
 from threading import Event
 
 from molt_market.domain.ids import EscrowId, TransactionId
 from molt_market.errors import MarketError, MoltError
 from molt_market.payments.service import PaymentService
+from molt_market.payments.telling import tell
 
 Due = Callable[[datetime], Sequence[EscrowId]]
 """Returns the open deals whose deadline is over at a time (UTC)."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,9 @@ class Keeper:
         outcomes = list(zip(deals, self._payments.finalize_all(deals), strict=True))
         for deal_id, outcome in outcomes:
             if isinstance(outcome, MoltError):
-                log.warning("not_finalized deal_id=%s reason=%s", deal_id, outcome)
+                tell("not_finalized", level=WARNING, deal_id=deal_id, reason=outcome)
             else:
-                log.info("finalized deal_id=%s hash=%s", deal_id, outcome)
+                tell("finalized", deal_id=deal_id, hash=outcome)
         return Round(
             closed=tuple(deal for deal, outcome in outcomes if isinstance(outcome, TransactionId)),
             failures=tuple((deal, outcome) for deal, outcome in outcomes if isinstance(outcome, MoltError)),
@@ -67,5 +66,5 @@ class Keeper:
                 self._payments.reconcile()
                 self.look()
             except MarketError as error:
-                log.warning("keeper_fails reason=%s", error)
+                tell("keeper_fails", level=WARNING, reason=error)
             stop.wait(every.total_seconds())

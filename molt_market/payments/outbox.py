@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from logging import WARNING
 from threading import RLock
 
 from molt_market.domain.ids import Address
@@ -23,14 +23,13 @@ from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import WITHOUT_EFFECT, Dispatch, EntryState, Journal
 from molt_market.payments.ports import Transactions
 from molt_market.payments.reconciliation import Difference, reconcile
+from molt_market.payments.telling import tell_of
 from molt_market.signing.wallet import TransactionSigner
 
 Prepare = Callable[[], tuple[Call, TransactionSigner]]
 """Makes the call of a payment and says who sends it; raises what stands in its way."""
 
 MOST_NONCES = 5  # how often one call signs a payment anew after its nonce went to another transaction
-
-log = logging.getLogger(__name__)
 
 
 class Outbox:
@@ -97,7 +96,7 @@ class Outbox:
             call, wallet = prepare()
             dispatch = self._signed(items, call, wallet)
             if dispatch is not None:
-                self._broadcast_first(dispatch)
+                self._broadcast_first(dispatch, items)
         except MoltError as error:
             states = {self._journal.fail(key, str(error)).state for key in items}
             if not states <= WITHOUT_EFFECT:  # refused because somebody else is doing it
@@ -169,20 +168,20 @@ class Outbox:
             least_nonce=transactions.next_nonce(wallet.address),
         )
         if dispatch is not None:
-            for key in items:
-                log.info("signed key=%s nonce=%s hash=%s", key, dispatch.nonce, dispatch.latest.id)
+            tell_of("signed", items, dispatch)
         return dispatch
 
-    def _broadcast_first(self, dispatch: Dispatch) -> None:
+    def _broadcast_first(self, dispatch: Dispatch, keys: Collection[str]) -> None:
         """Send what was just signed. What the node refuses for good gives its nonce back, and is raised."""
-        signed = dispatch.latest
         try:
-            self._transactions.broadcast(signed)
+            self._transactions.broadcast(dispatch.latest)
         except (TransactionUnderpriced, TransactionDropped, NodeUnreachable, NodeError) as error:
-            log.warning("not_sent_yet nonce=%s hash=%s reason=%s", dispatch.nonce, signed.id, error)
+            tell_of("not_sent_yet", keys, dispatch, level=WARNING, reason=error)
         except TransactionRejected as error:
-            log.warning("rejected nonce=%s hash=%s reason=%s", dispatch.nonce, signed.id, error)
+            tell_of("rejected", keys, dispatch, level=WARNING, reason=error)
             if self._journal.give_back(dispatch, str(error)).state is EntryState.DROPPED:
+                tell_of("dropped", keys, dispatch, level=WARNING, reason="refused by the node for good")
                 raise
         else:
             self._journal.move(dispatch, EntryState.BROADCAST)
+            tell_of("sent", keys, dispatch)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from enum import StrEnum
+from logging import INFO, WARNING
 
 from molt_market.domain.ids import Address
 from molt_market.errors import TransactionDropped
 from molt_market.payments.carrier import Carrier
 from molt_market.payments.journal import EntryState, Journal
 from molt_market.payments.ports import Transactions
+from molt_market.payments.telling import tell
 
 LOOK_BACK = 256  # blocks; what is final for longer is taken for granted
-
-log = logging.getLogger(__name__)
 
 
 class DifferenceKind(StrEnum):
@@ -49,8 +48,8 @@ def reconcile(
         *_foreign(sender, transactions, journal),
     ]
     for each in differences:
-        level = logging.INFO if each.kind is DifferenceKind.ENDED else logging.WARNING
-        log.log(level, "reconciled sender=%s kind=%r text=%r", sender, each.kind.value, each.text)
+        level = INFO if each.kind is DifferenceKind.ENDED else WARNING
+        tell("reconciled", level=level, sender=sender, kind=each.kind.value, text=each.text)
     return differences
 
 

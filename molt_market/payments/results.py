@@ -42,7 +42,7 @@ def settlement_of(escrow: EscrowAccount, events: Sequence[Event]) -> SettlementR
     return SettlementResult(
         status=_status(escrow, events),
         provider_payment=quote.provider_payment,
-        buyer_refund=_refunded(escrow),
+        buyer_refund=refunded(escrow),
         platform_fee=Amount(log.fee, escrow.token),
         transactions=log.transactions,
     )
@@ -55,7 +55,7 @@ def resolution_of(escrow: EscrowAccount, events: Sequence[Event]) -> DisputeReso
         return None
     log = Ledger.of(events)
     quote = quote_settlement(escrow, escrow.paid_gpu_seconds)
-    refund = _refunded(escrow)
+    refund = refunded(escrow)
     return DisputeResolution(
         dispute_id=DisputeId(escrow.id),
         outcome=_outcome(escrow, events, disputed),
@@ -106,7 +106,7 @@ def _all_to_provider(quote: SettlementQuote) -> Amount:
     return quote.provider_payment + quote.bond_to_provider
 
 
-def _refunded(escrow: EscrowAccount) -> Amount:
+def refunded(escrow: EscrowAccount) -> Amount:
     """Return the part of the price that has gone back to the buyer; a dispute returns what is not claimed."""
     if escrow.status in CLOSED:
         return escrow.amount - Amount(due(escrow.terms, escrow.paid_gpu_seconds), escrow.token)
@@ -161,7 +161,7 @@ def _status(escrow: EscrowAccount, events: Sequence[Event]) -> SettlementStatus:
         return SettlementStatus.Pending(claimable_at=escrow.locked_until)
     if escrow.paid_gpu_seconds == escrow.terms.gpu_seconds:
         return SettlementStatus.Success()
-    paid, allocated = _hours(escrow, escrow.paid_gpu_seconds), _hours(escrow, escrow.terms.gpu_seconds)
+    paid, allocated = hours_of(escrow, escrow.paid_gpu_seconds), hours_of(escrow, escrow.terms.gpu_seconds)
     reason = f"{paid} of {allocated} hours{_how(escrow, events)}"
     if escrow.paid_gpu_seconds == 0:
         return SettlementStatus.FullRefund(reason=reason)
@@ -184,7 +184,7 @@ def _how(escrow: EscrowAccount, events: Sequence[Event]) -> str:
             return ", as nobody ruled"
 
 
-def _hours(escrow: EscrowAccount, gpu_seconds: int) -> str:
+def hours_of(escrow: EscrowAccount, gpu_seconds: int) -> str:
     """Write GPU-seconds as hours of the whole allocation, rounded down to a ten-thousandth."""
     hours, rest = divmod(gpu_seconds * 10_000 // (escrow.terms.gpu_count * SECONDS_PER_HOUR), 10_000)
     return f"{hours}.{rest:04d}".rstrip("0").removesuffix(".")

@@ -13,7 +13,8 @@ from typing import Any, Protocol, Self
 from eth_account import Account
 
 from molt_market.config import settings
-from molt_market.errors import WalletError, WalletNotFound, WrongPassword
+from molt_market.domain.ids import Address
+from molt_market.errors import InvalidValue, WalletError, WalletNotFound, WrongPassword
 from molt_market.signing.signers import LocalSigner, Signer
 
 OWNER_ONLY = 0o600
@@ -73,6 +74,19 @@ class Wallet(LocalSigner):
                 raise WrongPassword(str(path)) from error
             raise _no_keystore(path) from error
         except (KeyError, TypeError, NotImplementedError) as error:
+            raise _no_keystore(path) from error
+
+    @staticmethod
+    def address_in(path: str | Path) -> Address:
+        """Return the account that a key file says it is of, without opening it.
+
+        Raises:
+            WalletNotFound, WalletError: there is no file at `path`, or it does not say.
+        """
+        keystore = _read_keystore(Path(path))
+        try:
+            return Address("0x" + str(keystore["address"]).removeprefix("0x"))
+        except (KeyError, InvalidValue) as error:
             raise _no_keystore(path) from error
 
     @classmethod

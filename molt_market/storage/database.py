@@ -22,17 +22,20 @@ class Database:
 
     Args:
         url: `sqlite:///market.db` (or just a path), or `postgresql://user@host/name`.
+        must_exist: refuse a SQLite file that is not there, instead of making it.
 
     Raises:
-        InvalidValue: the URL names no database that we can use.
+        InvalidValue: the URL names no database that we can use, or no file that is there.
         StorageUnavailable: it cannot be opened, or its tables are of a later version.
 
     >>> Database("sqlite:///market.db")  # doctest: +SKIP
     Database(sqlite:///market.db)
     """
 
-    def __init__(self, url: str | Path) -> None:
+    def __init__(self, url: str | Path, *, must_exist: bool = False) -> None:
         self.url = _url(url)
+        if must_exist:
+            _require_file(self.url)
         self.engine = _engine(self.url)
         self._readers = self.engine.execution_options(reading=True)
         try:
@@ -99,6 +102,11 @@ def _url(given: str | Path) -> URL:
     if url.drivername in {"postgresql", "postgres"}:
         return url.set(drivername="postgresql+psycopg")
     return url
+
+
+def _require_file(url: URL) -> None:
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
+        raise InvalidValue(f"there is no database at {url.database}: check the path")
 
 
 def _engine(url: URL) -> Engine:

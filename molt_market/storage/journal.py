@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select, update
 
 from molt_market.domain.clock import Clock, SystemClock
 from molt_market.domain.ids import Address, EscrowId, OfferId, TransactionId
@@ -180,17 +180,36 @@ class SqlJournal:
         with self._database.reading() as connection:
             return self._next_nonce(connection, sender)
 
-    def entries(self, states: Iterable[EntryState]) -> list[Entry]:
-        wanted = frozenset(states)
+    def about(self, deal_id: EscrowId) -> list[Entry]:
+        about = (entries.c.chain == self._chain) & (entries.c.deal_id == deal_id)
         with self._database.reading() as connection:
-            found = self._entries(connection, entries.c.chain == self._chain)
-        return [entry for entry in found if entry.state in wanted]
+            return self._entries(connection, about)
+
+    def entries(
+        self, states: Iterable[EntryState], *, limit: int | None = None, newest: bool = False
+    ) -> list[Entry]:
+        order = entries.c.id.desc() if newest else entries.c.id
+        in_these = _STATE.in_([state.value for state in states])
+        wanted = select(entries).select_from(_WITH_CARRIER).where(self._mine, in_these)
+        with self._database.reading() as connection:
+            return self._read(connection, wanted.order_by(order).limit(limit))
+
+    def counts(self) -> dict[EntryState, int]:
+        counted = select(_STATE.label("entry_state"), func.count()).select_from(_WITH_CARRIER)
+        wanted = counted.where(self._mine).group_by("entry_state")
+        with self._database.reading() as connection:
+            found = {row[0]: row[1] for row in connection.execute(wanted)}
+        return {state: found.get(state.value, 0) for state in EntryState}
 
     def openings(self, buyer: Address) -> list[Entry]:
         with self._database.reading() as connection:
             return self._entries(connection, (entries.c.chain == self._chain) & (entries.c.buyer == buyer))
 
     # ---------------------------------------------------------------- rows
+
+    @property
+    def _mine(self) -> ColumnElement[bool]:
+        return entries.c.chain == self._chain
 
     def _is(self, key: str) -> ColumnElement[bool]:
         return (entries.c.chain == self._chain) & (entries.c.key == key)
@@ -291,13 +310,38 @@ class SqlJournal:
         return found
 
     def _entries(self, connection: Connection, which: ColumnElement[bool]) -> list[Entry]:
-        rows = connection.execute(select(entries).where(which).order_by(entries.c.id)).all()
+        return self._read(connection, select(entries).where(which).order_by(entries.c.id))
+
+    def _read(self, connection: Connection, wanted: Select[Any]) -> list[Entry]:
+        rows = connection.execute(wanted).all()
         carriers = {row.dispatch_id for row in rows if row.dispatch_id is not None}
         carried_by = {
             each.id: each
             for each in self._dispatches(connection, select(dispatches).where(dispatches.c.id.in_(carriers)))
         }
         return [_read_entry(row, carried_by.get(row.dispatch_id)) for row in rows]
+
+
+# `Entry.state` in the words of the database
+_WITH_CARRIER = entries.outerjoin(dispatches, entries.c.dispatch_id == dispatches.c.id)
+_STATE = case(
+    (
+        entries.c.dispatch_id.is_(None),
+        case((entries.c.failure.is_(None), EntryState.PLANNED.value), else_=EntryState.FAILED.value),
+    ),
+    (
+        (dispatches.c.state == EntryState.FINAL.value) & entries.c.failure.is_not(None),
+        EntryState.REVERTED.value,
+    ),
+    else_=dispatches.c.state,
+)
+
+
+def chains_in(database: Database) -> list[str]:
+    """Return the names of the chains that a database has payments of, the one used last first."""
+    wanted = select(entries.c.chain).group_by(entries.c.chain).order_by(func.max(entries.c.id).desc())
+    with database.reading() as connection:
+        return list(connection.scalars(wanted))
 
 
 def _opening_row(opening: Opening) -> dict[str, Any]:

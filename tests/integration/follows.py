@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from molt_market.app import chain_name
 from molt_market.chain.client import MoltClient
 from molt_market.chain.log import EscrowLog
 from molt_market.chain.networks import Network
@@ -18,7 +17,7 @@ def main(url: str, database: str, file: str) -> None:
     network = Network("local", Network.LOCAL.chain_id, url)
     client = MoltClient(network, deployment=Path(file))
     escrow = client.deployment.escrow
-    facts = SqlFacts(Database(database), f"{chain_name(client)}:{escrow}")
+    facts = SqlFacts(Database(database), f"{client.chain_name()}:{escrow}")
     follower = Follower([EscrowLog(client.node, escrow)], facts, domain=client.domain, span=1)
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from molt_market.app import chain_name, follow
+from molt_market.app import follow
 from molt_market.chain.client import MoltClient
 from molt_market.chain.log import EscrowLog
 from molt_market.chain.node import Node
@@ -82,7 +82,7 @@ def is_live(net: Devnet, deal_id: EscrowId) -> bool:
 
 
 def deployment(net: Devnet) -> str:
-    return f"{chain_name(net.client())}:{net.deployment.escrow}"
+    return f"{net.client().chain_name()}:{net.deployment.escrow}"
 
 
 def reading(

@@ -77,7 +77,7 @@ def deposit_elsewhere(net: Devnet, nonce: int) -> str:
 def test_base_fee_jumps__is_replaced_under_its_nonce__and_opens_once(scene: Scene, by_hand: Devnet) -> None:
     net, journal, match = by_hand, MemoryJournal(), scene.match()
     payments, sent = payments_of(net, journal, patience=0.05), scene.sent(net.buyer)
-    fee = raise_base_fee(net, 2)
+    fee = raise_base_fee(net, 4)  # more than all the raises of one call can reach
     pending(payments, match, net)
     net.node.request("evm_mine")
     first = dispatch_of(journal, net.buyer.address).transactions[0]

@@ -4,6 +4,7 @@ import pytest
 
 from molt_market import config
 from molt_market.config import Settings, settings
+from molt_market.errors import InvalidValue
 
 PACKAGE = Path(__file__).resolve().parents[2] / "molt_market"
 
@@ -19,6 +20,10 @@ def test_settings__each_variable__is_read() -> None:
             "MOLT_WALLET_PASSWORD": "secret",
             "MOLT_DEPLOYMENTS": "/srv/deployments",
             "MOLT_ANVIL": "/opt/anvil",
+            "MOLT_NETWORK": "sepolia",
+            "MOLT_DATABASE": "postgresql://molt:hidden@host/market",
+            "MOLT_WALLET": "buyer.json",
+            "MOLT_MAX_FEE_GWEI": "200",
             "OTHER": "x",
         }
     )
@@ -27,8 +32,18 @@ def test_settings__each_variable__is_read() -> None:
         Path("/srv/deployments"),
         "/opt/anvil",
     )
+    assert (found.network, found.wallet, found.max_fee_gwei) == ("sepolia", Path("buyer.json"), 200)
+    assert found.database is not None
+    assert found.database.get_secret_value() == "postgresql://molt:hidden@host/market"
+    assert "hidden" not in repr(found)
     assert found.wallet_password is not None
     assert found.wallet_password.get_secret_value() == "secret"
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "1e3", "many", "²"])
+def test_settings__fee_that_is_no_whole_gwei__names_the_variable(value: str) -> None:
+    with pytest.raises(InvalidValue, match=r"^MOLT_MAX_FEE_GWEI: give a whole number of gwei"):
+        settings({"MOLT_MAX_FEE_GWEI": value})
 
 
 def test_settings__empty_variable__counts_as_unset() -> None:

@@ -71,7 +71,7 @@ def test_import__is_lazy(clean_python: Path) -> None:
     run_in_clean(
         clean_python,
         "import sys, molt_market",
-        "heavy = {'web3', 'eth_account', 'numba', 'sqlalchemy'} & set(sys.modules)",
+        "heavy = {'web3', 'eth_account', 'numba', 'sqlalchemy', 'typer', 'rich'} & set(sys.modules)",
         "assert not heavy, f'import molt_market also imports {heavy}'",
     )
 
@@ -83,6 +83,17 @@ def test_public_names__are_importable_with_runtime_dependencies_only(clean_pytho
         "assert molt_market.__all__",
         "for name in molt_market.__all__: getattr(molt_market, name)",
     )
+
+
+def test_command__is_installed(clean_python: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [clean_python.with_name("molt"), "--database", tmp_path / "none.db", "payments"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: there is no database at {tmp_path / 'none.db'}: check the path\n"
 
 
 def run_in_clean(python: Path, *lines: str) -> None:

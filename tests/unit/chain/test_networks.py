@@ -33,3 +33,13 @@ def test_custom__no_chain_id__is_refused(chain_id: int) -> None:
 def test_custom__negative_confirmations__are_refused() -> None:
     with pytest.raises(InvalidValue):
         Network.custom(7, "http://node:8545", confirmations=-1)
+
+
+@pytest.mark.parametrize("network", KNOWN)
+def test_named__finds_every_known_network(network: Network) -> None:
+    assert Network.named(network.name) is network
+
+
+def test_named__unknown__lists_what_there_is() -> None:
+    with pytest.raises(InvalidValue, match="no network 'sepola': choose one of local, mainnet, sepolia"):
+        Network.named("sepola")

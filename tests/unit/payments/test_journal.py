@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ from molt_market.payments.journal import (
     SlotTaken,
 )
 from molt_market.storage.database import Database
-from molt_market.storage.journal import SqlJournal
+from molt_market.storage.journal import SqlJournal, chains_in
 from molt_market.testing import ManualClock
 from tests.databases import KINDS, database_url
 from tests.factories import BUYER, STRANGER, make_order
@@ -348,6 +349,53 @@ def test_entries__by_state__oldest_first(journal: Journal) -> None:
     wanted = [EntryState.PLANNED, EntryState.SIGNED]
     assert [each.key for each in journal.entries(wanted)] == ["z", "a", "m"]
     assert [each.key for each in journal.entries([EntryState.SIGNED])] == ["m"]
+
+
+def test_entries__with_a_limit__are_the_oldest__or_the_newest(journal: Journal) -> None:
+    planned(journal, "z", "a", "m")
+    wanted = [EntryState.PLANNED]
+    assert [each.key for each in journal.entries(wanted, limit=2)] == ["z", "a"]
+    assert [each.key for each in journal.entries(wanted, limit=2, newest=True)] == ["m", "a"]
+    assert [each.key for each in journal.entries(wanted, newest=True)] == ["m", "a", "z"]
+    assert journal.entries(wanted, limit=0) == []
+
+
+def test_counts__are_those_of_the_entries_in_every_state(journal: Journal) -> None:
+    planned(journal, "planned", "also planned", "failed")
+    journal.fail("failed", "no money")
+    for state in FOLLOWS:
+        dispatch = signed(journal, state.value)
+        if state is not EntryState.SIGNED:
+            _brought(journal, dispatch, state)
+    final = _brought(journal, signed(journal, "reverted"), EntryState.MINED)
+    journal.move(final, EntryState.FINAL, receipt=receipt_of(final.latest), failures={"reverted": "refused"})
+    counts = journal.counts()
+    assert list(counts) == list(EntryState)
+    assert counts == {state: 2 if state is EntryState.PLANNED else 1 for state in EntryState}
+    assert counts == {state: len(journal.entries([state])) for state in EntryState}
+    assert all(entry.state is state for state in EntryState for entry in journal.entries([state]))
+
+
+def test_counts__of_an_empty_journal__are_none(journal: Journal) -> None:
+    assert set(journal.counts().values()) == {0}
+
+
+def test_about__a_deal__in_any_state__oldest_first(journal: Journal) -> None:
+    deal, other = EscrowId("0x" + "de" * 32), EscrowId("0x" + "ad" * 32)
+    signed(journal, f"open:{deal}")
+    planned(journal, f"stop:{deal}", f"stop:{other}", "approve:0xaa:1")
+    journal.fail(f"stop:{deal}", "too late")
+    assert [each.key for each in journal.about(deal)] == [f"open:{deal}", f"stop:{deal}"]
+
+
+def test_chains_in__a_database__the_one_used_last_first(tmp_path: Path) -> None:
+    database = Database(tmp_path / "market.db")
+    assert chains_in(database) == []
+    for chain in ("1:0xaa", "2:0xbb", "1:0xcc"):
+        SqlJournal(database, chain).plan(KEY)
+    SqlJournal(database, "2:0xbb").plan(OTHER)
+    assert chains_in(database) == ["2:0xbb", "1:0xcc", "1:0xaa"]
+    database.close()
 
 
 def test_plan__a_slot_that_another_order_is_on_its_way_with__is_refused_if_it_is_new(

@@ -177,3 +177,13 @@ def test_from_private_key__no_key__is_refused_without_repeating_it(key: str) -> 
     with pytest.raises(InvalidValue) as refused:
         Wallet.from_private_key(key)
     assert key not in str(refused.value) or len(key) < 4
+
+
+def test_address_in__a_key_file__is_read_without_a_password(tmp_path: Path) -> None:
+    path = tmp_path / "buyer.json"
+    assert Wallet.create(path, "secret", iterations=2).address == Wallet.address_in(path)
+    path.write_text("{}")
+    with pytest.raises(WalletError, match="is no key file"):
+        Wallet.address_in(path)
+    with pytest.raises(WalletNotFound):
+        Wallet.address_in(tmp_path / "other.json")

@@ -139,3 +139,12 @@ def test_open__no_server__is_unavailable__and_no_password_is_shown() -> None:
     with pytest.raises(StorageUnavailable) as error:
         Database("postgresql://user:secret@127.0.0.1:1/market")
     assert "secret" not in str(error.value)
+
+
+def test_must_exist__no_file__is_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "market.db"
+    with pytest.raises(InvalidValue, match="there is no database at"):
+        Database(path, must_exist=True)
+    assert not path.exists()
+    Database(path).close()
+    Database(path, must_exist=True).close()

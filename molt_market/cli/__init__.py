@@ -1,0 +1,1 @@
+"""The command line, `molt`: each command prints what another module works out."""

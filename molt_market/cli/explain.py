@@ -1,0 +1,179 @@
+"""`molt explain`: where a deal's money is, and who may do what next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from molt_market.app import journal_in
+from molt_market.chain.client import MoltClient
+from molt_market.cli.console import Output, iso, when
+from molt_market.cli.context import AppContext
+from molt_market.cli.payments import machine_payment, print_payment
+from molt_market.domain.amounts import Amount
+from molt_market.domain.clock import SystemClock
+from molt_market.domain.deals import EscrowAccount
+from molt_market.domain.events import Event
+from molt_market.domain.ids import Address, EscrowId
+from molt_market.errors import NodeError
+from molt_market.payments.explanation import DealExplanation, Move, explain_deal
+from molt_market.payments.outlook import Outlook, View, first_nonces, outlook
+
+LOOKS = 5  # how often a deal is read until nothing happened to it in between
+
+
+def explain(
+    context: typer.Context,
+    deal: Annotated[str, typer.Argument(help="The deal's id: 0x and 64 hexadecimal digits.", metavar="DEAL")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Say where each unit of a deal's money is, and who may do what next, from when on.
+
+    Asks the chain. With --database the deal's payments are listed too, with --wallet your part is marked.
+    """
+    shared: AppContext = context.obj
+    deal_id = EscrowId(deal)
+    client, own = shared.client(), shared.own_address()
+    escrow, events = _read(client, deal_id)
+    policy = client.policy(escrow.terms.policy_id)
+    explanation = explain_deal(escrow, policy, events, client.now())
+    payments = _payments(shared, client, deal_id)
+    if as_json or shared.output.as_json:
+        shared.output.json(_machine(explanation, payments))
+    else:
+        _print(shared.output, explanation, payments, own)
+
+
+def _read(client: MoltClient, deal_id: EscrowId) -> tuple[EscrowAccount, Sequence[Event]]:
+    """Read a deal and its log as of one moment."""
+    for _ in range(LOOKS):
+        escrow, events = client.escrow(deal_id), client.deal_events(deal_id)
+        if client.escrow(deal_id) == escrow:
+            return escrow, events
+    raise NodeError(f"deal {deal_id} changes all the time: ask again")
+
+
+def _payments(shared: AppContext, client: MoltClient, deal_id: EscrowId) -> list[Outlook]:
+    """Return what a journal has about the deal; nothing without a database."""
+    if shared.database_url is None:
+        return []
+    journal = journal_in(shared.database(), client)
+    view = View(
+        now=SystemClock().now(),
+        head=client.transactions.head(),
+        confirmations=shared.network.confirmations,
+        fees=shared.fees,
+        first_nonces=first_nonces(journal.in_flight()),
+    )
+    return [outlook(entry, view) for entry in journal.about(deal_id)]
+
+
+# ---------------------------------------------------------------- for people
+
+
+def _print(out: Output, told: DealExplanation, payments: Sequence[Outlook], own: Address | None) -> None:
+    escrow = told.escrow
+    out.line(f"deal {escrow.id}", "bold")
+    out.line(f"{escrow.status.name}: {told.says}")
+    out.line()
+    hours = escrow.terms.duration // 3_600
+    price = Amount(escrow.terms.price_per_gpu_hour, escrow.token)
+    out.line(f"{escrow.terms.gpu_count} GPUs for {hours} hours at {price} for each GPU and hour")
+    for name, account in (
+        ("buyer", escrow.buyer),
+        ("provider", escrow.provider),
+        ("arbiter", told.policy.arbiter),
+    ):
+        out.line(f"{name:9}{account}{' (you)' if account == own else ''}")
+    out.line()
+    out.show(_money(told))
+    out.line()
+    if told.moves:
+        out.show(_moves(told.moves, own))
+        out.line("In brackets: the method of PaymentService that sends it.", "dim")
+    else:
+        out.line("Nothing comes next: the deal is closed for ever.")
+    if payments:
+        out.line("\npayments in the journal", "bold")
+        for row in payments:
+            print_payment(out, row, SystemClock().now())
+
+
+def _money(told: DealExplanation) -> Table:
+    staked = "bond and stake" if told.stake.base_units else "bond"
+    table = Table(box=None, pad_edge=False, show_footer=True, footer_style="bold", header_style="bold")
+    table.add_column("where the money is", "locked in all")
+    token = told.escrow.token
+    for head, amount in (
+        ("price", told.escrow.amount),
+        (staked, told.escrow.bond + told.stake),
+        ("together", told.in_all),
+    ):
+        table.add_column(head, str(amount), justify="right", no_wrap=True)
+    for share in told.shares:
+        if share.together != Amount.zero(token):
+            table.add_row(share.place, str(share.price), str(share.bond), str(share.together))
+    return table
+
+
+def _moves(moves: Sequence[Move], own: Address | None) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("what may come next", no_wrap=True)
+    table.add_column("by", max_width=22)
+    table.add_column("which")
+    for move in moves:
+        you = " (you)" if own in move.accounts else ""
+        table.add_row(when(move.from_, move.before), move.who + you, f"{move.then} [{move.verb}]")
+    return table
+
+
+# ---------------------------------------------------------------- for programs
+
+
+def _machine(told: DealExplanation, payments: Sequence[Outlook]) -> dict[str, Any]:
+    escrow = told.escrow
+    return {
+        "deal_id": escrow.id,
+        "status": escrow.status.name,
+        "says": told.says,
+        "buyer": escrow.buyer,
+        "provider": escrow.provider,
+        "arbiter": told.policy.arbiter,
+        "token": {"symbol": escrow.token.symbol, "decimals": escrow.token.decimals},
+        "paid_gpu_seconds": escrow.paid_gpu_seconds,
+        "claimed_gpu_seconds": escrow.claimed_gpu_seconds,
+        "gpu_seconds": escrow.terms.gpu_seconds,
+        "ends_at": iso(escrow.ends_at),
+        "deadline": iso(escrow.locked_until),
+        "money": [
+            {"where": share.place, "price": _units(share.price), "bond": _units(share.bond)}
+            for share in told.shares
+        ],
+        "in_all": {
+            "price": _units(escrow.amount),
+            "bond": _units(escrow.bond),
+            "stake": _units(told.stake),
+        },
+        "next": [_machine_move(move) for move in told.moves],
+        "payments": [machine_payment(row, SystemClock().now()) for row in payments],
+    }
+
+
+def _units(amount: Amount) -> str:
+    """Write base units as a string: they may be larger than a float is exact."""
+    return str(amount.base_units)
+
+
+def _machine_move(move: Move) -> dict[str, Any]:
+    return {
+        "verb": move.verb,
+        "who": move.who,
+        "accounts": list(move.accounts),
+        "from": iso(move.from_),
+        "before": iso(move.before),
+        "then": move.then,
+    }

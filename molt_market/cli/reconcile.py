@@ -1,0 +1,30 @@
+"""`molt reconcile`: compare the journal with the chain, repair it, and push what is stuck."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from molt_market.cli.context import AppContext
+
+
+def reconcile(
+    context: typer.Context,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Compare the journal of your account with the chain, and repair it.
+
+    What is stuck is sent again, or replaced under its own nonce for a higher fee, up to MOLT_MAX_FEE_GWEI;
+    nothing new is paid. Needs --wallet and --database.
+    """
+    shared: AppContext = context.obj
+    differences = shared.payments().reconcile()
+    if as_json or shared.output.as_json:
+        told = [{"kind": each.kind.value, "text": each.text} for each in differences]
+        shared.output.json({"differences": told})
+        return
+    for each in differences:
+        shared.output.line(f"{each.kind}: {each.text}")
+    shared.output.line(f"{len(differences)} differences" if differences else "journal and chain agree")

@@ -1,0 +1,84 @@
+"""docs/cli.md: its commands print what the page says; only ids, times and ages are others each time."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from molt_market.app import journal_in
+from molt_market.cli.root import app
+from molt_market.storage.database import Database
+from molt_market.testing import Devnet, devnet
+from tests.integration.scene import Scene
+from tests.integration.stage import Stage
+from tests.integration.test_stuck import payments_of, pending
+from tests.pages import Page
+
+PAGE = Page("cli.md")
+CHANGING = (
+    (r"0x[0-9a-fA-F]{40,64}", lambda found: "#" * len(found[0])),
+    (r"\d{4}-\d\d-\d\d", lambda _: "YYYY-MM-DD"),  # a table may break a line between day and time
+    (r"\d\d:\d\d:\d\d", lambda _: "hh:mm:ss"),
+    (r"\d+\.\d+ gwei", lambda _: "N gwei"),  # the base fee follows the size of blocks
+    (r"(?<= for )\d+ s(?=, since)", lambda _: "N s"),
+)
+
+
+def same_each_time(text: str) -> str:
+    for pattern, put in CHANGING:
+        text = re.sub(pattern, put, text)
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def shown() -> dict[str, str]:
+    """Return what the page shows, by command."""
+    blocks = [block.text for block in PAGE.blocks("console")]
+    return {
+        command.removeprefix("$ molt "): output
+        for command, _, output in (each.partition("\n") for each in blocks)
+    }
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Tell the page's story: a deal that runs and is paid for 3.5 hours, then two openings that get stuck."""
+    folder = tmp_path_factory.mktemp("market")
+    with devnet() as net, pytest.MonkeyPatch.context() as environment:
+        for name, value in {"RPC_URL": net.url, "DEPLOYMENTS": str(folder), "DATABASE": "market.db"}.items():
+            environment.setenv(f"MOLT_{name}", value)
+        environment.setenv("COLUMNS", "100")
+        environment.chdir(folder)
+        (folder / "31337.json").write_text(net.deployment.model_dump_json())
+        scene = Scene(net)
+        Database("market.db").close()
+        escrow = scene.open()
+        Stage(scene).send(escrow, "release", "3.5")
+        told = {"explain $DEAL": molt("explain", escrow.id)}
+        get_stuck(net, scene)
+        told["payments"] = molt("payments")
+    return told
+
+
+def get_stuck(net: Devnet, scene: Scene) -> None:
+    database = Database("market.db")
+    journal = journal_in(database, net.client())
+    net.node.request("evm_setAutomine", False)
+    for slot in (4, 8):
+        payments = payments_of(net, journal, patience=3_600)
+        pending(payments, scene.match(offer=scene.offer(slot=slot)), net)
+    database.close()
+
+
+def molt(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_page__shows_what_the_commands_print(printed: dict[str, str]) -> None:
+    page = shown()
+    assert page.keys() == printed.keys()
+    for command, output in page.items():
+        assert same_each_time(output) == same_each_time(printed[command])

@@ -1,0 +1,111 @@
+"""How a command writes times and errors."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console
+
+from molt_market.cli.console import Output, ago, iso, when
+from molt_market.cli.logs import Format, JsonFormatter, TextFormatter, configure
+from molt_market.errors import DealNotFound, InvalidQuery
+from molt_market.payments.telling import Said
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (-5, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (61, "1 min 1 s"),
+        (3_723, "1 h 2 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_ago__has_the_two_largest_units(seconds: int, text: str) -> None:
+    assert ago(NOON, NOON + timedelta(seconds=seconds)) == text
+
+
+def test_times__are_utc() -> None:
+    assert (iso(NOON), iso(None)) == ("2026-01-01T12:00:00Z", None)
+    assert when(None, None) == "now"
+    assert when(NOON, NOON) == "from 2026-01-01 12:00:00 UTC\nbefore 2026-01-01 12:00:00 UTC"
+
+
+def output(*, as_json: bool) -> tuple[Output, io.StringIO]:
+    written = io.StringIO()
+    console = Console(file=written, width=40, markup=False)
+    return Output(as_json, console, console), written
+
+
+def test_error__is_one_line__however_long() -> None:
+    out, written = output(as_json=False)
+    out.error(DealNotFound("0x" + "de" * 32))
+    out.error(InvalidQuery("gpus>", 5, "a number is missing"))
+    first, second = written.getvalue().splitlines()
+    assert first.startswith("error: no deal 0xdede")
+    assert second == "error: a number is missing (at position 5) gpus> ^"
+
+
+def test_error__for_programs__is_json() -> None:
+    out, written = output(as_json=True)
+    out.error(DealNotFound("0xde"))
+    assert json.loads(written.getvalue())["error"] == "DealNotFound"
+
+
+def test_line__marks_of_a_text_are_not_read_as_style() -> None:
+    out, written = output(as_json=False)
+    out.line("[red]x[/red]")
+    assert written.getvalue() == "[red]x[/red]\n"
+
+
+# ---------------------------------------------------------------- the log
+
+
+def record(message: object) -> logging.LogRecord:
+    made = logging.LogRecord("molt_market.payments", logging.INFO, "", 0, message, (), None)
+    made.created = NOON.timestamp()
+    return made
+
+
+SENT = Said("sent", {"key": "open:0xde", "nonce": 7, "block": None, "reason": "a b"})
+
+
+def test_log__as_text() -> None:
+    assert TextFormatter().format(record(SENT)) == (
+        "2026-01-01T12:00:00Z INFO sent key=open:0xde nonce=7 reason='a b'"
+    )
+
+
+def test_log__as_json__has_the_fields() -> None:
+    assert json.loads(JsonFormatter().format(record(SENT))) == {
+        "time": "2026-01-01T12:00:00Z",
+        "level": "INFO",
+        "logger": "molt_market.payments",
+        "event": "sent",
+        "key": "open:0xde",
+        "nonce": 7,
+        "reason": "a b",
+    }
+    assert json.loads(JsonFormatter().format(record("a plain line")))["event"] == "a plain line"
+
+
+@pytest.mark.parametrize(("verbose", "level"), [(0, "WARNING"), (1, "INFO"), (2, "DEBUG"), (9, "DEBUG")])
+def test_configure__verbose__says_how_much(verbose: int, level: str) -> None:
+    log = logging.getLogger("molt_market")
+    before = log.handlers, log.propagate, log.level
+    try:
+        configure(verbose, Format.JSON)
+        assert logging.getLevelName(log.level) == level
+        assert [type(each.formatter) for each in log.handlers] == [JsonFormatter]
+    finally:
+        log.handlers, log.propagate, level_ = before
+        log.setLevel(level_)
