@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +23,9 @@ from molt_market.signing.wallet import TransactionSigner, Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
 from molt_market.storage.journal import SqlJournal
+from molt_market.telling import tell
 
 PRIOR_TOKENS = 1_000  # the weight of a newcomer's reliability
-
-log = logging.getLogger(__name__)
 
 
 def connect(
@@ -140,7 +138,7 @@ def _tell(book: OrderBook, change: Change) -> None:
         try:
             book.follow(record.id, record.deal.status, paid=record.deal.paid > 0)
         except InvalidStateTransition as error:  # the payments were first, or a reorganisation was deep
-            log.info("book_is_elsewhere deal_id=%s reason=%s", record.id, error)
+            tell("order_does_not_follow", deal_id=record.id, reason=error)
 
 
 def let_ask(book: OrderBook, client: MoltClient) -> None:

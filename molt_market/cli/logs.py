@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from molt_market.payments.telling import Said
+from molt_market.telling import Said
 
 
 class Format(StrEnum):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from logging import WARNING
 from threading import Event as Flag
 
 from molt_market.domain.events import Block
@@ -17,10 +17,9 @@ from molt_market.indexer.nodes import Nodes
 from molt_market.indexer.ports import Checkpoint, Facts, Log
 from molt_market.indexer.records import DEAL_EVENTS, DealRecord, Fact, record_of
 from molt_market.signing.typed_data import Domain
+from molt_market.telling import tell
 
 BLOCKS_AT_ONCE = 500
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ class Follower:
             try:
                 self.advance()
             except MarketError as error:
-                log.warning("follower_fails reason=%s", error)
+                tell("follower_fails", level=WARNING, reason=error)
             stop.wait(every.total_seconds())
 
     # ---------------------------------------------------------------- inside
@@ -129,8 +128,9 @@ class Follower:
         records = tuple(record_of([*known.get(deal_id, ()), *facts]) for deal_id, facts in added.items())
         self._nodes.require_stored(records, blocks[-1].number)
         if self.facts.append(at, blocks, records):
-            log.info("followed block=%d hash=%s deals=%d", blocks[-1].number, blocks[-1].hash, len(records))
-            self._tell(Change(Checkpoint.of(blocks[-1]), records))
+            to = Checkpoint.of(blocks[-1])
+            tell("followed", block=to.number, hash=to.hash, deals=len(records))
+            self._tell(Change(to, records))
 
     def _rewind(self, at: Checkpoint) -> None:
         """Go back to the last block that still stands, or to the start."""
@@ -142,7 +142,7 @@ class Follower:
         records = tuple(record_of(facts) for facts in kept.values() if facts)
         gone = tuple(deal_id for deal_id, facts in kept.items() if not facts)
         if self.facts.rewind(at, to, records, gone):
-            log.warning("went_back from_block=%d to_block=%d deals=%d", at.number, block, len(kept))
+            tell("went_back", level=WARNING, from_block=at.number, to_block=block, deals=len(kept))
             self._tell(Change(to, records, gone))
 
     def _tell(self, change: Change) -> None:

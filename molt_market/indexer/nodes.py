@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
+from logging import WARNING
 from typing import TypeVar
 
 from molt_market.domain.events import Block, DealOpened
@@ -12,10 +12,9 @@ from molt_market.indexer.ports import Checkpoint, Log
 from molt_market.indexer.records import DealRecord
 from molt_market.signing.hashes import deal_id
 from molt_market.signing.typed_data import Domain
+from molt_market.telling import tell
 
 Answer = TypeVar("Answer")
-
-log = logging.getLogger(__name__)
 
 
 class Nodes:
@@ -46,11 +45,8 @@ class Nodes:
 
     def stands(self, checkpoint: Checkpoint) -> bool:
         """Tell whether a block is still on the chain."""
-        hashes = self._ask(lambda each: each.hash_at(checkpoint.number))
-        return (
-            _agreed(checkpoint.number, [each for each in hashes if each is not None] or [None])
-            == checkpoint.hash
-        )
+        told = [each for each in self._ask(lambda each: each.hash_at(checkpoint.number)) if each is not None]
+        return bool(told) and _agreed(checkpoint.number, told) == checkpoint.hash
 
     def blocks(self, numbers: range, after: Checkpoint | None) -> Sequence[Block]:
         """Return these blocks, the first of which has to follow a known one."""
@@ -90,7 +86,7 @@ class Nodes:
         if not answers:
             raise failures[0]
         for failure in failures:
-            log.warning("node_left_out reason=%s", failure)
+            tell("node_left_out", level=WARNING, reason=failure)
         return answers
 
     def _require_terms(self, blocks: Sequence[Block]) -> None:

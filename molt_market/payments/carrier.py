@@ -26,9 +26,10 @@ from molt_market.errors import (
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Dispatch, Entry, EntryState, Journal
 from molt_market.payments.ports import Transactions
-from molt_market.payments.telling import tell, tell_of
+from molt_market.payments.telling import tell_of
 from molt_market.refusals import refusal
 from molt_market.signing.wallet import TransactionSigner
+from molt_market.telling import tell
 
 UNCERTAIN = (TransactionPending, NodeUnreachable, NodeError)
 LEAST_POLL = timedelta(milliseconds=20)

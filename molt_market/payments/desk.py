@@ -36,8 +36,8 @@ from molt_market.payments.steps import (
     Stop,
     key_of,
 )
-from molt_market.payments.telling import tell
 from molt_market.signing.wallet import TransactionSigner
+from molt_market.telling import tell
 
 Found = TypeVar("Found", bound=Event)
 

@@ -14,7 +14,7 @@ from molt_market.domain.matches import OrderMatch
 from molt_market.errors import MarketError
 from molt_market.payments.carrier import UNCERTAIN
 from molt_market.payments.ports import ReservationBook
-from molt_market.payments.telling import tell
+from molt_market.telling import tell
 
 RESERVED_FOR = timedelta(seconds=110)  # the book allows 120; its clock may differ a little from the chain's
 

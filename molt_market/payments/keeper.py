@@ -11,7 +11,7 @@ from threading import Event
 from molt_market.domain.ids import EscrowId, TransactionId
 from molt_market.errors import MarketError, MoltError
 from molt_market.payments.service import PaymentService
-from molt_market.payments.telling import tell
+from molt_market.telling import tell
 
 Due = Callable[[datetime], Sequence[EscrowId]]
 """Returns the open deals whose deadline is over at a time (UTC)."""

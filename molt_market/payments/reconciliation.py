@@ -11,7 +11,7 @@ from molt_market.errors import TransactionDropped
 from molt_market.payments.carrier import Carrier
 from molt_market.payments.journal import EntryState, Journal
 from molt_market.payments.ports import Transactions
-from molt_market.payments.telling import tell
+from molt_market.telling import tell
 
 LOOK_BACK = 256  # blocks; what is final for longer is taken for granted
 

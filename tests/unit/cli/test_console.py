@@ -13,7 +13,7 @@ from rich.console import Console
 from molt_market.cli.console import Output, ago, iso, when
 from molt_market.cli.logs import Format, JsonFormatter, TextFormatter, configure
 from molt_market.errors import DealNotFound, InvalidQuery
-from molt_market.payments.telling import Said
+from molt_market.telling import Said
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ from molt_market import metrics
 from molt_market.domain.ids import EscrowId
 from molt_market.errors import TransactionDropped, TransactionRejected
 from molt_market.payments import carrier
-from molt_market.payments.telling import Said
+from molt_market.telling import Said
 from tests.unit.payments.fakes import WALLET
 from tests.unit.payments.test_outbox import Desk
 
@@ -22,7 +22,7 @@ KEY = f"release:{DEAL}:7"
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Desk:
     monkeypatch.setattr(carrier, "RECEIPT_DELAY", timedelta(0))
-    caplog.set_level(logging.DEBUG, "molt_market.payments")
+    caplog.set_level(logging.DEBUG, "molt_market")
     return Desk(patience=timedelta(microseconds=1))
 
 
