@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from molt_market.domain.agreements import ProviderCancellation
@@ -253,7 +254,7 @@ class PaymentService(DealEndings):
         self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None = None
     ) -> TransactionReceipt | None:
         """Send the step that the deal needs next, if there is one; `escrow` has to be the present state."""
-        step = self._next_step(escrow, proof, confirmation)
+        step = self._next_step(escrow, proof, confirmation, self.client.now())
         return self._send(escrow, step) if step else None
 
     def advance_all(
@@ -262,9 +263,10 @@ class PaymentService(DealEndings):
         """Send the next step of each of these deals in few transactions; return why one was not done."""
         failures: list[MoltError | None] = [None] * len(jobs)
         steps: dict[int, tuple[EscrowAccount, Step]] = {}
+        now = self.client.now()
         for place, (escrow, proof, confirmation) in enumerate(jobs):
             try:
-                step = self._next_step(escrow, proof, confirmation)
+                step = self._next_step(escrow, proof, confirmation, now)
             except MoltError as error:
                 failures[place] = error
                 continue
@@ -288,10 +290,10 @@ class PaymentService(DealEndings):
             return error
 
     def _next_step(
-        self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None
+        self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None, now: datetime
     ) -> Step:
         self._require_genuine(escrow, proof, confirmation)
-        return next_step(escrow, self.client.now(), proof, confirmation)
+        return next_step(escrow, now, proof, confirmation)
 
     def _contest(self, escrow: EscrowAccount, dispute: Dispute) -> None:
         """Open a dispute; what the buyer lacks of the stake comes with it."""
