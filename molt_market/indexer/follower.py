@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from logging import WARNING
@@ -20,6 +20,7 @@ from molt_market.signing.typed_data import Domain
 from molt_market.telling import tell
 
 BLOCKS_AT_ONCE = 500
+STATE_KEPT = 64  # blocks below the confirmed head whose state every node has; most keep 128 below the head
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,26 +112,36 @@ class Follower:
     def _step(self) -> bool:
         """Go one step on, or back; False if there is nothing to do now."""
         at = self.facts.cursor()
+        if at is not None and not self._nodes.stands(at):
+            self._rewind(at)
+            return True
         first = self._first_block if at is None else at.number + 1
         last = self._nodes.confirmed_beyond(first - 1)
         if last is None:
             return False
-        if at is not None and not self._nodes.stands(at):
-            self._rewind(at)
-        else:
-            self._append(at, range(first, min(last, first + self._span - 1) + 1))
+        self._append(at, range(first, min(last, first + self._span - 1) + 1), last)
         return True
 
-    def _append(self, at: Checkpoint | None, numbers: range) -> None:
+    def _append(self, at: Checkpoint | None, numbers: range, last: int) -> None:
         blocks = self._nodes.blocks(numbers, at)
         added = _about_deals(blocks)
         known = _before(numbers.start, self.facts.history(added.keys()))
         records = tuple(record_of([*known.get(deal_id, ()), *facts]) for deal_id, facts in added.items())
-        self._nodes.require_stored(records, blocks[-1].number)
+        if numbers[-1] >= last - STATE_KEPT:
+            unchecked = self._unchecked(at, last, added.keys())
+            self._nodes.require_stored([*unchecked, *records], numbers[-1])
         if self.facts.append(at, blocks, records):
             to = Checkpoint.of(blocks[-1])
             tell("followed", block=to.number, hash=to.hash, deals=len(records))
             self._tell(Change(to, records))
+
+    def _unchecked(
+        self, at: Checkpoint | None, last: int, touched: Collection[EscrowId]
+    ) -> Sequence[DealRecord]:
+        """Return the live deals that were not compared with the contract's state, as it was too old."""
+        if at is None or at.number >= last - STATE_KEPT:
+            return ()
+        return [record for record in self.facts.live() if record.id not in touched]
 
     def _rewind(self, at: Checkpoint) -> None:
         """Go back to the last block that still stands, or to the start."""

@@ -44,9 +44,9 @@ class Nodes:
         return min((last for last in self._ask(confirmed) if last > number), default=None)
 
     def stands(self, checkpoint: Checkpoint) -> bool:
-        """Tell whether a block is still on the chain."""
+        """Tell whether a block is still on the chain, as far as the nodes know: they may lag."""
         told = [each for each in self._ask(lambda each: each.hash_at(checkpoint.number)) if each is not None]
-        return bool(told) and _agreed(checkpoint.number, told) == checkpoint.hash
+        return not told or _agreed(checkpoint.number, told) == checkpoint.hash
 
     def blocks(self, numbers: range, after: Checkpoint | None) -> Sequence[Block]:
         """Return these blocks, the first of which has to follow a known one."""

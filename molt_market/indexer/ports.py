@@ -76,6 +76,10 @@ class Facts(Protocol):
         """
         ...
 
+    def live(self) -> Sequence[DealRecord]:
+        """Return all deals that still hold money."""
+        ...
+
     def due(self, time: int) -> Sequence[EscrowId]:
         """Return the live deals whose deadline is at most a Unix second, the earliest first."""
         ...

@@ -29,6 +29,7 @@ _EVENTS: dict[str, TypeAdapter[Event]] = {
     for name, kind in vars(kinds).items()
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }
+_IS_LIVE = deals.c.status.in_([int(status) for status in LIVE])
 _TERMS = tuple(each.name for each in fields(Terms))
 _DEAL = tuple(each.name for each in fields(Deal))
 
@@ -83,9 +84,13 @@ class SqlFacts:
             ).one_or_none()
             return None if found is None else _record(found)
 
+    def live(self) -> Sequence[DealRecord]:
+        with self._database.reading() as connection:
+            rows = connection.execute(select(deals).where(self._of(deals), _IS_LIVE))
+            return [_record(row) for row in rows]
+
     def due(self, time: int) -> Sequence[EscrowId]:
-        live = deals.c.status.in_([int(status) for status in LIVE])
-        due = select(deals.c.deal_id).where(self._of(deals), live, deals.c.deadline <= time)
+        due = select(deals.c.deal_id).where(self._of(deals), _IS_LIVE, deals.c.deadline <= time)
         with self._database.reading() as connection:
             rows = connection.execute(due.order_by(deals.c.deadline, deals.c.deal_id))
             return [EscrowId(row.deal_id) for row in rows]

@@ -133,6 +133,7 @@ class FakeNode:
     down: bool = False
     hides: bool = False  # all logs of the last block that has some
     mixes: bool = False  # one block is of another chain
+    keeps: int = 10**9  # blocks below the head whose state it still has
 
     def head(self) -> int:
         self._require_up()
@@ -157,6 +158,8 @@ class FakeNode:
 
     def deals(self, deal_ids: Sequence[EscrowId], block: int) -> Sequence[Deal]:
         self._require_up()
+        if block < self.chain.head - self.keeps:
+            raise NodeError(f"missing trie node of block {block}")
         unknown = Deal(DealStatus.NONE, 0, 0, 0, 0, 0, 0, 0, 0, 0)
         return [self.chain.words[block].get(deal_id, unknown) for deal_id in deal_ids]
 

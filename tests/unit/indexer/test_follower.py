@@ -21,7 +21,7 @@ from molt_market.domain.deals import Deal, DealStatus
 from molt_market.domain.fields import moment
 from molt_market.domain.ids import EscrowId
 from molt_market.errors import ChainError, MarketError, NodeError, NodesDisagree
-from molt_market.indexer.follower import Change, Follower
+from molt_market.indexer.follower import STATE_KEPT, Change, Follower
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
 from tests.databases import KINDS, database_url
@@ -185,6 +185,16 @@ def test_reorganised__beyond_all_checkpoints__is_read_from_the_start(
     require_as_replayed(database, chain, chain.head)
 
 
+def test_reorganised__to_a_chain_as_long__is_noticed_without_a_new_block(
+    database: Database, chain: Chain
+) -> None:
+    following = follower(database, FakeNode(chain))
+    following.advance()
+    chain.reorganise(2, 2, 2)
+    following.advance()
+    require_as_replayed(database, chain, chain.head)
+
+
 def test_shorter_chain__waits_until_it_is_longer(database: Database, chain: Chain) -> None:
     following = follower(database, FakeNode(chain))
     following.advance()
@@ -299,6 +309,28 @@ def test_word_that_the_log_does_not_explain__is_refused(database: Database, chai
     with pytest.raises(NodeError, match="logs are missing"):
         follower(database, FakeNode(chain), span=1_000).advance()
     assert tables(database, FOLLOWED)["events"] == []
+
+
+def test_old_state_that_a_node_lacks__is_not_asked_for(database: Database, chain: Chain) -> None:
+    for _ in range(300):
+        chain.mine(1)
+    follower(database, FakeNode(chain, keeps=STATE_KEPT), span=50).advance()
+    require_as_replayed(database, chain, chain.head)
+
+
+def test_logs_lost_while_the_state_was_too_old__are_found_once_it_is_not(database: Database) -> None:
+    """The deal is closed in old blocks, and the closing hidden: what is live is compared at the end."""
+    chain = opened_paid_closed()
+    for _ in range(STATE_KEPT + 5):
+        chain.mine(0)
+    node = FakeNode(chain, keeps=STATE_KEPT, hides=True)
+    following = follower(database, node, span=4)
+    with pytest.raises(NodeError, match="logs are missing"):
+        following.advance()
+    node.hides = False
+    following.start_anew()
+    following.advance()
+    require_as_replayed(database, chain, chain.head)
 
 
 def test_run__goes_on_after_errors__until_it_is_stopped(database: Database, chain: Chain) -> None:
