@@ -19,8 +19,6 @@ def main(url: str, database: str, file: str) -> None:
     escrow = client.deployment.escrow
     facts = SqlFacts(Database(database), f"{client.chain_name()}:{escrow}")
     follower = Follower([EscrowLog(client.node, escrow)], facts, domain=client.domain, span=1)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
     follower.advance()
 
 
