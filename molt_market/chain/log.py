@@ -9,14 +9,12 @@ from typing import Any
 from eth_utils import keccak
 
 from molt_market.chain.events import decode_logs
-from molt_market.chain.interface import interface
-from molt_market.chain.node import Node, block_name, fields_of, readable, unhex
-from molt_market.domain.deals import Deal, DealStatus
+from molt_market.chain.node import Node, readable, unhex
+from molt_market.chain.words import stored_deals
+from molt_market.domain.deals import Deal
 from molt_market.domain.events import Block
 from molt_market.domain.ids import Address, EscrowId, Hash32
-from molt_market.domain.transactions import Call
 
-ESCROW = interface("MoltEscrow")
 BLOOM_BITS = 2_048
 
 
@@ -59,12 +57,7 @@ class EscrowLog:
 
     def deals(self, deal_ids: Sequence[EscrowId], block: int) -> list[Deal]:
         """Return what the contract had stored of these deals at the end of a block."""
-        calls = [Call(self._escrow, ESCROW.encode("dealOf", deal_id)) for deal_id in deal_ids]
-        at = block_name(block)
-        answers = self.node.requests("eth_call", [(fields_of(call, None), at) for call in calls])
-        with readable("eth_call"):
-            words = [ESCROW.decode("dealOf", unhex(answer))[0] for answer in answers]
-            return [Deal(DealStatus(status), *fields) for status, *fields in words]
+        return stored_deals(self.node, self._escrow, deal_ids, block)
 
     # ---------------------------------------------------------------- inside
 

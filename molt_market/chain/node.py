@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from web3.types import RPCEndpoint
 from molt_market.chain.reverts import FOREIGN, RpcError, of_answer, of_transport
 from molt_market.domain.ids import Address, Hash32
 from molt_market.domain.transactions import Call
-from molt_market.errors import NodeError, WrongChain
+from molt_market.errors import MarketError, NodeError, WrongChain
 
 BATCH = RPCEndpoint("batch")
 MOST_AT_ONCE = 100  # requests in one batch; public nodes refuse many more
@@ -72,21 +72,38 @@ class Node:
 
     def requests(self, method: str, params: Sequence[Sequence[Any]]) -> list[Any]:
         """Ask the same of many things at once, in few round trips; return the results in their order."""
-        results: list[Any] = []
+        answers = self.attempts(method, params)
+        for answer in answers:
+            if isinstance(answer, RpcError):
+                raise of_answer(answer) from answer
+        return answers
+
+    def attempts(self, method: str, params: Sequence[Sequence[Any]]) -> list[Any]:
+        """As `requests`, but where the node answers one with an error, its RpcError stands for the result."""
+        answers: list[Any] = []
         for first in range(0, len(params), MOST_AT_ONCE):
             batch = [(RPCEndpoint(method), list(each)) for each in params[first : first + MOST_AT_ONCE]]
             try:
                 responses = self._provider.make_batch_request(batch)
             except (*FOREIGN, LookupError, TypeError) as error:
                 raise of_transport(error, self.url) from error
-            try:
-                results += [
-                    self._result(method, each)
-                    for each in (responses if isinstance(responses, list) else [responses])
-                ]
-            except RpcError as error:
-                raise of_answer(error) from error
-        return results
+            if not isinstance(responses, list):
+                raise self._of_all(method, responses)
+            answers += [self._attempt(method, each) for each in responses]
+        return answers
+
+    def _attempt(self, method: str, response: Any) -> Any:
+        try:
+            return self._result(method, response)
+        except RpcError as error:
+            return error
+
+    def _of_all(self, method: str, response: Any) -> MarketError:
+        """Return the error of one answer to a whole batch."""
+        error = self._attempt(method, response)
+        if isinstance(error, RpcError):
+            return of_answer(error)
+        return of_transport(ValueError(f"{method} answered {response!r}"), self.url)
 
     def _result(self, method: str, response: Any) -> Any:
         if not isinstance(response, dict) or ("result" not in response and not response.get("error")):
@@ -149,6 +166,13 @@ class Node:
             found = self.request("eth_getBlockByNumber", "latest", False)
         with readable("eth_getBlockByNumber"):
             return int(found["timestamp"], 16)
+
+    def block_times(self, blocks: Collection[int]) -> dict[int, int]:
+        """Return the Unix second of each of these blocks."""
+        numbers = sorted(blocks)
+        found = self.requests("eth_getBlockByNumber", [(hex(number), False) for number in numbers])
+        with readable("eth_getBlockByNumber"):
+            return {number: int(block["timestamp"], 16) for number, block in zip(numbers, found, strict=True)}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from eth_abi.abi import encode
@@ -11,11 +11,12 @@ from eth_utils import keccak
 from molt_market.chain.calls import match_tuple
 from molt_market.chain.deployments import Deployment
 from molt_market.chain.interface import interface
-from molt_market.chain.node import Node
+from molt_market.chain.node import MOST_AT_ONCE, Node
 from molt_market.chain.views import EscrowViews
+from molt_market.chain.words import stored_deals
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import Deal, DealStatus, EscrowAccount
-from molt_market.domain.events import DealClosed, DealOpened, Event
+from molt_market.domain.events import DEAL_EVENTS, DealClosed, DealOpened, Event
 from molt_market.domain.fields import moment
 from molt_market.domain.ids import ZERO_ADDRESS, Address, EscrowId, Hash32, OfferId, OrderId
 from molt_market.domain.offers import CapacityOffer
@@ -39,13 +40,11 @@ class EscrowReader(EscrowViews):
         super().__init__(node, deployment)
         self._opened: dict[EscrowId, DealOpened] = {}
 
-    def escrow(
-        self, deal_id: EscrowId, *, order_id: OrderId | None = None, offer_id: OfferId | None = None
-    ) -> EscrowAccount:
+    def escrow(self, deal_id: EscrowId) -> EscrowAccount:
         """Return a deal as it is now.
 
-        The chain knows no order and offer ids of books: unless they are given, the order's hash and
-        `<provider>:<slot>` stand for them.
+        The chain knows no order and offer ids of books: the order's hash and `<provider>:<slot>` stand for
+        them.
 
         Raises:
             DealNotFound: the contract has no such deal.
@@ -54,33 +53,26 @@ class EscrowReader(EscrowViews):
         if deal.status == DealStatus.NONE:
             raise DealNotFound(deal_id)
         opened = self._opening(deal_id)
-        terms = opened.terms
         closed_at = self._closed_at(deal_id, opened) if deal.status >= DealStatus.RELEASED else None
-        return EscrowAccount(
-            id=deal_id,
-            order_id=order_id or OrderId(terms.order_hash),
-            offer_id=offer_id or OfferId(f"{terms.provider}:{terms.slot}"),
-            buyer=terms.buyer,
-            provider=terms.provider,
-            amount=self._amount(price(terms)),
-            created_at=moment(deal.opened_at),
-            locked_until=moment(deal.deadline),
-            released_at=closed_at,
-            transaction_id=opened.transaction_id,
-            status=deal.status,
-            terms=terms,
-            bond=self._amount(bond(price(terms), deal.bond_bps)),
-            paid_gpu_seconds=deal.paid,
-            claimed_gpu_seconds=deal.claim,
-            fee_bps=deal.fee_bps,
-            bond_bps=deal.bond_bps,
-            notice_minutes=deal.notice_minutes,
-            opened_at=moment(deal.opened_at),
-            ends_at=moment(deal.ends_at),
-            excused=deal.excused,
-            attested=deal.attested,
-            stopped=deal.stopped,
-        )
+        return self._escrow_account(deal, opened, closed_at)
+
+    def deals(
+        self, deal_ids: Collection[EscrowId]
+    ) -> dict[EscrowId, tuple[EscrowAccount, tuple[Event, ...]]]:
+        """Return many deals as they are now, each with its log, in few requests; without unknown ones."""
+        ids = list(dict.fromkeys(deal_ids))
+        stored = zip(ids, stored_deals(self.node, self.deployment.escrow, ids), strict=True)
+        known = {deal_id: deal for deal_id, deal in stored if deal.status != DealStatus.NONE}
+        logs = self._logs_of(list(known))
+        closings = [each for log in logs.values() for each in log if isinstance(each, DealClosed)]
+        times = self.node.block_times({closing.block for closing in closings})
+        closed_at = {each.deal_id: moment(times[each.block]) for each in closings}
+        found = {}
+        for deal_id, deal in known.items():
+            opened = self._opened[deal_id]
+            when = closed_at.get(deal_id) if deal.status >= DealStatus.RELEASED else None
+            found[deal_id] = (self._escrow_account(deal, opened, when), tuple(logs[deal_id]))
+        return found
 
     def is_open(self, deal_id: EscrowId) -> bool:
         """Tell whether a deal was ever opened."""
@@ -151,9 +143,52 @@ class EscrowReader(EscrowViews):
         has = self.balances(buyer)
         return has.staying if resting else min(has.total, cost)
 
+    def _escrow_account(self, deal: Deal, opened: DealOpened, closed_at: datetime | None) -> EscrowAccount:
+        terms = opened.terms
+        return EscrowAccount(
+            id=opened.deal_id,
+            order_id=OrderId(terms.order_hash),
+            offer_id=OfferId(f"{terms.provider}:{terms.slot}"),
+            buyer=terms.buyer,
+            provider=terms.provider,
+            amount=self._amount(price(terms)),
+            created_at=moment(deal.opened_at),
+            locked_until=moment(deal.deadline),
+            released_at=closed_at,
+            transaction_id=opened.transaction_id,
+            status=deal.status,
+            terms=terms,
+            bond=self._amount(bond(price(terms), deal.bond_bps)),
+            paid_gpu_seconds=deal.paid,
+            claimed_gpu_seconds=deal.claim,
+            fee_bps=deal.fee_bps,
+            bond_bps=deal.bond_bps,
+            notice_minutes=deal.notice_minutes,
+            opened_at=moment(deal.opened_at),
+            ends_at=moment(deal.ends_at),
+            excused=deal.excused,
+            attested=deal.attested,
+            stopped=deal.stopped,
+        )
+
     def _deal(self, deal_id: EscrowId) -> Deal:
         status, *fields = self._view("dealOf", deal_id)
         return Deal(DealStatus(status), *fields)
+
+    def _logs_of(self, deal_ids: Sequence[EscrowId]) -> dict[EscrowId, list[Event]]:
+        """Return all that was logged about deals, in order; keep their openings."""
+        logs: dict[EscrowId, list[Event]] = {deal_id: [] for deal_id in deal_ids}
+        for first in range(0, len(deal_ids), MOST_AT_ONCE):
+            some = list(deal_ids[first : first + MOST_AT_ONCE])
+            for event in self._logs(self.deployment.block, [None, some], Event):
+                if isinstance(event, DEAL_EVENTS):
+                    logs[event.deal_id].append(event)
+        for deal_id, log in logs.items():
+            if not log or not isinstance(log[0], DealOpened):
+                raise NodeError(f"the node shows no opening of deal {deal_id}: do not use this node")
+            self._require_terms(deal_id, log[0].terms)
+            self._opened[deal_id] = log[0]
+        return logs
 
     def _opening(self, deal_id: EscrowId) -> DealOpened:
         if deal_id not in self._opened:

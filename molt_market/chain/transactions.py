@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from threading import RLock
@@ -17,8 +17,8 @@ from typing import Any
 from eth_utils import keccak
 
 from molt_market.chain.events import decode_logs
-from molt_market.chain.node import Node, block_name, readable
-from molt_market.chain.reverts import RpcError
+from molt_market.chain.node import Node, block_name, fields_of, readable
+from molt_market.chain.reverts import RpcError, of_answer
 from molt_market.domain.ids import Address, TransactionId
 from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
 from molt_market.errors import (
@@ -133,6 +133,11 @@ class Transactions:
             Refused: the contract would refuse it; CallReverted: it would revert otherwise.
         """
         self._node.call(call, sender=sender, block="pending")
+
+    def simulate_all(self, calls: Sequence[Call], sender: Address) -> list[MarketError | None]:
+        """Simulate calls, each by itself; return, in their order, what `simulate` would raise."""
+        answers = self._node.attempts("eth_call", [(fields_of(call, sender), "pending") for call in calls])
+        return [of_answer(each) if isinstance(each, RpcError) else None for each in answers]
 
     def gas(self, call: Call, sender: Address) -> int:
         """Simulate a call, and return the gas to allow it: a fifth more than it takes now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -170,7 +170,9 @@ class EscrowViews:
 
     # ---------------------------------------------------------------- inside
 
-    def _logs(self, from_block: int, topics: list[str | None], kind: type[Found]) -> tuple[Found, ...]:
+    def _logs(
+        self, from_block: int, topics: Sequence[str | Sequence[str] | None], kind: type[Found]
+    ) -> tuple[Found, ...]:
         wanted = {
             "address": self.deployment.escrow,
             "fromBlock": hex(from_block),

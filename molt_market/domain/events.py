@@ -193,3 +193,7 @@ class ItemRefused(Event):
     code: int
     actual: int
     limit: int
+
+
+DealEvent = DealOpened | DealPaid | DealClaimed | DealStopped | DealDisputed | DealRuled | DealClosed
+DEAL_EVENTS = (DealOpened, DealPaid, DealClaimed, DealStopped, DealDisputed, DealRuled, DealClosed)

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from logging import WARNING
 from threading import Event as Flag
 
-from molt_market.domain.events import Block
+from molt_market.domain.events import DEAL_EVENTS, Block
 from molt_market.domain.fields import seconds
 from molt_market.domain.ids import EscrowId
 from molt_market.errors import MarketError
 from molt_market.indexer.nodes import Nodes
 from molt_market.indexer.ports import Checkpoint, Facts, Log
-from molt_market.indexer.records import DEAL_EVENTS, DealRecord, Fact, record_of
+from molt_market.indexer.records import DealRecord, Fact, record_of
 from molt_market.signing.typed_data import Domain
 from molt_market.telling import tell
 

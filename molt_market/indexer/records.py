@@ -9,31 +9,13 @@ from typing import Any
 
 from molt_market.domain import events
 from molt_market.domain.deals import ATTESTED, EXCUSED, STOPPED, Deal, DealStatus
+from molt_market.domain.events import DealEvent
 from molt_market.domain.ids import ZERO_HASH, EscrowId, TransactionId
 from molt_market.domain.settlement import bond, price
 from molt_market.domain.terms import Terms
 from molt_market.errors import NodeError
 
 LIVE = (DealStatus.LOCKED, DealStatus.CLAIMED, DealStatus.DISPUTED)
-
-DealEvent = (
-    events.DealOpened
-    | events.DealPaid
-    | events.DealClaimed
-    | events.DealStopped
-    | events.DealDisputed
-    | events.DealRuled
-    | events.DealClosed
-)
-DEAL_EVENTS = (
-    events.DealOpened,
-    events.DealPaid,
-    events.DealClaimed,
-    events.DealStopped,
-    events.DealDisputed,
-    events.DealRuled,
-    events.DealClosed,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,9 @@ class AsyncPaymentService:
     escrow = _in_thread(PaymentService.escrow)
     present = _in_thread(PaymentService.present)
     deal_events = _in_thread(PaymentService.deal_events)
+    deals = _in_thread(PaymentService.deals)
     settlement = _in_thread(PaymentService.settlement)
+    settlements = _in_thread(PaymentService.settlements)
     resolution = _in_thread(PaymentService.resolution)
 
     create_job_escrow = _in_thread(PaymentService.create_job_escrow)
@@ -94,6 +96,7 @@ class AsyncPaymentService:
     concede = _in_thread(PaymentService.concede)
     resolve = _in_thread(PaymentService.resolve)
     rule = _in_thread(PaymentService.rule)
+    present_all = _in_thread(PaymentService.present_all)
     advance = _in_thread(PaymentService.advance)
     advance_all = _in_thread(PaymentService.advance_all)
     finalize_all = _in_thread(PaymentService.finalize_all)

@@ -78,14 +78,15 @@ class Batches:
     ) -> dict[int, Dispatch]:
         """Send what is not sent; return the dispatches that carry all of it, and note what is refused."""
         carriers: dict[int, Dispatch] = {}
-        fresh: list[Payment] = []
         planned = self._journal.plan_all({each.key: each.note for each in payments})
+        unsigned: list[Payment] = []
         for payment in payments:
             entry = planned[payment.key]
-            if entry.dispatch is not None:
+            if entry.dispatch is None:
+                unsigned.append(payment)
+            else:
                 carriers[entry.dispatch.id] = entry.dispatch
-            elif payment.is_checked or self._passes(payment, payer, refused):
-                fresh.append(payment)
+        fresh = self._passing(unsigned, payer, refused)
         try:
             first = deposit(fresh) if deposit and fresh else None
         except MoltError as error:
@@ -111,13 +112,21 @@ class Batches:
             if self._journal.fail(payment.key, str(error)).state in WITHOUT_EFFECT:
                 refused[payment.key] = error
 
-    def _passes(self, payment: Payment, payer: TransactionSigner, refused: dict[str, Outcome]) -> bool:
+    def _passing(
+        self, payments: Sequence[Payment], payer: TransactionSigner, refused: dict[str, Outcome]
+    ) -> list[Payment]:
+        """Return those that the contract would not refuse, simulated each by itself."""
+        unchecked = [payment for payment in payments if not payment.is_checked]
+        calls = [self._calls.bundle(payment.calls) for payment in unchecked]
         try:
-            self._transactions.simulate(self._calls.bundle(payment.calls), payer.address)
+            errors: Sequence[MoltError | None] = self._transactions.simulate_all(calls, payer.address)
         except MoltError as error:
-            self._refuse([payment], error, refused)
-            return False
-        return True
+            errors = [error] * len(calls)
+        for payment, each in zip(unchecked, errors, strict=True):
+            if each is not None:
+                self._refuse([payment], each, refused)
+        failed = {payment.key for payment, each in zip(unchecked, errors, strict=True) if each is not None}
+        return [payment for payment in payments if payment.key not in failed]
 
     def _sent(
         self, batch: Sequence[Payment], payer: TransactionSigner, first: Call | None

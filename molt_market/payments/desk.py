@@ -11,7 +11,14 @@ from molt_market.domain.events import DealClaimed, DealClosed, DealDisputed, Dea
 from molt_market.domain.ids import Address, EscrowId, TransactionId
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call, TransactionReceipt
-from molt_market.errors import InvalidStateTransition, MarketError, WalletError, WrongSigner
+from molt_market.errors import (
+    DealNotFound,
+    InvalidStateTransition,
+    MarketError,
+    MoltError,
+    WalletError,
+    WrongSigner,
+)
 from molt_market.payments.batches import Batches, Outcome, Payment
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.funding import Funding
@@ -40,6 +47,8 @@ from molt_market.signing.wallet import TransactionSigner
 from molt_market.telling import tell
 
 Found = TypeVar("Found", bound=Event)
+Deal = tuple[EscrowAccount, Sequence[Event]]
+"""A deal and its log."""
 
 
 class DealDesk:
@@ -68,11 +77,28 @@ class DealDesk:
         Raises:
             DealNotFound: the contract has no such deal.
         """
-        entry = self._journal.get(f"open:{deal_id}")
+        return self._named(self.client.escrow(deal_id))
+
+    def deals(self, deal_ids: Collection[EscrowId]) -> dict[EscrowId, Deal | MoltError]:
+        """Return many deals as the chain has them now, each with its log; or why it cannot be said."""
+        try:
+            found = self.client.deals(deal_ids)
+        except MoltError as error:
+            return dict.fromkeys(deal_ids, error)
+        return {
+            deal_id: (self._named(found[deal_id][0]), found[deal_id][1])
+            if deal_id in found
+            else DealNotFound(deal_id)
+            for deal_id in deal_ids
+        }
+
+    def _named(self, escrow: EscrowAccount) -> EscrowAccount:
+        """Give a deal the ids that order and offer have in a book, if it was opened here."""
+        entry = self._journal.get(f"open:{escrow.id}")
         if entry is None or entry.opening is None:
-            return self.client.escrow(deal_id)
-        opening = entry.opening
-        return self.client.escrow(deal_id, order_id=opening.order.id, offer_id=opening.offer_id)
+            return escrow
+        names = {"order_id": entry.opening.order.id, "offer_id": entry.opening.offer_id}
+        return escrow.model_copy(update=names)
 
     def present(self, deal_id: EscrowId) -> EscrowAccount:
         """Return a deal as it is when all payments of it that this journal has on their way have ended.
@@ -82,13 +108,33 @@ class DealDesk:
         Raises:
             DealNotFound: the contract has no such deal. TransactionPending: one of them takes too long.
         """
-        on_their_way = [entry.dispatch for entry in self._journal.in_flight_of(deal_id) if entry.dispatch]
-        receipts = [self._outbox.ended(dispatch) for dispatch in on_their_way]
+        receipts = self._ended_of(deal_id)
         escrow = self.escrow(deal_id)
         for receipt in receipts:
-            if receipt is not None:
-                self._tell_the_book(escrow, receipt)
+            self._tell_the_book(escrow, receipt)
         return escrow
+
+    def present_all(self, deal_ids: Collection[EscrowId]) -> dict[EscrowId, Deal | MoltError]:
+        """Return many deals as `present` returns one, each with its log; or what that raises."""
+        found: dict[EscrowId, Deal | MoltError] = {}
+        receipts: dict[EscrowId, list[TransactionReceipt]] = {}
+        for deal_id in deal_ids:
+            try:
+                receipts[deal_id] = self._ended_of(deal_id)
+            except MoltError as error:
+                found[deal_id] = error
+        for deal_id, deal in self.deals(receipts.keys()).items():
+            found[deal_id] = deal
+            if not isinstance(deal, MoltError):
+                for receipt in receipts[deal_id]:
+                    self._tell_the_book(deal[0], receipt)
+        return found
+
+    def _ended_of(self, deal_id: EscrowId) -> list[TransactionReceipt]:
+        """Wait for the payments of a deal that are on their way; return the receipts of those made."""
+        on_their_way = [entry.dispatch for entry in self._journal.in_flight_of(deal_id) if entry.dispatch]
+        ended = [self._outbox.ended(dispatch) for dispatch in on_their_way]
+        return [receipt for receipt in ended if receipt is not None]
 
     def deal_events(self, deal_id: EscrowId) -> Sequence[Event]:
         """Return what the chain logged about a deal. Raises DealNotFound."""

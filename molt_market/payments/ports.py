@@ -20,14 +20,14 @@ from molt_market.domain.balances import Balances
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.disputes import Dispute
 from molt_market.domain.events import Event
-from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId, TransactionId
+from molt_market.domain.ids import Address, EscrowId, Hash32, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.proofs import Confirmation, ExecutionProof
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
-from molt_market.errors import Refused
+from molt_market.errors import MarketError, Refused
 from molt_market.signing.messages import Policy
 from molt_market.signing.signers import Signer
 from molt_market.signing.statements import SignedPermit
@@ -92,6 +92,8 @@ class Transactions(Protocol):
 
     def simulate(self, call: Call, sender: Address) -> None: ...
 
+    def simulate_all(self, calls: Sequence[Call], sender: Address) -> list[MarketError | None]: ...
+
     def gas(self, call: Call, sender: Address) -> int: ...
 
     def require_gas_money(self, account: Address, gas: int, fee: Fee) -> None: ...
@@ -133,9 +135,11 @@ class EscrowChain(Protocol):
 
     def now(self) -> datetime: ...
 
-    def escrow(
-        self, deal_id: EscrowId, *, order_id: OrderId | None = None, offer_id: OfferId | None = None
-    ) -> EscrowAccount: ...
+    def escrow(self, deal_id: EscrowId) -> EscrowAccount: ...
+
+    def deals(
+        self, deal_ids: Collection[EscrowId]
+    ) -> Mapping[EscrowId, tuple[EscrowAccount, Sequence[Event]]]: ...
 
     def is_open(self, deal_id: EscrowId) -> bool: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.disputes import Dispute, DisputeResolution
 from molt_market.domain.endings import quote_dispute
+from molt_market.domain.events import DealClosed
 from molt_market.domain.ids import EscrowId, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.proofs import Confirmation, ExecutionProof
@@ -109,15 +110,15 @@ class PaymentService(DealEndings):
             InvalidValue: an order is matched twice; nothing is sent.
         """
         parts = within_budget(matches, max_budget)
-        escrows, failures = [], []
         answers = self._openings.open_all(parts, buyer_wallet)
+        deals = self.deals({each: None for each in answers if not isinstance(each, MoltError)})
+        escrows, failures = [], []
         for match, answer in zip(parts, answers, strict=True):
-            try:
-                if isinstance(answer, MoltError):
-                    raise answer
-                escrows.append(self.escrow(answer))
-            except MoltError as error:
-                failures.append(FailedPart(match, error))
+            deal = answer if isinstance(answer, MoltError) else deals[answer]
+            if isinstance(deal, MoltError):
+                failures.append(FailedPart(match, deal))
+            else:
+                escrows.append(deal[0])
         return OpenedParts(tuple(escrows), tuple(failures))
 
     def release_payment(
@@ -209,15 +210,14 @@ class PaymentService(DealEndings):
         ended: dict[EscrowId, TransactionId | MoltError] = {}
         due: list[EscrowAccount] = []
         now = self.client.now()
-        for deal_id in dict.fromkeys(deal_ids):
-            try:
-                escrow = self.present(deal_id)
-                closing = self._closing(escrow)
-            except MoltError as error:
-                ended[deal_id] = error
+        for deal_id, deal in self.present_all(dict.fromkeys(deal_ids)).items():
+            if isinstance(deal, MoltError):
+                ended[deal_id] = deal
                 continue
-            if closing is not None:
-                ended[deal_id] = closing
+            escrow, events = deal
+            closing = next((each for each in events if isinstance(each, DealClosed)), None)
+            if escrow.status in CLOSED and closing is not None:
+                ended[deal_id] = closing.transaction_id
             elif now < escrow.locked_until:
                 ended[deal_id] = NotYet(f"the end of deal {deal_id}", escrow.locked_until)
             else:
@@ -236,6 +236,13 @@ class PaymentService(DealEndings):
             DealNotFound: the contract has no such deal.
         """
         return settlement_of(self.escrow(deal_id), self.deal_events(deal_id))
+
+    def settlements(self, deal_ids: Collection[EscrowId]) -> dict[EscrowId, SettlementResult | MoltError]:
+        """Say the same of many deals, in few requests; of one of which it cannot be said, why."""
+        return {
+            deal_id: deal if isinstance(deal, MoltError) else settlement_of(*deal)
+            for deal_id, deal in self.deals(deal_ids).items()
+        }
 
     def resolution(self, deal_id: EscrowId) -> DisputeResolution:
         """Say how the dispute of a deal stands. Sends nothing.
@@ -263,7 +270,10 @@ class PaymentService(DealEndings):
         """Send the next step of each of these deals in few transactions; return why one was not done."""
         failures: list[MoltError | None] = [None] * len(jobs)
         steps: dict[int, tuple[EscrowAccount, Step]] = {}
-        now = self.client.now()
+        try:
+            now = self.client.now()
+        except MoltError as error:
+            return [error] * len(jobs)
         for place, (escrow, proof, confirmation) in enumerate(jobs):
             try:
                 step = self._next_step(escrow, proof, confirmation, now)

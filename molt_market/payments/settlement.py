@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.settlement import JobSettlementInput, SettlementResult, quote_settlement
 from molt_market.errors import MoltError
+from molt_market.payments.desk import Deal
 from molt_market.payments.service import PaymentService
 from molt_market.payments.steps import CLOSED
 
@@ -39,7 +40,8 @@ def settle_job(job: JobSettlementInput, payments: PaymentService) -> SettlementR
     ...     case SettlementStatus.Success(): print(f"paid {result.provider_payment}")
     ...     case SettlementStatus.Pending(claimable_at=when): print(f"call again at {when}")
     """
-    payments.advance(_present(job, payments), job.proof, job.buyer_confirmation)
+    escrow = _required(job, payments.present(job.escrow_id))
+    payments.advance(escrow, job.proof, job.buyer_confirmation)
     return payments.settlement(job.escrow_id)
 
 
@@ -52,23 +54,25 @@ def settle_jobs(
     """
     answers: dict[int, SettlementResult | MoltError] = {}
     ready: dict[int, EscrowAccount] = {}
+    present = payments.present_all({job.escrow_id: None for job in jobs})
     for place, job in enumerate(jobs):
         try:
-            ready[place] = _present(job, payments)
+            ready[place] = _required(job, present[job.escrow_id])
         except MoltError as error:
             answers[place] = error
     steps = [(escrow, jobs[place].proof, jobs[place].buyer_confirmation) for place, escrow in ready.items()]
-    for place, failure in zip(ready, payments.advance_all(steps), strict=True):
-        try:
-            answers[place] = failure or payments.settlement(jobs[place].escrow_id)
-        except MoltError as error:
-            answers[place] = error
+    failures = payments.advance_all(steps)
+    settled = payments.settlements({escrow.id: None for escrow in ready.values()})
+    for (place, escrow), failure in zip(ready.items(), failures, strict=True):
+        answers[place] = failure or settled[escrow.id]
     return [answers[place] for place in range(len(jobs))]
 
 
-def _present(job: JobSettlementInput, payments: PaymentService) -> EscrowAccount:
+def _required(job: JobSettlementInput, present: EscrowAccount | Deal | MoltError) -> EscrowAccount:
     """Return the present state of a job's deal. Raises what no settlement can come to."""
-    escrow = payments.present(job.escrow_id)
+    if isinstance(present, MoltError):
+        raise present
+    escrow = present[0] if isinstance(present, tuple) else present
     gpu_seconds = job.agreed_gpu_seconds(escrow.terms)
     if escrow.status not in CLOSED:
         quote_settlement(escrow, gpu_seconds)

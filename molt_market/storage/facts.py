@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, delete, insert, se
 
 from molt_market.domain import events as kinds
 from molt_market.domain.deals import Deal, DealStatus
-from molt_market.domain.events import Block, Event
+from molt_market.domain.events import Block, DealEvent, Event
 from molt_market.domain.ids import EscrowId, Hash32, TransactionId
 from molt_market.domain.terms import Terms
 from molt_market.indexer.ports import Checkpoint
-from molt_market.indexer.records import LIVE, DealEvent, DealRecord, Fact
+from molt_market.indexer.records import LIVE, DealRecord, Fact
 from molt_market.storage.database import Database, insert_unless_there
 from molt_market.storage.schema import checkpoints, cursors, deals, events
 

@@ -9,10 +9,11 @@ from functools import singledispatchmethod
 
 from molt_market.domain import events
 from molt_market.domain.deals import DealStatus
+from molt_market.domain.events import DealEvent
 from molt_market.domain.ids import ZERO_ADDRESS, Address, EscrowId, Hash32
 from molt_market.domain.policies import Policy
 from molt_market.domain.settlement import price
-from molt_market.indexer.records import DealEvent, DealRecord, after, opened
+from molt_market.indexer.records import DealRecord, after, opened
 
 FOREVER = 2**40 - 1
 

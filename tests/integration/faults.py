@@ -72,7 +72,9 @@ class FaultyProxy(ThreadingHTTPServer):
             return None
         if fault is Fault.OVERLOADED:
             error = {"code": -32005, "message": "limit exceeded"}
-            return json.dumps({"jsonrpc": "2.0", "id": json.loads(body)["id"], "error": error}).encode()
+            asked = json.loads(body)
+            id_ = None if isinstance(asked, list) else asked["id"]  # one answer to a whole batch has none
+            return json.dumps({"jsonrpc": "2.0", "id": id_, "error": error}).encode()
         if fault is Fault.DELAYED:
             time.sleep(0.1)
         if fault is Fault.DOUBLED:
@@ -94,7 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        answer = self.server.answer(self.server.fault(json.loads(body)["method"]), body)
+        asked = json.loads(body)
+        method = asked[0]["method"] if isinstance(asked, list) else asked["method"]
+        answer = self.server.answer(self.server.fault(method), body)
         if answer is None:
             self.close_connection = True
             return

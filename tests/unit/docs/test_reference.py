@@ -216,6 +216,7 @@ def test_page__lists_all_public_methods(title: str, owner: str) -> None:
         "advance",
         "advance_all",
         "present",
+        "present_all",
     }  # what settle_job and settle_jobs are made of
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from molt_market.domain import events
 from molt_market.domain.deals import Deal, DealStatus
+from molt_market.domain.events import DealEvent
 from molt_market.domain.ids import ZERO_ADDRESS, ZERO_HASH, TransactionId
 from molt_market.errors import NodeError
-from molt_market.indexer.records import DealEvent, DealRecord, Fact, record_of
+from molt_market.indexer.records import DealRecord, Fact, record_of
 from molt_market.signing.hashes import deal_id
 from tests.unit.indexer.fakes import BOND_BPS, DOMAIN, FEE_BPS, GENESIS, HOUR, hash_of, terms
 

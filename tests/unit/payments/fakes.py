@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from eth_utils import keccak
 
 from molt_market.domain.ids import Address, TransactionId
 from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
-from molt_market.errors import TransactionFailed
+from molt_market.errors import MarketError, TransactionFailed
 from molt_market.signing.wallet import TransactionSigner, Wallet
 
 WALLET = Wallet.from_private_key("0x" + "11" * 32)
@@ -85,6 +85,16 @@ class FakeTransactions:
 
     def simulate(self, call: Call, sender: Address) -> None:
         self._step("simulate")
+
+    def simulate_all(self, calls: Sequence[Call], sender: Address) -> list[MarketError | None]:
+        return [self._refusal(call, sender) for call in calls]
+
+    def _refusal(self, call: Call, sender: Address) -> MarketError | None:
+        try:
+            self.simulate(call, sender)
+        except MarketError as error:
+            return error
+        return None
 
     def gas(self, call: Call, sender: Address) -> int:
         self._step("gas")
