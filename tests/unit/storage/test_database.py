@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import insert, select, text
+from sqlalchemy import URL, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from molt_market.errors import InvalidValue, StorageUnavailable
-from molt_market.storage.database import Database
+from molt_market.storage.database import Database, _engine, _url
 from molt_market.storage.schema import accounts, entries, metadata
 from tests.databases import KINDS, database_url
 
@@ -51,6 +52,32 @@ def test_open__by_many_at_once__makes_the_tables_once(url: str) -> None:
         with each.reading() as connection:
             assert connection.execute(select(accounts)).all() == []
         each.close()
+
+
+def test_open__a_new_file_by_many_at_the_same_moment__each_waits_for_the_others(tmp_path: Path) -> None:
+    """SQLite itself does not wait where two switch a file to WAL: one of ten such moments failed."""
+    for number in range(40):
+        failures: list[Exception] = []
+        together = threading.Barrier(6)
+
+        def connect(
+            url: URL, together: threading.Barrier = together, failures: list[Exception] = failures
+        ) -> None:
+            engine = _engine(url)
+            together.wait()
+            try:
+                engine.connect().close()
+            except DBAPIError as error:
+                failures.append(error)
+            engine.dispose()
+
+        url = _url(tmp_path / f"{number}.db")
+        threads = [threading.Thread(target=connect, args=(url,)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
 
 
 def test_open__again__keeps_what_is_there(url: str, database: Database) -> None:
