@@ -1,8 +1,9 @@
 """Processes are killed from outside at random moments; afterwards every deal is paid once, to the unit.
 
-MOLT_KILLS: how many in each database (default 20); more, up to five times as many, until payments were in
-every state at some death. The blocks come from here, with two confirmations and base fees that jump now and
-then, so that transactions get stuck and are replaced.
+MOLT_KILLS: how many in each database (default 20). If payments were not in every state at some death by then,
+more follow, up to five times as many, each at the sight of a missing state, if one comes in time. The blocks
+come from here, with two confirmations and base fees that jump now and then, so that transactions get stuck
+and are replaced; no block comes while that is the state that is waited for.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from itertools import count
 from multiprocessing.context import ForkServerProcess
@@ -43,6 +44,9 @@ TO_HIT = [EntryState.PLANNED, *(state for state in EntryState if state in IN_FLI
 BLOCK_SECONDS = 0.08
 JUMP = 0.09  # of a block's base fee, that often; between jumps it falls by an eighth with each block
 CONFIRMATIONS = 2
+SIGHT_SECONDS = (
+    0.6  # how long a state is waited for; a worker's patience with a transaction is a quarter of it
+)
 PATIENCE_SECONDS = 90
 
 context = multiprocessing.get_context("forkserver")
@@ -54,7 +58,7 @@ class Mill:
 
     def __init__(self, net: Devnet, chance: random.Random) -> None:
         self._net, self._chance, self._client = net, chance, net.client()
-        self._stop = threading.Event()
+        self._stop, self._slow = threading.Event(), threading.Event()
         self.jumps = 0
 
     @contextmanager
@@ -69,8 +73,19 @@ class Mill:
             thread.join()
             self._net.node.request("evm_setAutomine", True)
 
+    @contextmanager
+    def slow(self) -> Iterator[None]:
+        """Make no block for as long as this lasts."""
+        self._slow.set()
+        try:
+            yield
+        finally:
+            self._slow.clear()
+
     def _run(self) -> None:
         while not self._stop.wait(BLOCK_SECONDS):
+            if self._slow.is_set():
+                continue
             if self._chance.random() < JUMP:
                 base_fee = self._client.transactions.market_fee().most
                 self._net.node.request("anvil_setNextBlockBaseFeePerGas", hex(base_fee * 5 // 2))
@@ -81,8 +96,11 @@ class Mill:
 class Killing:
     """Starts workers, and kills them; keeps in which states payments were at each death."""
 
-    def __init__(self, scene: Scene, work: Work, journal: SqlJournal, chance: random.Random) -> None:
+    def __init__(
+        self, scene: Scene, work: Work, journal: SqlJournal, chance: random.Random, mill: Mill
+    ) -> None:
         self._scene, self._work, self._journal, self._chance = scene, work, journal, chance
+        self._mill = mill
         self._offer = scene.offer(gpu_count=1_000, available_hours=4)
         self._slots = count()
         self.matches: list[OrderMatch] = []
@@ -103,13 +121,22 @@ class Killing:
         self.matches += [self._made(), self._made()]
         workers = [self._started(self.matches[-8:], seed) for seed in range(AT_WORK)]
         for process in workers:
-            time.sleep(self._chance.uniform(0.05, 0.6))
+            if len(self.deaths) < KILLS:
+                time.sleep(self._chance.uniform(0.05, 0.6))
+            else:
+                self._wait_for_a_missing_state()
             process.kill()
             process.join()
             assert process.exitcode == -9, (
                 f"it ended by itself, with {process.exitcode}, before it was killed"
             )
             self.deaths.append(Counter(entry.state for entry in self._journal.entries(TO_HIT)))
+
+    def _wait_for_a_missing_state(self) -> None:
+        with self._mill.slow() if EntryState.REPLACED in self.missing else nullcontext():
+            until = time.monotonic() + SIGHT_SECONDS
+            while time.monotonic() < until and not self._journal.entries(self.missing, limit=1):
+                time.sleep(0.005)
 
     def finish(self) -> None:
         """Let a worker do all that is left."""
@@ -149,8 +176,9 @@ def test_kills__every_deal_is_paid_once__to_the_unit__and_no_nonce_is_left_out(
         database = Database(url)
         journal = SqlJournal(database, "kills")
         network = Network.custom(net.network.chain_id, net.url, confirmations=CONFIRMATIONS)
-        killing = Killing(scene, Work(network, net.deployment, url, "kills", (), 0), journal, chance)
         mill, before = Mill(net, chance), Books(scene)
+        work = Work(network, net.deployment, url, "kills", (), 0)
+        killing = Killing(scene, work, journal, chance, mill)
         with mill.running():
             killing.run()
         with capsys.disabled():
