@@ -125,15 +125,31 @@ class Node:
         sender: Address | None = None,
         block: int | str = "latest",
         storage: Mapping[Hash32, Hash32] | None = None,
+        gas: int | None = None,
     ) -> bytes:
         """Make a call without sending it, as if the contract had these words in its storage.
 
-        Raises what the contract refused with.
+        Raises what the contract refused with. `gas`: what the call may take (default: what the node allows).
         """
-        overrides = [] if storage is None else [{call.to: {"stateDiff": storage}}]
-        answer = self.request("eth_call", fields_of(call, sender), block_name(block), *overrides)
+        fields, *others = call_params(call, sender, block, storage)
+        limit = {} if gas is None else {"gas": hex(gas)}
+        answer = self.request("eth_call", fields | limit, *others)
         with readable("eth_call"):
             return unhex(answer)
+
+    def calls(
+        self,
+        calls: Sequence[Call],
+        *,
+        sender: Address | None = None,
+        block: int | str = "latest",
+        storage: Mapping[Hash32, Hash32] | None = None,
+    ) -> list[bytes | MarketError]:
+        """Make many calls as `call` does, each by itself; what it would raise stands for an answer."""
+        params = [call_params(call, sender, block, storage) for call in calls]
+        answers = self.attempts("eth_call", params)
+        with readable("eth_call"):
+            return [of_answer(each) if isinstance(each, RpcError) else unhex(each) for each in answers]
 
     def estimate_gas(self, call: Call, sender: Address) -> int:
         """Return the gas that a call would take now. Raises what the contract refused with."""
@@ -191,6 +207,14 @@ def unhex(text: str) -> bytes:
 def block_name(block: int | str) -> str:
     """Write a block as a node takes it: a number, or a word like "latest"."""
     return hex(block) if isinstance(block, int) else block
+
+
+def call_params(
+    call: Call, sender: Address | None, block: int | str, storage: Mapping[Hash32, Hash32] | None = None
+) -> list[Any]:
+    """Write what `eth_call` takes; `storage`: words that the contract is taken to have."""
+    overrides = [] if storage is None else [{call.to: {"stateDiff": storage}}]
+    return [fields_of(call, sender), block_name(block), *overrides]
 
 
 def fields_of(call: Call, sender: Address | None) -> dict[str, str]:

@@ -23,6 +23,7 @@ from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.settlement import bond, price
 from molt_market.domain.terms import Terms
+from molt_market.domain.transactions import Call
 from molt_market.errors import DealNotFound, MarketError, NodeError, Refused, UnsignedOffer
 from molt_market.refusals import refusal
 from molt_market.signing.hashes import deal_id as id_of
@@ -96,11 +97,20 @@ class EscrowReader(EscrowViews):
         `balances`: as if these accounts had these amounts in the escrow, for example after a deposit that
         comes along. The node has to know state overrides, as all common ones do.
         """
-        storage = {_account_slot(each): _word(amount.base_units) for each, amount in (balances or {}).items()}
-        code, actual, limit = self._view(
-            "check", match_tuple(offer, order), opener, block="pending", storage=storage or None
-        )
-        return refusal(code, actual, limit) if code else None
+        call, storage = self._check(offer, order, opener), _stored(balances)
+        return _refusal(self.node.call(call, block="pending", storage=storage))
+
+    def check_all(
+        self,
+        matches: Sequence[tuple[CapacityOffer, JobOrder]],
+        opener: Address,
+        *,
+        balances: Mapping[Address, Amount] | None = None,
+    ) -> list[MarketError | None]:
+        """Ask the same of many matches, each by itself, in few requests; what `check` raises is an answer."""
+        calls = [self._check(*match, opener) for match in matches]
+        answers = self.node.calls(calls, block="pending", storage=_stored(balances))
+        return [each if isinstance(each, MarketError) else _refusal(each) for each in answers]
 
     def obstacle(self, offer: CapacityOffer, order: JobOrder) -> MarketError | None:
         """Say what stands in the way of a deal from a signed offer and an order now; None: nothing.
@@ -123,6 +133,9 @@ class EscrowReader(EscrowViews):
         return self.check(offer, asked, opener, balances=balances)
 
     # ---------------------------------------------------------------- inside
+
+    def _check(self, offer: CapacityOffer, order: JobOrder, opener: Address) -> Call:
+        return Call(self.deployment.escrow, ESCROW.encode("check", match_tuple(offer, order), opener))
 
     def _as_signed(self, order: JobOrder, offer: CapacityOffer) -> JobOrder:
         """Return an order as its buyer would sign it for this offer, without a signature."""
@@ -206,6 +219,18 @@ class EscrowReader(EscrowViews):
     def _closed_at(self, deal_id: EscrowId, opened: DealOpened) -> datetime | None:
         closings = self._logs(opened.block, [ESCROW.topic("DealClosed"), deal_id], DealClosed)
         return moment(self.node.block_time(closings[0].block)) if closings else None
+
+
+def _refusal(answer: bytes) -> Refused | None:
+    code, actual, limit = ESCROW.decode("check", answer)
+    return refusal(code, actual, limit) if code else None
+
+
+def _stored(balances: Mapping[Address, Amount] | None) -> dict[Hash32, Hash32] | None:
+    """Return the words that the contract would store for these balances."""
+    if not balances:
+        return None
+    return {_account_slot(account): _word(amount.base_units) for account, amount in balances.items()}
 
 
 def _account_slot(account: Address) -> Hash32:

@@ -17,8 +17,8 @@ from typing import Any
 from eth_utils import keccak
 
 from molt_market.chain.events import decode_logs
-from molt_market.chain.node import Node, block_name, fields_of, readable
-from molt_market.chain.reverts import RpcError, of_answer
+from molt_market.chain.node import Node, block_name, readable
+from molt_market.chain.reverts import RpcError
 from molt_market.domain.ids import Address, TransactionId
 from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
 from molt_market.errors import (
@@ -36,7 +36,7 @@ from molt_market.signing.wallet import TransactionSigner
 
 UNCHECKED_GAS = 1_000_000
 LEAST_POLL_SECONDS = 0.02
-MOST_POLL_SECONDS = 1.0
+MOST_POLL_SECONDS = 1.0  # what the latest block cannot tell, such as a reorganisation, is looked at so often
 RECEIPT_DELAY_SECONDS = 3.0  # a node may count a transaction a moment before it has its receipt
 KNOWN_ALREADY = ("already known", "already imported", "known transaction")
 TOO_CHEAP = ("underpriced", "less than block base fee", "fee cap less than", "max fee per gas less than")
@@ -136,11 +136,16 @@ class Transactions:
 
     def simulate_all(self, calls: Sequence[Call], sender: Address) -> list[MarketError | None]:
         """Simulate calls, each by itself; return, in their order, what `simulate` would raise."""
-        answers = self._node.attempts("eth_call", [(fields_of(call, sender), "pending") for call in calls])
-        return [of_answer(each) if isinstance(each, RpcError) else None for each in answers]
+        answers = self._node.calls(calls, sender=sender, block="pending")
+        return [each if isinstance(each, MarketError) else None for each in answers]
 
-    def gas(self, call: Call, sender: Address) -> int:
-        """Simulate a call, and return the gas to allow it: a fifth more than it takes now."""
+    def gas(self, call: Call, sender: Address, *, guess: int | None = None) -> int:
+        """Simulate a call, and return the gas to allow it: a fifth more than it takes now.
+
+        Or the `guess`, if the call passes with that: some nodes make the call twenty times to estimate it.
+        """
+        if guess is not None and self._passes(call, sender, guess):
+            return guess
         self.simulate(call, sender)
         return self._node.estimate_gas(call, sender) * 6 // 5
 
@@ -196,9 +201,9 @@ class Transactions:
             TransactionPending: that took too long; TransactionDropped: it will never be.
         """
         needed = self._confirmations if confirmations is None else confirmations
-        pause = LEAST_POLL_SECONDS
         started = last_possible = time.monotonic()
         while True:
+            head = self.head()
             receipt = self.receipt(signed.id)
             if receipt is not None and self.is_confirmed(receipt, needed):
                 return receipt
@@ -210,8 +215,18 @@ class Transactions:
                 raise TransactionPending(signed.id, self._timeout_seconds)
             else:
                 last_possible = now
-            time.sleep(pause)
-            pause = min(2 * pause, MOST_POLL_SECONDS)
+            self.until_next_block(head, self.timeout)
+
+    def until_next_block(self, head: int, at_most: timedelta) -> None:
+        """Wait until the latest block is another one than `head`, or so long, but a second at most.
+
+        Raises NodeUnreachable or NodeError at once.
+        """
+        ends = time.monotonic() + min(at_most.total_seconds(), MOST_POLL_SECONDS)
+        pause = LEAST_POLL_SECONDS
+        while self.head() == head and (left := ends - time.monotonic()) > 0:
+            time.sleep(min(pause, left))
+            pause *= 3 / 2
 
     def require_success(self, signed: SignedTransaction, receipt: TransactionReceipt) -> TransactionReceipt:
         """Return the receipt of a transaction that succeeded.
@@ -268,6 +283,13 @@ class Transactions:
         return self.sign(call, wallet, nonce=self.next_nonce(wallet.address), gas=gas, fee=fee)
 
     # ---------------------------------------------------------------- inside
+
+    def _passes(self, call: Call, sender: Address, gas: int) -> bool:
+        try:
+            self._node.call(call, sender=sender, block="pending", gas=gas)
+        except MarketError:  # nodes say in many ways that the gas is not enough
+            return False
+        return True
 
     def _read_receipt(self, transaction_id: TransactionId, found: Mapping[str, Any]) -> TransactionReceipt:
         created = found.get("contractAddress")

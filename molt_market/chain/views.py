@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -95,7 +95,11 @@ class EscrowViews:
         return int(self._view("gpusInUse", provider, slot))
 
     def next_order_slot(self, buyer: Address, skip: Collection[int] = ()) -> int:
-        """Return the lowest slot of a buyer's that opened no deal yet and is not in `skip`.
+        """Return the lowest slot of a buyer's that opened no deal yet and is not in `skip`."""
+        return next(self.order_slots(buyer, skip))
+
+    def order_slots(self, buyer: Address, skip: Collection[int] = ()) -> Iterator[int]:
+        """Yield the slots of a buyer's that opened no deal yet and are not in `skip`, the lowest first.
 
         Slots go up one by one, so that 128 orders share a word of storage.
         """
@@ -107,7 +111,7 @@ class EscrowViews:
             first = group * ORDERS_PER_GROUP
             for slot in range(first, first + ORDERS_PER_GROUP):
                 if not opened >> (slot - first) & 1 and slot not in skip:
-                    return slot
+                    yield slot
             group += 1
 
     def nonce_of(self, account: Address) -> int:

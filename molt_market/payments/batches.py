@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import MoltError, NodeError, TransactionDropped
 from molt_market.payments.carrier import refused_in
-from molt_market.payments.journal import WITHOUT_EFFECT, Dispatch, Journal
+from molt_market.payments.journal import WITHOUT_EFFECT, Dispatch, Intent, Journal
 from molt_market.payments.outbox import Outbox
 from molt_market.payments.ports import Calls, Transactions
 from molt_market.signing.wallet import TransactionSigner
@@ -78,7 +78,7 @@ class Batches:
     ) -> dict[int, Dispatch]:
         """Send what is not sent; return the dispatches that carry all of it, and note what is refused."""
         carriers: dict[int, Dispatch] = {}
-        planned = self._journal.plan_all({each.key: each.note for each in payments})
+        planned = self._journal.plan_all([Intent(each.key, each.note) for each in payments])
         unsigned: list[Payment] = []
         for payment in payments:
             entry = planned[payment.key]
@@ -92,9 +92,10 @@ class Batches:
         except MoltError as error:
             self._refuse(fresh, error, refused)
             return carriers
+        gas_of_each: int | None = None  # what a payment of the batch before was allowed
         for batch in _batches(fresh):
             try:
-                dispatch = self._sent(batch, payer, first)
+                dispatch = self._sent(batch, payer, first, gas_of_each)
             except MoltError as error:
                 self._refuse(batch, error, refused)
                 if first is not None:  # what was to pay for the rest is not there
@@ -104,6 +105,7 @@ class Batches:
             if dispatch is None:  # somebody else signed one of them: the next round sends the others
                 break
             carriers[dispatch.id], first = dispatch, None
+            gas_of_each = -(-dispatch.latest.gas // len(batch))
         return carriers
 
     def _refuse(self, payments: Sequence[Payment], error: MoltError, refused: dict[str, Outcome]) -> None:
@@ -129,7 +131,11 @@ class Batches:
         return [payment for payment in payments if payment.key not in failed]
 
     def _sent(
-        self, batch: Sequence[Payment], payer: TransactionSigner, first: Call | None
+        self,
+        batch: Sequence[Payment],
+        payer: TransactionSigner,
+        first: Call | None,
+        gas_of_each: int | None,
     ) -> Dispatch | None:
         items: dict[str, range] = {}
         calls = [] if first is None else [first]
@@ -137,7 +143,8 @@ class Batches:
             items[payment.key] = range(len(calls), len(calls) + len(payment.calls))
             calls.extend(payment.calls)
         call = self._calls.bundle(calls, skip=len(batch) > 1)  # alone, all of it or nothing
-        return self._outbox.dispatched(items, lambda: (call, payer))
+        guess = None if gas_of_each is None else gas_of_each * len(batch)
+        return self._outbox.dispatched(items, lambda: (call, payer), gas=guess)
 
     def _ended(self, dispatch: Dispatch, wanted: dict[str, Payment]) -> dict[str, Outcome]:
         """Wait for a dispatch, and return how its payments ended; nothing if its nonce was lost."""

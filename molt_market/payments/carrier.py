@@ -32,8 +32,7 @@ from molt_market.signing.wallet import TransactionSigner
 from molt_market.telling import tell
 
 UNCERTAIN = (TransactionPending, NodeUnreachable, NodeError)
-LEAST_POLL = timedelta(milliseconds=20)
-MOST_POLL = timedelta(seconds=1)
+AFTER_FAILURE = timedelta(milliseconds=100)  # until a node that failed is asked again
 DEEPEST = 1_000  # blocks: no reorganisation is looked for below them
 RECEIPT_DELAY = timedelta(seconds=3)  # a node may count a transaction a moment before it has its receipt
 
@@ -75,23 +74,24 @@ class Carrier:
         Raises:
             TransactionDropped: its nonce went to another transaction. TransactionPending: it takes too long.
         """
-        started, pause, timeout = time.monotonic(), LEAST_POLL, self._transactions.timeout
+        started, timeout = time.monotonic(), self._transactions.timeout
         while True:
             try:
+                head = self._transactions.head()
                 dispatch, receipt = self.push(dispatch_id)
-            except (NodeUnreachable, NodeError) as error:
-                tell("node_fails", level=WARNING, dispatch=dispatch_id, reason=error)
-            else:
                 if receipt is not None and receipt.succeeded and when_mined is not None:
                     when_mined(receipt)
                     when_mined = None
                 if receipt is not None and dispatch.state is EntryState.FINAL:
                     return receipt
+                left = timeout - _since(started)
+                self._transactions.until_next_block(head, left)
+            except (NodeUnreachable, NodeError) as error:
+                tell("node_fails", level=WARNING, dispatch=dispatch_id, reason=error)
+                time.sleep(AFTER_FAILURE.total_seconds())
             if _since(started) >= timeout:
                 latest = self._journal.dispatch(dispatch_id).latest
                 raise TransactionPending(latest.id, timeout.total_seconds())
-            time.sleep(pause.total_seconds())
-            pause = min(pause * 3 // 2, MOST_POLL)
 
     def push(self, dispatch_id: int) -> tuple[Dispatch, TransactionReceipt | None]:
         """Look at a dispatch once, and do what it needs; return it, and its receipt if it is in a block.

@@ -22,7 +22,7 @@ from molt_market.errors import (
 from molt_market.payments.batches import Batches, Outcome, Payment
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.funding import Funding
-from molt_market.payments.journal import Journal, MemoryJournal
+from molt_market.payments.journal import Entry, Journal, MemoryJournal, opening_key
 from molt_market.payments.outbox import Outbox
 from molt_market.payments.ports import Calls, EscrowChain, ReservationBook
 from molt_market.payments.reconciliation import Difference
@@ -77,7 +77,7 @@ class DealDesk:
         Raises:
             DealNotFound: the contract has no such deal.
         """
-        return self._named(self.client.escrow(deal_id))
+        return _named(self.client.escrow(deal_id), self._journal.get(opening_key(deal_id)))
 
     def deals(self, deal_ids: Collection[EscrowId]) -> dict[EscrowId, Deal | MoltError]:
         """Return many deals as the chain has them now, each with its log; or why it cannot be said."""
@@ -85,20 +85,15 @@ class DealDesk:
             found = self.client.deals(deal_ids)
         except MoltError as error:
             return dict.fromkeys(deal_ids, error)
-        return {
-            deal_id: (self._named(found[deal_id][0]), found[deal_id][1])
-            if deal_id in found
-            else DealNotFound(deal_id)
-            for deal_id in deal_ids
-        }
-
-    def _named(self, escrow: EscrowAccount) -> EscrowAccount:
-        """Give a deal the ids that order and offer have in a book, if it was opened here."""
-        entry = self._journal.get(f"open:{escrow.id}")
-        if entry is None or entry.opening is None:
-            return escrow
-        names = {"order_id": entry.opening.order.id, "offer_id": entry.opening.offer_id}
-        return escrow.model_copy(update=names)
+        openings = self._journal.get_all([opening_key(deal_id) for deal_id in found])
+        deals: dict[EscrowId, Deal | MoltError] = {}
+        for deal_id in deal_ids:
+            if deal_id in found:
+                escrow, events = found[deal_id]
+                deals[deal_id] = _named(escrow, openings.get(opening_key(deal_id))), events
+            else:
+                deals[deal_id] = DealNotFound(deal_id)
+        return deals
 
     def present(self, deal_id: EscrowId) -> EscrowAccount:
         """Return a deal as it is when all payments of it that this journal has on their way have ended.
@@ -108,7 +103,7 @@ class DealDesk:
         Raises:
             DealNotFound: the contract has no such deal. TransactionPending: one of them takes too long.
         """
-        receipts = self._ended_of(deal_id)
+        receipts = self._receipts(self._journal.in_flight_of([deal_id])[deal_id])
         escrow = self.escrow(deal_id)
         for receipt in receipts:
             self._tell_the_book(escrow, receipt)
@@ -118,9 +113,9 @@ class DealDesk:
         """Return many deals as `present` returns one, each with its log; or what that raises."""
         found: dict[EscrowId, Deal | MoltError] = {}
         receipts: dict[EscrowId, list[TransactionReceipt]] = {}
-        for deal_id in deal_ids:
+        for deal_id, entries in self._journal.in_flight_of(deal_ids).items():
             try:
-                receipts[deal_id] = self._ended_of(deal_id)
+                receipts[deal_id] = self._receipts(entries)
             except MoltError as error:
                 found[deal_id] = error
         for deal_id, deal in self.deals(receipts.keys()).items():
@@ -130,10 +125,9 @@ class DealDesk:
                     self._tell_the_book(deal[0], receipt)
         return found
 
-    def _ended_of(self, deal_id: EscrowId) -> list[TransactionReceipt]:
-        """Wait for the payments of a deal that are on their way; return the receipts of those made."""
-        on_their_way = [entry.dispatch for entry in self._journal.in_flight_of(deal_id) if entry.dispatch]
-        ended = [self._outbox.ended(dispatch) for dispatch in on_their_way]
+    def _receipts(self, on_their_way: Sequence[Entry]) -> list[TransactionReceipt]:
+        """Wait for payments that are on their way; return the receipts of those made."""
+        ended = [self._outbox.ended(entry.dispatch) for entry in on_their_way if entry.dispatch]
         return [receipt for receipt in ended if receipt is not None]
 
     def deal_events(self, deal_id: EscrowId) -> Sequence[Event]:
@@ -224,6 +218,13 @@ class DealDesk:
         actual = self._payer().address
         if actual != party:
             raise WrongSigner(expected=party, actual=actual)
+
+
+def _named(escrow: EscrowAccount, entry: Entry | None) -> EscrowAccount:
+    """Give a deal the ids that order and offer have in a book, if it was opened here: by this entry."""
+    if entry is None or entry.opening is None:
+        return escrow
+    return escrow.model_copy(update={"order_id": entry.opening.order.id, "offer_id": entry.opening.offer_id})
 
 
 def status_after(status: DealStatus, events: Iterable[Event]) -> DealStatus:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -21,7 +21,7 @@ from threading import RLock
 from typing import Protocol
 
 from molt_market.domain.clock import Clock, SystemClock
-from molt_market.domain.ids import Address, EscrowId, OfferId, TransactionId
+from molt_market.domain.ids import Address, EscrowId, OfferId, OrderId, PartyId, TransactionId
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.transactions import Call, SignedTransaction, TransactionReceipt
 from molt_market.errors import InvalidStateTransition
@@ -66,6 +66,19 @@ class Opening:
 
     order: JobOrder
     offer_id: OfferId
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A payment that is to be written down: its key, the caller's reason, and what an opening is about.
+
+    `slot_is_new`: the order's slot was chosen just now, from those that seemed free.
+    """
+
+    key: str
+    note: str = ""
+    opening: Opening | None = None
+    slot_is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,23 +167,24 @@ class Journal(Protocol):
     they decide who is first.
     """
 
-    def plan(
-        self, key: str, *, note: str = "", opening: Opening | None = None, slot_is_new: bool = False
-    ) -> Entry:
-        """Write an intent down, and return its entry: the one of before, unless that came to nothing.
+    def plan(self, key: str, *, note: str = "") -> Entry:
+        """Write an intent down, and return its entry: the one of before, unless that came to nothing."""
+        ...
+
+    def plan_all(self, intents: Iterable[Intent]) -> dict[str, Entry]:
+        """Write intents down, all or none; return their entries by key, those of before as `plan` does.
 
         One that came to nothing starts anew, and keeps its note and opening unless others are given.
 
-        Raises SlotTaken if the order's slot was chosen just now, and another order of the buyer's is on its
-        way with it.
+        Raises SlotTaken if a slot is new, and another order of the buyer's is on its way with it.
         """
         ...
 
-    def plan_all(self, notes: Mapping[str, str]) -> dict[str, Entry]:
-        """Plan many at once, by key, each with its note."""
-        ...
-
     def get(self, key: str) -> Entry | None: ...
+
+    def get_all(self, keys: Collection[str]) -> dict[str, Entry]:
+        """Return the entries of those keys that have one."""
+        ...
 
     def fail(self, key: str, failure: str) -> Entry:
         """Write down why an intent was refused, unless somebody has signed it; return the entry."""
@@ -224,8 +238,8 @@ class Journal(Protocol):
         """Return the dispatches in flight, by nonce."""
         ...
 
-    def in_flight_of(self, deal_id: EscrowId) -> list[Entry]:
-        """Return the entries in flight that are about a deal, the oldest first."""
+    def in_flight_of(self, deal_ids: Collection[EscrowId]) -> dict[EscrowId, list[Entry]]:
+        """Return the entries in flight that are about each of these deals, the oldest first."""
         ...
 
     def about(self, deal_id: EscrowId) -> list[Entry]:
@@ -268,24 +282,24 @@ class MemoryJournal:
         self._dispatches: dict[int, Dispatch] = {}
         self._alone = RLock()
 
-    def plan(
-        self, key: str, *, note: str = "", opening: Opening | None = None, slot_is_new: bool = False
-    ) -> Entry:
-        with self._alone:
-            known = self.get(key)
-            if known is not None and known.state not in WITHOUT_EFFECT:
-                return known
-            if opening is not None and slot_is_new:
-                self._require_free(opening.order)
-            self._carried_by.pop(key, None)
-            if known is not None:
-                note, opening = note or known.note, opening or known.opening
-            self._entries[key] = Entry(key, self._clock.now(), note, opening)
-            return self._entries[key]
+    def plan(self, key: str, *, note: str = "") -> Entry:
+        return self.plan_all([Intent(key, note)])[key]
 
-    def plan_all(self, notes: Mapping[str, str]) -> dict[str, Entry]:
+    def plan_all(self, intents: Iterable[Intent]) -> dict[str, Entry]:
+        wanted = {intent.key: intent for intent in intents}
         with self._alone:
-            return {key: self.plan(key, note=note) for key, note in notes.items()}
+            known = self.get_all(wanted)
+            require_free(new_slots(wanted.values(), known), self._entries_of_openings())
+            for key, intent in wanted.items():
+                before = known.get(key)
+                if before is not None and before.state not in WITHOUT_EFFECT:
+                    continue
+                self._carried_by.pop(key, None)
+                note, opening = intent.note, intent.opening
+                if before is not None:
+                    note, opening = note or before.note, opening or before.opening
+                self._entries[key] = Entry(key, self._clock.now(), note, opening)
+            return self.get_all(wanted)
 
     def get(self, key: str) -> Entry | None:
         with self._alone:
@@ -293,6 +307,10 @@ class MemoryJournal:
             if entry is None or carrier is None:
                 return entry
             return replace(entry, dispatch=self._dispatches[carrier])
+
+    def get_all(self, keys: Collection[str]) -> dict[str, Entry]:
+        with self._alone:
+            return {key: self._known(key) for key in keys if key in self._entries}
 
     def fail(self, key: str, failure: str) -> Entry:
         with self._alone:
@@ -371,10 +389,10 @@ class MemoryJournal:
             known = [each for each in self._dispatches.values() if each.in_flight]
         return sorted((each for each in known if sender in {None, each.sender}), key=lambda each: each.nonce)
 
-    def in_flight_of(self, deal_id: EscrowId) -> list[Entry]:
+    def in_flight_of(self, deal_ids: Collection[EscrowId]) -> dict[EscrowId, list[Entry]]:
         with self._alone:
-            keys = [key for key in self._carried_by if deal_of(key) == deal_id]
-            return [each for key in keys if (each := self._known(key)).in_flight]
+            entries = [self._known(key) for key in self._carried_by]
+        return by_deal(deal_ids, [entry for entry in entries if entry.in_flight])
 
     def about(self, deal_id: EscrowId) -> list[Entry]:
         with self._alone:
@@ -406,15 +424,11 @@ class MemoryJournal:
 
     def openings(self, buyer: Address) -> list[Entry]:
         with self._alone:
-            known = [self._known(key) for key in self._entries]
+            known = self._entries_of_openings()
         return [each for each in known if each.opening and each.opening.order.buyer_id == buyer]
 
-    def _require_free(self, order: JobOrder) -> None:
-        for entry in self.openings(Address(order.buyer_id)):
-            other = entry.opening.order if entry.opening else order
-            on_its_way = entry.state is not EntryState.FAILED
-            if on_its_way and other.slot == order.slot and other.id != order.id:
-                raise SlotTaken
+    def _entries_of_openings(self) -> list[Entry]:
+        return [self._known(key) for key, entry in self._entries.items() if entry.opening]
 
     def _nonces(self, sender: Address) -> set[int]:
         known = [each for each in self._dispatches.values() if each.sender == sender]
@@ -431,6 +445,11 @@ class MemoryJournal:
         return self._dispatches[dispatch.id]
 
 
+def opening_key(deal_id: EscrowId) -> str:
+    """Return the key of the payment that opens a deal."""
+    return f"open:{deal_id}"
+
+
 def deal_of(key: str) -> EscrowId | None:
     """Return the deal that a key is about; None: it is about none.
 
@@ -439,6 +458,40 @@ def deal_of(key: str) -> EscrowId | None:
     """
     found = re.search(r":(0x[0-9a-f]{64})(?::|$)", key)
     return EscrowId(found[1]) if found else None
+
+
+def by_deal(deal_ids: Collection[EscrowId], entries: Iterable[Entry]) -> dict[EscrowId, list[Entry]]:
+    """Sort entries by the deals that they are about; those about others fall away."""
+    found: dict[EscrowId, list[Entry]] = {deal_id: [] for deal_id in deal_ids}
+    for entry in entries:
+        deal_id = deal_of(entry.key)
+        if deal_id in found:
+            found[deal_id].append(entry)
+    return found
+
+
+def new_slots(
+    intents: Iterable[Intent], known: Mapping[str, Entry]
+) -> dict[tuple[PartyId, int | None], OrderId]:
+    """Return which order was given which new slot of a buyer's; those that are on their way keep theirs."""
+    orders = [
+        each.opening.order
+        for each in intents
+        if each.opening is not None
+        and each.slot_is_new
+        and (each.key not in known or known[each.key].state in WITHOUT_EFFECT)
+    ]
+    return {(order.buyer_id, order.slot): order.id for order in orders}
+
+
+def require_free(slots: Mapping[tuple[PartyId, int | None], OrderId], openings: Iterable[Entry]) -> None:
+    """Raise SlotTaken if one of these slots has another order, which may still be opened."""
+    for entry in openings:
+        if entry.opening is None or entry.state is EntryState.FAILED:
+            continue
+        order = entry.opening.order
+        if slots.get((order.buyer_id, order.slot), order.id) != order.id:
+            raise SlotTaken
 
 
 def require_follows(dispatch: Dispatch, to: EntryState) -> None:

@@ -9,7 +9,7 @@ from threading import RLock
 from typing import Any
 
 from molt_market.domain.amounts import Amount, Token
-from molt_market.domain.ids import Address, EscrowId, Hash32
+from molt_market.domain.ids import Address, EscrowId, Hash32, OrderId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.policies import weaknesses
@@ -21,7 +21,7 @@ from molt_market.payments.batches import Batches, Outcome, Payment
 from molt_market.payments.carrier import UNCERTAIN
 from molt_market.payments.funding import Funding
 from molt_market.payments.hold import Hold
-from molt_market.payments.journal import Entry, EntryState, Journal, Opening, SlotTaken
+from molt_market.payments.journal import EntryState, Intent, Journal, Opening, SlotTaken, opening_key
 from molt_market.payments.outbox import Outbox, Prepare
 from molt_market.payments.ports import EscrowChain, ReservationBook
 from molt_market.refusals import BuyerBalance, OrderAlreadyOpened, TokenRefused
@@ -35,13 +35,23 @@ MOST_PERMITS = 3  # how many are signed for one opening, if others overtake it
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A deal that is to be opened: the match with its signed order, and where that is written down."""
+    """A deal that is to be opened: the match with the order that its buyer signed for its offer."""
 
     match: OrderMatch
     terms: Terms
     deal: EscrowId
-    entry: Entry
     cost: Amount
+    slot_is_new: bool  # chosen just now
+    in_flight: bool = False  # as the journal has it
+
+    @property
+    def key(self) -> str:
+        return opening_key(self.deal)
+
+    @property
+    def intent(self) -> Intent:
+        opening = Opening(self.match.order, self.match.offer_id)
+        return Intent(self.key, opening=opening, slot_is_new=self.slot_is_new)
 
 
 class Openings:
@@ -66,12 +76,14 @@ class Openings:
 
     def open(self, match: OrderMatch, wallet: TransactionSigner) -> EscrowId:
         """Open the deal of a match, or return the one that it has; see PaymentService.create_job_escrow."""
-        planned = self._planned(match, wallet)
+        [planned] = self._planned([match], wallet)
+        if isinstance(planned, MoltError):
+            raise planned
         if self._is_open(planned):
             return planned.deal
         with self._hold(planned) as hold:
             try:
-                self._send(planned.entry.key, lambda: self._call(planned, wallet, hold), wallet.address, hold)
+                self._send(planned.key, lambda: self._call(planned, wallet, hold), wallet.address, hold)
             except UNCERTAIN:
                 raise
             except MarketError:
@@ -90,21 +102,28 @@ class Openings:
         one if the gas is somebody else's than the buyer's.
         """
         payer = self._client.account or wallet
+        if payer.address != wallet.address:
+            return [self._opened_alone(match, wallet) for match in matches]
+        try:
+            all_planned = self._planned(matches, wallet)
+            refusals = self._refusals([each for each in all_planned if isinstance(each, Planned)], wallet)
+        except MoltError as error:
+            return [error] * len(matches)
         answers: dict[int, EscrowId | MoltError] = {}
         ready: dict[int, tuple[Planned, Hold]] = {}
-        for place, match in enumerate(matches):
+        for place, planned in enumerate(all_planned):
+            if isinstance(planned, MoltError):
+                answers[place] = planned
+                continue
             try:
-                if payer.address != wallet.address:
-                    answers[place] = self.open(match, wallet)
-                    continue
-                planned = self._planned(match, wallet)
-                hold = self._held(planned, payer)
-                if hold is None:
-                    answers[place] = planned.deal
-                else:
-                    ready[place] = planned, hold
+                hold = self._held(planned, refusals.get(planned.deal))
             except MoltError as error:
                 answers[place] = error
+                continue
+            if hold is None:
+                answers[place] = planned.deal
+            else:
+                ready[place] = planned, hold
         outcomes = self._batches.send(
             [self._payment(*each) for each in ready.values()],
             payer,
@@ -116,46 +135,52 @@ class Openings:
 
     # ---------------------------------------------------------------- many at once
 
-    def _held(self, planned: Planned, payer: TransactionSigner) -> Hold | None:
-        """Take the GPUs of a deal that the contract would open if it were paid for; None: it is open.
+    def _opened_alone(self, match: OrderMatch, wallet: TransactionSigner) -> EscrowId | MoltError:
+        try:
+            return self.open(match, wallet)
+        except MoltError as error:
+            return error
+
+    def _refusals(self, planned: Sequence[Planned], wallet: TransactionSigner) -> dict[EscrowId, MoltError]:
+        """Ask what the contract has against these deals, if the buyer had deposited what they cost."""
+        new = [each for each in planned if not each.in_flight]
+        cost = sum((each.cost for each in new), start=Amount.zero(self._client.token))
+        answers = self._client.check_all(
+            [(each.match.offer, each.match.order) for each in new],
+            wallet.address,
+            balances={wallet.address: cost},
+        )
+        return {each.deal: answer for each, answer in zip(new, answers, strict=True) if answer is not None}
+
+    def _held(self, planned: Planned, refused: MoltError | None) -> Hold | None:
+        """Take the GPUs of a deal, unless the contract has something against it; None: it is open.
 
         Raises what is against it, and writes it down.
         """
         hold = self._hold(planned)
-        if planned.entry.in_flight:
+        if planned.in_flight:
             return hold
         try:
-            self._require_openable(planned, payer)
+            self._warn_of_policy(planned.terms)
+            if refused is not None:
+                raise refused
             hold.take()
         except MoltError as error:
             if isinstance(error, OrderAlreadyOpened) and self._client.is_open(planned.deal):
                 return None
-            self._journal.fail(planned.entry.key, str(error))
+            self._journal.fail(planned.key, str(error))
             raise
         return hold
 
-    def _require_openable(self, planned: Planned, payer: TransactionSigner) -> None:
-        self._warn_of_policy(planned.terms)
-        refused = self._client.check(
-            planned.match.offer,
-            planned.match.order,
-            payer.address,
-            balances={planned.terms.buyer: planned.cost},
-        )
-        if refused is not None:
-            raise refused
-
     def _payment(self, planned: Planned, hold: Hold) -> Payment:
         call = self._client.calls.open(planned.match.offer, planned.match.order)
-        return Payment(planned.entry.key, (call,), is_checked=True, when_mined=hold.confirm)
+        return Payment(planned.key, (call,), is_checked=True, when_mined=hold.confirm)
 
     def _deposit(
         self, planned: Sequence[Planned], fresh: Sequence[Payment], wallet: TransactionSigner
     ) -> Call | None:
         keys = {payment.key for payment in fresh}
-        cost = sum(
-            (each.cost for each in planned if each.entry.key in keys), start=Amount.zero(self._client.token)
-        )
+        cost = sum((each.cost for each in planned if each.key in keys), start=Amount.zero(self._client.token))
         lacking = self._funding.shortfall(wallet.address, cost)
         return self._funding.deposit(wallet, lacking)[0] if lacking else None
 
@@ -176,12 +201,12 @@ class Openings:
     # ---------------------------------------------------------------- one
 
     def _is_open(self, planned: Planned) -> bool:
-        return not planned.entry.in_flight and self._client.is_open(planned.deal)
+        return not planned.in_flight and self._client.is_open(planned.deal)
 
     def _hold(self, planned: Planned) -> Hold:
         """Return the hold on a deal's GPUs; it is taken at once where the deal may be open already."""
         hold = Hold(self._book, planned.match, planned.deal, self._client.now)
-        if planned.entry.in_flight:
+        if planned.in_flight:
             hold.try_to_take()
         return hold
 
@@ -195,43 +220,66 @@ class Openings:
             return
         self._outbox.send(key, prepare, depositor=buyer, when_mined=hold.confirm)
 
-    def _planned(self, match: OrderMatch, wallet: TransactionSigner) -> Planned:
-        """Have the wallet sign the order for the match's offer, in a slot of its own, and write that down."""
-        require_match(match, self._client.token)
-        verify_offer(match.offer, self._client.domain, self._client.is_approved)
+    def _planned(self, matches: Sequence[OrderMatch], wallet: TransactionSigner) -> list[Planned | MoltError]:
+        """Have the wallet sign each order for its match's offer, and write that down; or say why not."""
         while True:
             with self._choosing:
-                order, unslotted = match.order, match.order.slot is None
-                if unslotted:
-                    order = order.model_copy(update={"slot": self._slot_of(order, wallet.address)})
-                order = sign_order(order, wallet, self._client.domain, offer=match.offer)
-                terms = terms_of(match.offer, order, self._client.domain)
-                deal = deal_id(terms, self._client.domain)
+                signed = self._signed_all(matches, wallet)
+                intents = [each.intent for each in signed if isinstance(each, Planned)]
                 try:
-                    opening = Opening(order, match.offer_id)
-                    entry = self._journal.plan(f"open:{deal}", opening=opening, slot_is_new=unslotted)
+                    entries = self._journal.plan_all(intents)
                 except SlotTaken:  # another process chose the same one at the same moment
                     continue
-            cost = Amount(price(terms), self._client.token)
-            return Planned(replace(match, order=order), terms, deal, entry, cost)
+            return [
+                replace(each, in_flight=entries[each.key].in_flight) if isinstance(each, Planned) else each
+                for each in signed
+            ]
 
-    def _slot_of(self, order: JobOrder, buyer: Address) -> int:
-        """Return the slot that the order was given before, else the buyer's next one that nobody is using.
+    def _signed_all(
+        self, matches: Sequence[OrderMatch], wallet: TransactionSigner
+    ) -> list[Planned | MoltError]:
+        slots = self._slots([match.order for match in matches if match.order.slot is None], wallet.address)
+        signed: list[Planned | MoltError] = []
+        for match in matches:
+            try:
+                signed.append(self._signed(match, wallet, slots.get(match.order_id)))
+            except MoltError as error:
+                signed.append(error)
+        return signed
+
+    def _signed(self, match: OrderMatch, wallet: TransactionSigner, slot: int | None) -> Planned:
+        """Have the wallet sign the order, in this slot unless it has one."""
+        require_match(match, self._client.token)
+        verify_offer(match.offer, self._client.domain, self._client.is_approved)
+        order, unslotted = match.order, match.order.slot is None
+        if unslotted:
+            order = order.model_copy(update={"slot": slot})
+        order = sign_order(order, wallet, self._client.domain, offer=match.offer)
+        terms = terms_of(match.offer, order, self._client.domain)
+        deal = deal_id(terms, self._client.domain)
+        cost = Amount(price(terms), self._client.token)
+        return Planned(replace(match, order=order), terms, deal, cost, unslotted)
+
+    def _slots(self, orders: Sequence[JobOrder], buyer: Address) -> dict[OrderId, int]:
+        """Return the slot that each order was given before, else one of the buyer's that nobody is using.
 
         An order keeps its slot, so that the contract opens one deal of it, however often it is tried. One
         that failed keeps it too until it expires: it may be tried again, or opened by who has seen it signed.
         """
+        if not orders:
+            return {}
+        given: dict[OrderId, int] = {}
         in_use = set()
         now = self._client.now()
         for entry in self._journal.openings(buyer):
             known = entry.opening.order if entry.opening else None
             if known is None or known.slot is None:
                 continue
-            if known.id == order.id:
-                return known.slot
+            given.setdefault(known.id, known.slot)
             if entry.state is not EntryState.FAILED or now < known.expires_at:
                 in_use.add(known.slot)
-        return self._client.next_order_slot(buyer, in_use)
+        free = self._client.order_slots(buyer, in_use)
+        return {order.id: given[order.id] if order.id in given else next(free) for order in orders}
 
     def _call(
         self, planned: Planned, wallet: TransactionSigner, hold: Hold

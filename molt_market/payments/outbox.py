@@ -87,14 +87,17 @@ class Outbox:
                 dropped = error
         raise dropped or NodeError(f"{key}: other processes plan it over and over")
 
-    def dispatched(self, items: Mapping[str, range], prepare: Prepare) -> Dispatch | None:
+    def dispatched(
+        self, items: Mapping[str, range], prepare: Prepare, *, gas: int | None = None
+    ) -> Dispatch | None:
         """Sign and send one transaction for these intents; None if somebody else was first with one of them.
 
-        Raises what `prepare`, the contract and the node refuse; then nothing was sent.
+        `gas` is a guess of what to allow it (default: the node is asked). Raises what `prepare`, the contract
+        and the node refuse; then nothing was sent.
         """
         try:
             call, wallet = prepare()
-            dispatch = self._signed(items, call, wallet)
+            dispatch = self._signed(items, call, wallet, gas)
             if dispatch is not None:
                 self._broadcast_first(dispatch, items)
         except MoltError as error:
@@ -152,13 +155,15 @@ class Outbox:
         with self.depositing(depositor):
             return self.dispatched({key: range(1)}, prepare)
 
-    def _signed(self, items: Mapping[str, range], call: Call, wallet: TransactionSigner) -> Dispatch | None:
+    def _signed(
+        self, items: Mapping[str, range], call: Call, wallet: TransactionSigner, guess: int | None
+    ) -> Dispatch | None:
         transactions = self._transactions
         self._wallets[wallet.address] = wallet
         with self._reconciling:
             if wallet.address not in self._reconciled:
                 self.reconcile(wallet.address)
-        gas = transactions.gas(call, wallet.address)
+        gas = transactions.gas(call, wallet.address, guess=guess)
         fee = self._fees.first(transactions.market_fee())
         transactions.require_gas_money(wallet.address, gas, fee)
         dispatch = self._journal.sign(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
@@ -94,7 +94,7 @@ class Transactions(Protocol):
 
     def simulate_all(self, calls: Sequence[Call], sender: Address) -> list[MarketError | None]: ...
 
-    def gas(self, call: Call, sender: Address) -> int: ...
+    def gas(self, call: Call, sender: Address, *, guess: int | None = None) -> int: ...
 
     def require_gas_money(self, account: Address, gas: int, fee: Fee) -> None: ...
 
@@ -109,6 +109,8 @@ class Transactions(Protocol):
     def receipt(self, transaction_id: TransactionId) -> TransactionReceipt | None: ...
 
     def is_confirmed(self, receipt: TransactionReceipt) -> bool: ...
+
+    def until_next_block(self, head: int, at_most: timedelta) -> None: ...
 
     def require_success(
         self, signed: SignedTransaction, receipt: TransactionReceipt
@@ -162,7 +164,15 @@ class EscrowChain(Protocol):
         balances: Mapping[Address, Amount] | None = None,
     ) -> Refused | None: ...
 
-    def next_order_slot(self, buyer: Address, skip: Collection[int] = ()) -> int: ...
+    def check_all(
+        self,
+        matches: Sequence[tuple[CapacityOffer, JobOrder]],
+        opener: Address,
+        *,
+        balances: Mapping[Address, Amount] | None = None,
+    ) -> Sequence[MarketError | None]: ...
+
+    def order_slots(self, buyer: Address, skip: Collection[int] = ()) -> Iterator[int]: ...
 
     def permit(self, owner: Signer, amount: int) -> SignedPermit | None: ...
 

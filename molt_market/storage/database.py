@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,7 +16,10 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModul
 from molt_market.errors import InvalidValue, StorageUnavailable
 from molt_market.storage.migrate import migrate
 
+AT_ONCE = 500  # values in one statement
 BUSY_SECONDS = 30  # how long one writer of a SQLite file waits for another
+
+Found = TypeVar("Found")
 
 
 class Database:
@@ -74,10 +77,16 @@ class Database:
         return f"Database({self.url.render_as_string()})"
 
 
-def insert_unless_there(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
-    """Insert a row, unless one with its key is there."""
+def insert_unless_there(connection: Connection, table: Table, *rows: Mapping[str, Any]) -> None:
+    """Insert rows with the same columns, but for those whose key is there."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing())
+    connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def in_parts(values: Sequence[Found]) -> Iterator[Sequence[Found]]:
+    """Cut values into as many as one statement takes."""
+    for first in range(0, len(values), AT_ONCE):
+        yield values[first : first + AT_ONCE]
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from molt_market.domain.ids import EscrowId, Hash32, TransactionId
 from molt_market.domain.terms import Terms
 from molt_market.indexer.ports import Checkpoint
 from molt_market.indexer.records import LIVE, DealRecord, Fact
-from molt_market.storage.database import Database, insert_unless_there
+from molt_market.storage.database import Database, in_parts, insert_unless_there
 from molt_market.storage.schema import checkpoints, cursors, deals, events
 
 CHECKPOINTS = (
     1_000  # so many places to go back to are kept; beyond them a reorganisation is read from the start
 )
-AT_ONCE = 500  # names in one statement
+AT_ONCE = 500  # rows
 
 _EVENTS: dict[str, TypeAdapter[Event]] = {
     name: TypeAdapter(kind)
@@ -62,7 +62,7 @@ class SqlFacts:
     def history(self, deal_ids: Collection[EscrowId]) -> Mapping[EscrowId, Sequence[Fact]]:
         found: dict[EscrowId, list[Fact]] = {}
         with self._database.reading() as connection:
-            for some in _batches(sorted(deal_ids)):
+            for some in in_parts(sorted(deal_ids)):
                 rows = select(events).where(self._of(events), events.c.deal_id.in_(some))
                 for row in connection.execute(rows.order_by(events.c.block, events.c.log_index)):
                     event = _EVENTS[row.name].validate_json(row.event)
@@ -167,7 +167,7 @@ class SqlFacts:
         self._insert(connection, deals, [_row(record) for record in records])
 
     def _remove(self, connection: Connection, deal_ids: Collection[EscrowId]) -> None:
-        for some in _batches(sorted(deal_ids)):
+        for some in in_parts(sorted(deal_ids)):
             connection.execute(delete(deals).where(self._of(deals), deals.c.deal_id.in_(some)))
 
     def _insert(self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -215,8 +215,3 @@ def _record(row: Row[Any]) -> DealRecord:
     money["opened_by"] = TransactionId(row.opened_by)
     money["closed_by"] = None if row.closed_by is None else TransactionId(row.closed_by)
     return DealRecord(EscrowId(row.deal_id), terms, Deal(DealStatus(status), *word), **money)
-
-
-def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(names), AT_ONCE):
-        yield names[first : first + AT_ONCE]

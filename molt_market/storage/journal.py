@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    case,
+    func,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 
 from molt_market.domain.clock import Clock, SystemClock
 from molt_market.domain.ids import Address, EscrowId, OfferId, TransactionId
@@ -17,14 +29,19 @@ from molt_market.payments.journal import (
     Dispatch,
     Entry,
     EntryState,
+    Intent,
     Opening,
     SignAt,
-    SlotTaken,
+    by_deal,
     deal_of,
+    new_slots,
     require_follows,
+    require_free,
 )
-from molt_market.storage.database import Database, insert_unless_there
+from molt_market.storage.database import Database, in_parts, insert_unless_there
 from molt_market.storage.schema import accounts, dispatches, entries, transactions
+
+OF_OPENINGS = ("buyer", "slot", "order_id", "order", "offer_id")  # columns that only openings fill
 
 
 class SqlJournal:
@@ -41,52 +58,53 @@ class SqlJournal:
 
     # ---------------------------------------------------------------- intents
 
-    def plan(
-        self, key: str, *, note: str = "", opening: Opening | None = None, slot_is_new: bool = False
-    ) -> Entry:
-        with self._database.writing() as connection:
-            if opening is not None and slot_is_new:
-                self._require_free(connection, key, opening.order)
-            return self._planned(connection, key, note, opening)
+    def plan(self, key: str, *, note: str = "") -> Entry:
+        return self.plan_all([Intent(key, note)])[key]
 
-    def plan_all(self, notes: Mapping[str, str]) -> dict[str, Entry]:
+    def plan_all(self, intents: Iterable[Intent]) -> dict[str, Entry]:
+        wanted = {intent.key: intent for intent in intents}
         with self._database.writing() as connection:
-            # in one order, so that two that plan the same at once do not wait for each other
-            return {key: self._planned(connection, key, notes[key], None) for key in sorted(notes)}
+            if any(intent.slot_is_new for intent in wanted.values()):
+                self._require_free_slots(connection, wanted)
+            return self._planned(connection, wanted) if wanted else {}
 
-    def _planned(self, connection: Connection, key: str, note: str, opening: Opening | None) -> Entry:
+    def _planned(self, connection: Connection, intents: Mapping[str, Intent]) -> dict[str, Entry]:
         fresh = {"planned_at": self._clock.now(), "dispatch_id": None, "failure": None}
-        given = ({"note": note} if note else {}) | (_opening_row(opening) if opening else {})
-        named = {"chain": self._chain, "key": key, "deal_id": deal_of(key)}
-        row = named | {"note": "", "first_item": 0, "items": 1}
-        insert_unless_there(connection, entries, row | fresh | given)
-        known = self._entry(connection, key, for_update=True)
-        if known.state not in WITHOUT_EFFECT:
-            return known
-        connection.execute(update(entries).where(self._is(key)).values(fresh | given))
-        return self._entry(connection, key)
+        unsaid = {"note": "", "first_item": 0, "items": 1} | dict.fromkeys(OF_OPENINGS)
+        rows = {
+            key: {"chain": self._chain, "key": key, "deal_id": deal_of(key)} | unsaid | fresh | _given(intent)
+            for key, intent in intents.items()
+        }
+        # in one order, so that two that plan the same at once do not wait for each other
+        insert_unless_there(connection, entries, *(rows[key] for key in sorted(rows)))
+        known = self._by_key(connection, intents, for_update=True)
+        anew = [key for key, entry in known.items() if entry.state in WITHOUT_EFFECT]
+        for key in anew:
+            connection.execute(update(entries).where(self._is(key)).values(fresh | _given(intents[key])))
+        return known | self._by_key(connection, anew)
 
-    def _require_free(self, connection: Connection, key: str, order: JobOrder) -> None:
-        """Raise SlotTaken if another order is on its way with the slot of one that is not."""
-        self._lock(connection, Address(order.buyer_id))
-        known = self._entries(connection, self._is(key))
-        if known and known[0].state not in WITHOUT_EFFECT:
-            return
-        same = (entries.c.buyer == order.buyer_id) & (entries.c.slot == order.slot)
-        others = (entries.c.chain == self._chain) & same & (entries.c.order_id != order.id)
-        if any(entry.state is not EntryState.FAILED for entry in self._entries(connection, others)):
-            raise SlotTaken
+    def _require_free_slots(self, connection: Connection, intents: Mapping[str, Intent]) -> None:
+        """Raise SlotTaken if another order is on its way with the new slot of one that is not."""
+        openings = [intent.opening for intent in intents.values() if intent.opening and intent.slot_is_new]
+        for buyer in sorted({opening.order.buyer_id for opening in openings}):
+            self._lock(connection, Address(buyer))
+        new = new_slots(intents.values(), self._by_key(connection, intents))
+        for some in in_parts(list(new)):
+            same = tuple_(entries.c.buyer, entries.c.slot).in_(some)
+            require_free(new, self._entries(connection, self._mine & same))
 
     def get(self, key: str) -> Entry | None:
+        return self.get_all([key]).get(key)
+
+    def get_all(self, keys: Collection[str]) -> dict[str, Entry]:
         with self._database.reading() as connection:
-            found = self._entries(connection, self._is(key))
-        return found[0] if found else None
+            return self._by_key(connection, keys)
 
     def fail(self, key: str, failure: str) -> Entry:
         with self._database.writing() as connection:
             unsigned = self._is(key) & entries.c.dispatch_id.is_(None)
             connection.execute(update(entries).where(unsigned).values(failure=failure))
-            return self._entry(connection, key)
+            return self._by_key(connection, [key])[key]
 
     # ---------------------------------------------------------------- dispatches
 
@@ -101,17 +119,20 @@ class SqlJournal:
     ) -> Dispatch | None:
         with self._database.writing() as connection:
             self._lock(connection, sender)
-            planned = [self._entry(connection, key, for_update=True) for key in sorted(items)]
+            planned = self._by_key(connection, items, for_update=True)
             used = self._free_nonce(connection, sender, least_nonce, nonce)
-            if used is None or any(entry.state is not EntryState.PLANNED for entry in planned):
+            if used is None or any(entry.state is not EntryState.PLANNED for entry in planned.values()):
                 return None
             dispatch_id = self._insert(connection, sign(used))
-            for key, places in items.items():
-                connection.execute(
-                    update(entries)
-                    .where(self._is(key))
-                    .values(dispatch_id=dispatch_id, first_item=places.start, items=len(places))
-                )
+            carried = (
+                update(entries)
+                .where(self._mine, entries.c.key == bindparam("of"))
+                .values(dispatch_id=dispatch_id, first_item=bindparam("first"), items=bindparam("many"))
+            )
+            places = [
+                {"of": key, "first": each.start, "many": len(each)} for key, each in sorted(items.items())
+            ]
+            connection.execute(carried, places)
             return self._dispatch(connection, dispatch_id)
 
     def replace(self, dispatch: Dispatch, signed: SignedTransaction) -> Dispatch:
@@ -165,10 +186,14 @@ class SqlJournal:
         with self._database.reading() as connection:
             return self._in_flight(connection, sender)
 
-    def in_flight_of(self, deal_id: EscrowId) -> list[Entry]:
-        about = (entries.c.chain == self._chain) & (entries.c.deal_id == deal_id)
+    def in_flight_of(self, deal_ids: Collection[EscrowId]) -> dict[EscrowId, list[Entry]]:
         with self._database.reading() as connection:
-            return [entry for entry in self._entries(connection, about) if entry.in_flight]
+            about = [
+                entry
+                for some in in_parts(sorted(deal_ids))
+                for entry in self._entries(connection, self._mine & entries.c.deal_id.in_(some))
+            ]
+        return by_deal(deal_ids, [entry for entry in about if entry.in_flight])
 
     def final_since(self, sender: Address, block: int) -> list[Dispatch]:
         final = (dispatches.c.state == EntryState.FINAL) & (dispatches.c.block >= block)
@@ -303,10 +328,17 @@ class SqlJournal:
             signed[row.dispatch_id].append(row)
         return [_read_dispatch(row, signed[row.id]) for row in rows]
 
-    def _entry(self, connection: Connection, key: str, *, for_update: bool = False) -> Entry:
-        if for_update:
-            connection.execute(select(entries.c.id).where(self._is(key)).with_for_update())
-        [found] = self._entries(connection, self._is(key))
+    def _by_key(
+        self, connection: Connection, keys: Iterable[str], *, for_update: bool = False
+    ) -> dict[str, Entry]:
+        """Return the entries of those keys that have one; locked in the order of the keys."""
+        found: dict[str, Entry] = {}
+        for some in in_parts(sorted(keys)):
+            these = self._mine & entries.c.key.in_(some)
+            if for_update:
+                locked = select(entries.c.id).where(these).order_by(entries.c.key).with_for_update()
+                connection.execute(locked)
+            found |= {entry.key: entry for entry in self._entries(connection, these)}
         return found
 
     def _entries(self, connection: Connection, which: ColumnElement[bool]) -> list[Entry]:
@@ -344,15 +376,14 @@ def chains_in(database: Database) -> list[str]:
         return list(connection.scalars(wanted))
 
 
-def _opening_row(opening: Opening) -> dict[str, Any]:
-    order = opening.order
-    return {
-        "buyer": order.buyer_id,
-        "slot": order.slot,
-        "order_id": order.id,
-        "order": order.model_dump_json(),
-        "offer_id": opening.offer_id,
-    }
+def _given(intent: Intent) -> dict[str, Any]:
+    """Return the columns of what an intent says."""
+    note = {"note": intent.note} if intent.note else {}
+    if intent.opening is None:
+        return note
+    order = intent.opening.order
+    values = (order.buyer_id, order.slot, order.id, order.model_dump_json(), intent.opening.offer_id)
+    return note | dict(zip(OF_OPENINGS, values, strict=True))
 
 
 def _read_entry(row: Row[Any], dispatch: Dispatch | None) -> Entry:

@@ -1,6 +1,9 @@
 """What one account does with its money and its offers, and what a client refuses to connect to."""
 
 import json
+import time
+from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,8 @@ import pytest
 from molt_market.app import connect
 from molt_market.chain.client import MoltClient
 from molt_market.chain.networks import Network
+from molt_market.chain.node import Node
+from molt_market.chain.transactions import Transactions
 from molt_market.domain.amounts import Token
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.events import (
@@ -32,7 +37,15 @@ from molt_market.errors import (
     WalletError,
     WrongChain,
 )
-from molt_market.refusals import InsufficientBalance, OfferCancelled, OrderCancelled, TooEarly, ZeroAmount
+from molt_market.refusals import (
+    BuyerBalance,
+    InsufficientBalance,
+    OfferCancelled,
+    OrderCancelled,
+    PolicyMismatch,
+    TooEarly,
+    ZeroAmount,
+)
 from molt_market.signing.hashes import policy_id
 from molt_market.signing.messages import Side
 from molt_market.signing.wallet import Wallet
@@ -176,6 +189,51 @@ def test_check__tells_what_open_would(scene: Scene, net: Devnet, buyer: MoltClie
     buyer.deposit(molt(240))
     from_signed = buyer.check(match.offer, match.order, net.buyer.address)
     assert from_signed is None  # the buyer himself needs no signature
+
+
+def test_check_all__says_of_each_what_check_says(scene: Scene, net: Devnet, buyer: MoltClient) -> None:
+    fits, stranger = (scene.match(slot=slot, policy_id=net.policy_id) for slot in (0, 1))
+    unknown = Hash32("0x" + "77" * 32)
+    changed = stranger.order.model_copy(update={"policy_id": unknown})
+    pairs = [(fits.offer, fits.order), (stranger.offer, changed), (fits.offer, fits.order)]
+    opener = net.buyer.address
+    poor = [buyer.check(*pair, opener) for pair in pairs]
+    assert [type(each) for each in poor] == [BuyerBalance, PolicyMismatch, BuyerBalance]
+    assert list(map(str, buyer.check_all(pairs, opener))) == list(map(str, poor))
+    rich = buyer.check_all(pairs, opener, balances={opener: molt(1_000)})
+    assert [type(each) for each in rich] == [type(None), PolicyMismatch, type(None)]
+    assert buyer.check_all([], opener) == []
+
+
+def test_order_slots__go_on_in_the_next_group(net: Devnet, buyer: MoltClient) -> None:
+    assert list(islice(buyer.order_slots(net.buyer.address, range(1, 127)), 3)) == [0, 127, 128]
+
+
+def test_gas__a_guess_that_is_enough_is_taken__else_the_node_is_asked(net: Devnet, buyer: MoltClient) -> None:
+    sender, call = net.buyer.address, buyer.calls.mint(net.buyer.address, 1)
+    estimate = buyer.transactions.gas(call, sender)
+    assert buyer.transactions.gas(call, sender, guess=estimate + 1) == estimate + 1
+    assert buyer.transactions.gas(call, sender, guess=estimate // 2) == estimate
+    with pytest.raises(NodeUnreachable):
+        Transactions(Node("http://127.0.0.1:1"), net.deployment.chain_id).gas(call, sender, guess=estimate)
+
+
+def test_until_next_block__comes_back_with_it_or_when_the_time_is_over(
+    buyer: MoltClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = time.sleep
+
+    def sleep_noted(pause: float) -> None:
+        pauses.append(pause)
+        sleep(pause)
+
+    monkeypatch.setattr(time, "sleep", sleep_noted)
+    head = buyer.transactions.head()
+    buyer.transactions.until_next_block(head - 1, timedelta(seconds=1))
+    assert pauses == []
+    buyer.transactions.until_next_block(head, timedelta(milliseconds=50))
+    assert 0 < sum(pauses) <= 0.05
 
 
 def test_next_order_slot__skips_those_in_use(net: Devnet, buyer: MoltClient) -> None:

@@ -153,7 +153,7 @@ def test_open__refused_in_its_block__names_refusal_and_transaction(
     transactions = payments.client.transactions
 
     monkeypatch.setattr(payments.client, "check", lambda *_, **__: None)
-    monkeypatch.setattr(transactions, "gas", lambda *_: 1_000_000)  # as if it passed now
+    monkeypatch.setattr(transactions, "gas", lambda *_, **__: 1_000_000)  # as if it passed now
     with pytest.raises(CapacityExceeded) as refused:
         payments.create_job_escrow(scene.match(offer=offer), net.buyer)
     entry = only_entry(journal, net)

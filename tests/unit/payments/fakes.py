@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -71,6 +72,11 @@ class FakeTransactions:
     def head(self) -> int:
         return self.block
 
+    def until_next_block(self, head: int, at_most: timedelta) -> None:
+        self._step("wait")
+        if self.block == head:
+            time.sleep(max(min(at_most.total_seconds(), 0.02), 0))
+
     def next_nonce(self, sender: Address) -> int:
         nonce = self.used
         while nonce in self.pool:
@@ -96,7 +102,7 @@ class FakeTransactions:
             return error
         return None
 
-    def gas(self, call: Call, sender: Address) -> int:
+    def gas(self, call: Call, sender: Address, *, guess: int | None = None) -> int:
         self._step("gas")
         return 50_000
 

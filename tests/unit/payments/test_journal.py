@@ -16,6 +16,7 @@ from molt_market.payments.journal import (
     Dispatch,
     Entry,
     EntryState,
+    Intent,
     Journal,
     MemoryJournal,
     Opening,
@@ -63,6 +64,10 @@ def journal(database: Database | None, clock: ManualClock) -> Journal:
 def planned(journal: Journal, *keys: str) -> None:
     for key in keys or (KEY,):
         journal.plan(key)
+
+
+def planned_opening(journal: Journal, key: str, opening: Opening, *, is_new: bool = False) -> Entry:
+    return journal.plan_all([Intent(key, opening=opening, slot_is_new=is_new)])[key]
 
 
 def signed(journal: Journal, *keys: str, least: int = 0, sender: Address = ESCROW) -> Dispatch:
@@ -119,25 +124,25 @@ def test_plan__key_in_use__returns_the_entry_as_it_is(journal: Journal) -> None:
 
 def test_plan_all__each_as_by_itself(journal: Journal) -> None:
     dispatch = signed(journal, "b")
-    planned_now = journal.plan_all({"c": "why", "a": "", "b": "not now"})
+    planned_now = journal.plan_all([Intent("c", "why"), Intent("a"), Intent("b", "not now")])
     assert {key: entry.state for key, entry in planned_now.items()} == {
         "a": "planned",
         "b": "signed",
         "c": "planned",
     }
     assert (known(journal, "c").note, known(journal, "b").dispatch) == ("why", dispatch)
-    assert journal.plan_all({}) == {}
+    assert journal.plan_all([]) == {}
 
 
 def test_plan__an_opening__comes_back_as_it_was(journal: Journal) -> None:
     opening = Opening(make_order(), OfferId("offer-1"))
-    journal.plan(KEY, opening=opening)
+    planned_opening(journal, KEY, opening)
     assert known(journal).opening == opening
 
 
 def test_plan__starts_anew__keeps_what_it_is_about(journal: Journal) -> None:
     opening = Opening(make_order(), OfferId("offer-1"))
-    journal.plan(KEY, note="why", opening=opening)
+    journal.plan_all([Intent(KEY, "why", opening)])
     journal.fail(KEY, "no money")
     again = journal.plan(KEY)
     assert (again.state, again.note, again.opening) == ("planned", "why", opening)
@@ -326,7 +331,7 @@ def test_next_nonce__after_all_that_were_given_out(journal: Journal) -> None:
 
 
 def test_in_flight_of__a_deal__oldest_first(journal: Journal) -> None:
-    deal, other = EscrowId("0x" + "de" * 32), EscrowId("0x" + "ad" * 32)
+    deal, other, unknown = (EscrowId("0x" + pair * 32) for pair in ("de", "ad", "be"))
     for key in (
         f"open:{deal}",
         f"release:{deal}:3600",
@@ -339,8 +344,11 @@ def test_in_flight_of__a_deal__oldest_first(journal: Journal) -> None:
     final = known(journal, f"release:{deal}:3600").dispatch
     assert final is not None
     _brought(journal, final, EntryState.FINAL)
-    assert [each.key for each in journal.in_flight_of(deal)] == [f"open:{deal}", f"claim+release:{deal}:7"]
-    assert [each.key for each in journal.in_flight_of(other)] == [f"open:{other}"]
+    found = journal.in_flight_of([deal, other, unknown])
+    assert [each.key for each in found[deal]] == [f"open:{deal}", f"claim+release:{deal}:7"]
+    assert [each.key for each in found[other]] == [f"open:{other}"]
+    assert found[unknown] == []
+    assert journal.in_flight_of([]) == {}
 
 
 def test_entries__by_state__oldest_first(journal: Journal) -> None:
@@ -402,25 +410,46 @@ def test_plan__a_slot_that_another_order_is_on_its_way_with__is_refused_if_it_is
     journal: Journal,
 ) -> None:
     first, second = (Opening(make_order(id=name, slot=3), OfferId("offer-1")) for name in ("first", "second"))
-    journal.plan("open:1", opening=first, slot_is_new=True)
+    planned_opening(journal, "open:1", first, is_new=True)
     with pytest.raises(SlotTaken):
-        journal.plan("open:2", opening=second, slot_is_new=True)
+        planned_opening(journal, "open:2", second, is_new=True)
     assert journal.get("open:2") is None
     again = Opening(first.order, OfferId("offer-2"))
-    assert journal.plan("open:3", opening=again, slot_is_new=True).state is EntryState.PLANNED
-    journal.plan("open:4", opening=second)  # his own choice: the contract decides
+    assert planned_opening(journal, "open:3", again, is_new=True).state is EntryState.PLANNED
+    planned_opening(journal, "open:4", second)  # his own choice: the contract decides
 
 
 def test_plan__a_slot_of_an_order_that_failed__may_be_chosen(journal: Journal) -> None:
     first, second = (Opening(make_order(id=name, slot=3), OfferId("offer-1")) for name in ("first", "second"))
-    journal.plan("open:1", opening=first, slot_is_new=True)
+    planned_opening(journal, "open:1", first, is_new=True)
     journal.fail("open:1", "no money")
-    assert journal.plan("open:2", opening=second, slot_is_new=True).opening == second
+    assert planned_opening(journal, "open:2", second, is_new=True).opening == second
+
+
+def test_plan_all__new_slots__one_of_them_is_taken__none_is_written_down(journal: Journal) -> None:
+    taken, first, second = (
+        Opening(make_order(id=name, slot=slot), OfferId("offer-1"))
+        for name, slot in (("taken", 4), ("first", 3), ("second", 4))
+    )
+    planned_opening(journal, "open:0", taken)
+    new = [Intent(f"open:{n}", opening=each, slot_is_new=True) for n, each in enumerate((first, second), 1)]
+    with pytest.raises(SlotTaken):
+        journal.plan_all(new)
+    assert journal.get_all(["open:0", "open:1", "open:2"]) == {"open:0": known(journal, "open:0")}
+    assert journal.plan_all(new[:1])["open:1"].opening == first
+
+
+def test_plan_all__more_than_one_statement_takes(journal: Journal) -> None:
+    keys = [f"release:{number}" for number in range(1_203)]
+    planned_now = journal.plan_all(map(Intent, keys))
+    assert planned_now == journal.get_all(keys)
+    assert planned_now.keys() == set(keys)
+    assert journal.get_all(["unknown"]) == journal.get_all([]) == {}
 
 
 def test_openings__are_those_of_the_buyer(journal: Journal) -> None:
-    journal.plan("open:1", opening=Opening(make_order(), OfferId("offer-1")))
-    journal.plan("open:2", opening=Opening(make_order(buyer_id=STRANGER), OfferId("offer-1")))
+    planned_opening(journal, "open:1", Opening(make_order(), OfferId("offer-1")))
+    planned_opening(journal, "open:2", Opening(make_order(buyer_id=STRANGER), OfferId("offer-1")))
     assert [entry.key for entry in journal.openings(BUYER)] == ["open:1"]
 
 
