@@ -20,7 +20,7 @@ HOLDS, REFUTED = 0, 1  # exit codes of halmos, of one test
 OPTIONS = [
     "--early-exit",
     "--loop=256",
-    "--solver-timeout-assertion=60s",
+    "--solver-timeout-assertion=180s",
     "--forge-build-out=.forge/proofs/out",
 ]
 
@@ -46,7 +46,7 @@ def is_shown(test: dict[str, Any], wanted: int) -> bool:
 def prove(contract: str, prefix: str) -> list[dict[str, Any]]:
     report = RESULTS / f"{contract}-{prefix}.json"
     report.unlink(missing_ok=True)
-    solver = f"{BIN / 'python'} {ROOT / 'scripts' / 'make' / 'solver.py'}"
+    solver = f"{BIN / 'python'} -m scripts.make.solver"
     command = [str(BIN / "halmos"), "--contract", contract, "--function", prefix, *OPTIONS]
     command += ["--solver-command", solver, "--json-output", str(report)]
     environment = os.environ | {"FOUNDRY_PROFILE": "proofs", "PATH": f"{TOOLS}:{os.environ['PATH']}"}

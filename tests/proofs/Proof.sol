@@ -6,7 +6,9 @@ import {IMoltEscrow} from "../../contracts/interfaces/IMoltEscrow.sol";
 interface Vm {
     function assume(bool condition) external pure;
     function getCode(string calldata file) external view returns (bytes memory);
+    function load(address account, bytes32 slot) external view returns (bytes32);
     function prank(address caller) external;
+    function store(address account, bytes32 slot, bytes32 word) external;
     function warp(uint256 time) external;
 }
 
@@ -36,6 +38,9 @@ abstract contract Proof {
 
     uint256 internal constant END_OF_TIME = 2 ** 39; // the year 19391
     uint40 internal constant NO_DEADLINE = type(uint40).max;
+
+    uint256 internal constant ACCOUNTS_AT = 3; // the escrow's storage (docs/storage.md)
+    uint256 internal constant DEALS_AT = 6;
 
     IMoltEscrow internal escrow;
 

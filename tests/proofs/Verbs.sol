@@ -94,6 +94,21 @@ contract Verbs is Proof {
         assert(both(c.time >= before.deal.deadline, isOneOfTwo));
     }
 
+    function check_transitions_resolve(Call memory c) public {
+        Before memory before = read(c);
+        if (!called(c, resolve(c))) return;
+        Deal memory deal = closes(c, before, before.deal.status == Status.DISPUTED);
+        assert(both(deal.paid == c.gpuSeconds, deal.paid <= before.deal.claim));
+    }
+
+    function check_transitions_settle(Call memory c) public {
+        Before memory before = read(c);
+        if (!called(c, settle(c))) return;
+        bool from = either(isOpen(before.deal), before.deal.status == Status.DISPUTED);
+        Deal memory deal = closes(c, before, from);
+        assert(deal.paid == c.gpuSeconds);
+    }
+
     function fails_transitions_finalize(Call memory c) public {
         read(c);
         assert(!called(c, finalize(c)));
@@ -136,6 +151,14 @@ contract Verbs is Proof {
 
     function concede(Call memory c) internal pure returns (bytes memory) {
         return abi.encodeCall(IMoltEscrow.concede, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
+    }
+
+    function resolve(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.resolve, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
+    }
+
+    function settle(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.settle, (c.terms, c.gpuSeconds, NO_DEADLINE, "", ""));
     }
 
     function finalize(Call memory c) internal pure returns (bytes memory) {

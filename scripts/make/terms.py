@@ -1,0 +1,65 @@
+"""Make a query of halmos simpler: equal sums and products become, nearly always, one and the same term.
+
+A balance of 96 bits that grows by an amount of 256 is easy to compare with what it should be if both are sums
+of the same terms; as circuits of adders they are not. It runs in .venv-prove.
+"""
+
+from functools import reduce
+from operator import add, mul, sub
+
+import z3
+
+PRODUCT = "f_evm_bvmul_256"  # halmos leaves products open
+SUMS = {z3.Z3_OP_BADD: add, z3.Z3_OP_BSUB: sub, z3.Z3_OP_BMUL: mul}
+
+
+def simplified(text: str) -> str:
+    """Return the same query in simpler terms."""
+    done: dict[int, z3.ExprRef] = {}
+    solver = z3.Solver()
+    for assertion in z3.parse_smt2_string(text):
+        solver.add(z3.simplify(_rewritten(assertion, done)))
+    return f"(set-logic QF_AUFBV)\n{solver.to_smt2()}"
+
+
+def _rewritten(term: z3.ExprRef, done: dict[int, z3.ExprRef]) -> z3.ExprRef:
+    """Rewrite a term from its leaves up; `done` has, by their ids, the terms that are rewritten."""
+    waiting = [term]
+    while waiting:
+        each = waiting[-1]
+        missing = [child for child in each.children() if child.get_id() not in done]
+        if missing:
+            waiting += missing
+            continue
+        waiting.pop()
+        children = [done[child.get_id()] for child in each.children()]
+        if each.decl().name() == PRODUCT:
+            done[each.get_id()] = _product(*children)
+        else:
+            done[each.get_id()] = _truncated(each.decl()(*children) if children else each)
+    return done[term.get_id()]
+
+
+def _product(one: z3.ExprRef, other: z3.ExprRef) -> z3.ExprRef:
+    """Return an open product, but for factors of 0 and 1: the same one whatever the order of its factors.
+
+    The longer one comes last: one factor may be written in two ways, which differ less than two factors.
+    """
+    factors = z3.simplify(one), z3.simplify(other)
+    x, y = sorted(factors, key=lambda factor: (len(factor.sexpr()), factor.get_id()))
+    word = z3.BitVecSort(256)
+    rest = z3.Function("f_evm_bvmul_open", word, word, word)(x, y)
+    for factor, value, result in ((y, 1, x), (x, 1, y), (y, 0, y), (x, 0, x)):
+        rest = z3.If(factor == value, result, rest)
+    return rest
+
+
+def _truncated(term: z3.ExprRef) -> z3.ExprRef:
+    """Return the low bits of a sum as the sum of low bits: balances are narrower than amounts."""
+    if not z3.is_app_of(term, z3.Z3_OP_EXTRACT) or term.params()[1] != 0:
+        return term
+    whole, high = term.arg(0), term.params()[0]
+    operator = SUMS.get(whole.decl().kind())
+    if operator is None:
+        return term
+    return reduce(operator, [_truncated(z3.Extract(high, 0, part)) for part in whole.children()])
