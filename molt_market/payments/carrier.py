@@ -32,7 +32,8 @@ from molt_market.signing.wallet import TransactionSigner
 from molt_market.telling import tell
 
 UNCERTAIN = (TransactionPending, NodeUnreachable, NodeError)
-AFTER_FAILURE = timedelta(milliseconds=100)  # until a node that failed is asked again
+LEAST_PAUSE = timedelta(milliseconds=20)  # until a node that failed is asked again; more each time
+MOST_PAUSE = timedelta(seconds=1)
 DEEPEST = 1_000  # blocks: no reorganisation is looked for below them
 RECEIPT_DELAY = timedelta(seconds=3)  # a node may count a transaction a moment before it has its receipt
 
@@ -74,7 +75,7 @@ class Carrier:
         Raises:
             TransactionDropped: its nonce went to another transaction. TransactionPending: it takes too long.
         """
-        started, timeout = time.monotonic(), self._transactions.timeout
+        started, pause, timeout = time.monotonic(), LEAST_PAUSE, self._transactions.timeout
         while True:
             try:
                 head = self._transactions.head()
@@ -88,7 +89,8 @@ class Carrier:
                 self._transactions.until_next_block(head, left)
             except (NodeUnreachable, NodeError) as error:
                 tell("node_fails", level=WARNING, dispatch=dispatch_id, reason=error)
-                time.sleep(AFTER_FAILURE.total_seconds())
+                time.sleep(pause.total_seconds())
+                pause = min(pause * 3 // 2, MOST_PAUSE)
             if _since(started) >= timeout:
                 latest = self._journal.dispatch(dispatch_id).latest
                 raise TransactionPending(latest.id, timeout.total_seconds())

@@ -289,7 +289,9 @@ class MemoryJournal:
         wanted = {intent.key: intent for intent in intents}
         with self._alone:
             known = self.get_all(wanted)
-            require_free(new_slots(wanted.values(), known), self._entries_of_openings())
+            new = new_slots(wanted.values(), known)
+            if new:
+                require_free(new, self._entries_of_openings())
             for key, intent in wanted.items():
                 before = known.get(key)
                 if before is not None and before.state not in WITHOUT_EFFECT:
@@ -391,7 +393,7 @@ class MemoryJournal:
 
     def in_flight_of(self, deal_ids: Collection[EscrowId]) -> dict[EscrowId, list[Entry]]:
         with self._alone:
-            entries = [self._known(key) for key in self._carried_by]
+            entries = [self._known(key) for key in self._carried_by if deal_of(key) in deal_ids]
         return by_deal(deal_ids, [entry for entry in entries if entry.in_flight])
 
     def about(self, deal_id: EscrowId) -> list[Entry]:
