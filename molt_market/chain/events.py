@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from molt_market.chain.interface import interface
@@ -20,20 +21,27 @@ ESCROW = interface("MoltEscrow")
 
 def decode_logs(logs: Iterable[Mapping[str, Any]], escrow: Address) -> tuple[events.Event, ...]:
     """Return the events of the escrow among a node's log entries, in their order."""
-    decoded = (_decode(log) for log in logs if Address(log["address"]) == escrow)
+    decoded = (
+        _decode(
+            tuple(log["topics"]), log["data"], log["transactionHash"], log["blockNumber"], log["logIndex"]
+        )
+        for log in logs
+        if Address(log["address"]) == escrow
+    )
     return tuple(event for event in decoded if event is not None)
 
 
-def _decode(log: Mapping[str, Any]) -> events.Event | None:
-    named = ESCROW.decode_log([unhex(topic) for topic in log["topics"]], unhex(log["data"]))
+@lru_cache(maxsize=4096)  # who waits for a transaction to be final is shown the same logs again and again
+def _decode(topics: tuple[str, ...], data: str, transaction: str, block: str, at: str) -> events.Event | None:
+    named = ESCROW.decode_log([unhex(topic) for topic in topics], unhex(data))
     if named is None:
         return None
     name, values = named
     return _DECODERS[name](
         *values,
-        transaction_id=TransactionId(log["transactionHash"]),
-        block=int(log["blockNumber"], 16),
-        log_index=int(log["logIndex"], 16),
+        transaction_id=TransactionId(transaction),
+        block=int(block, 16),
+        log_index=int(at, 16),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -389,9 +390,14 @@ def _given(intent: Intent) -> dict[str, Any]:
 def _read_entry(row: Row[Any], dispatch: Dispatch | None) -> Entry:
     opening = None
     if row.order is not None:
-        opening = Opening(JobOrder.model_validate_json(row.order), OfferId(row.offer_id))
+        opening = _read_opening(row.order, row.offer_id)
     items = range(row.first_item, row.first_item + row.items)
     return Entry(row.key, row.planned_at, row.note, opening, dispatch, items, row.failure)
+
+
+@lru_cache(maxsize=4096)  # an entry is read at each step of its payment
+def _read_opening(order: str, offer_id: str) -> Opening:
+    return Opening(JobOrder.model_validate_json(order), OfferId(offer_id))
 
 
 def _read_dispatch(row: Row[Any], signed: Sequence[Row[Any]]) -> Dispatch:
