@@ -82,6 +82,14 @@ contract Conservation is Proof {
         paysOut(c, b, undisputed(c, stored(c).paid()), 0);
     }
 
+    /// @dev Only a quorum makes a claim that is not a dispute at once.
+    function check_conservation_finalizeOfAClaim(Call memory c) public {
+        Balances memory b = before(c, Status.CLAIMED);
+        vm.assume(c.deal.has(Deals.ATTESTED));
+        if (!called(c, finalize(c))) return;
+        paysOut(c, b, undisputed(c, c.deal.claim()), 0);
+    }
+
     /// @dev By agreement the bond is whole, whatever was delivered.
     function check_conservation_settle(Call memory c) public {
         Balances memory b = before(c, Status.LOCKED);
