@@ -113,6 +113,12 @@ contract Conservation is Proof {
         assert(!called(c, settle(c)));
     }
 
+    function fails_conservation_finalizeOfAClaim(Call memory c) public {
+        before(c, Status.CLAIMED);
+        vm.assume(c.deal.has(Deals.ATTESTED));
+        assert(!called(c, finalize(c)));
+    }
+
     /// @dev A provider who cancels before he has delivered anything does not get his bond.
     function fails_conservation_cancelDeal(Call memory c) public {
         uint256 conditions = uint256(Status.LOCKED) | (30 << 16) | (1_000 << 32); // a fee, and a bond of a tenth
