@@ -13,6 +13,7 @@ MoltError
     ├── InvalidStateTransition · Expired
     ├── NotReserved
     │   └── ReservationLapsed
+    ├── TooManyReservations
     ├── SignatureError
     │   ├── InvalidSignature · WrongSigner
     │   └── UnsignedOffer · UnsignedOrder
@@ -196,6 +197,16 @@ class ReservationLapsed(NotReserved):
 
 
 # ----------------------------------------------------------------------------------------- signatures
+
+
+class TooManyReservations(MarketError):
+    """A buyer holds GPUs for as many matches as anyone may: open or release some of them first."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} matches are reserved already: open or release some, or wait until they lapse"
+        )
+        self.most = most
 
 
 class SignatureError(MarketError):

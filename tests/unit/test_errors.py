@@ -26,6 +26,7 @@ MADE = [
     errors.Expired("offer-1"),
     errors.NotReserved(),
     errors.ReservationLapsed(NOON),
+    errors.TooManyReservations(32),
     errors.WrongSigner("0xaa", "0xbb"),
     errors.UnsignedOffer("offer-1"),
     errors.UnsignedOrder("order-1"),
