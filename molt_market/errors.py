@@ -13,7 +13,7 @@ MoltError
     ├── InvalidStateTransition · Expired
     ├── NotReserved
     │   └── ReservationLapsed
-    ├── TooManyReservations
+    ├── TooManyReservations · TooManyDocuments · TooManyRequests
     ├── SignatureError
     │   ├── InvalidSignature · WrongSigner
     │   └── UnsignedOffer · UnsignedOrder
@@ -207,6 +207,22 @@ class TooManyReservations(MarketError):
             f"{most} matches are reserved already: open or release some, or wait until they lapse"
         )
         self.most = most
+
+
+class TooManyDocuments(MarketError):
+    """A deal has as many documents at the market as any may have: hand the next one over directly."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the deal has {most:,} documents here, no more are kept: hand them over directly")
+        self.most = most
+
+
+class TooManyRequests(MarketError):
+    """The server takes no more from this account or address for now: wait `retry_after` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"more requests than are taken at a time: try again in {retry_after} seconds")
+        self.retry_after = retry_after
 
 
 class SignatureError(MarketError):

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from molt_market.domain.amounts import Amount
+from molt_market.domain.documents import DocumentKind
 from molt_market.domain.fields import GpuCount, Moment, Uint64, Value
 from molt_market.domain.ids import Address, EscrowId, OfferId, OrderId
 from molt_market.domain.offers import CapacityOffer
@@ -93,8 +94,26 @@ class DealFreed(_OfPool):
     kind: Literal["deal_freed"] = "deal_freed"
 
 
+class DocumentPosted(Value):
+    """A voucher, a receipt, a dispute or a sealed letter about a deal lies ready for its parties."""
+
+    kind: Literal["document_posted"] = "document_posted"
+    deal_id: EscrowId
+    document: DocumentKind
+    sender: Address
+    number: Annotated[int, Field(ge=1)]
+
+
 Update = Annotated[
-    OfferPosted | OfferRemoved | OrderPosted | OrderRemoved | Reserved | Released | DealOpened | DealFreed,
+    OfferPosted
+    | OfferRemoved
+    | OrderPosted
+    | OrderRemoved
+    | Reserved
+    | Released
+    | DealOpened
+    | DealFreed
+    | DocumentPosted,
     Field(discriminator="kind"),
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from molt_market.domain.clock import Clock
 from molt_market.domain.deals import DealStatus
@@ -123,15 +123,28 @@ class Market:
             NoMatchingOffers, PriceExceedsBudget, InsufficientCapacity: they do not fit.
             OfferNotFound, InvalidStateTransition, OrderAlreadyOpened, TooManyReservations: as the store.
         """
-        now = self._clock.now()
-        require_in_time(until, now)
-        here = self._own(match)
-        self._require_fit(here, now)
-        self.store.tidy(now)
-        deal = deal_id(terms_of(here.offer, here.order, self.domain), self.domain)
-        reservation = self.store.reserve(here, deal, until, now)
-        self.catch_up()
-        return reservation
+        return self._reserve(match, until)[0]
+
+    def reserve_for(
+        self, offer_id: OfferId, order: JobOrder, for_seconds: int
+    ) -> tuple[Reservation, EscrowId]:
+        """Hold the GPUs of an offer for an order, as `reserve`; return with it the deal's id."""
+        offer = self.store.offer(offer_id)
+        needs = order.requirements
+        match = OrderMatch(
+            order_id=order.id,
+            offer_id=offer_id,
+            provider_id=offer.provider_id,
+            gpu_count=needs.min_gpu_count,
+            price_per_hour=offer.price_per_hour,
+            hours=needs.estimated_hours,
+            total_cost=needs.cost_at(offer.price_per_hour),
+            score_millionths=0,
+            reasons=(),
+            offer=offer,
+            order=order,
+        )
+        return self._reserve(match, self._clock.now() + timedelta(seconds=for_seconds))
 
     def confirm(self, reservation: Reservation, deal: EscrowId) -> None:
         """Do nothing: that a deal is open the market learns from the chain's log alone."""
@@ -240,6 +253,17 @@ class Market:
             offer=offer,
             order=order,
         )
+
+    def _reserve(self, match: OrderMatch, until: datetime) -> tuple[Reservation, EscrowId]:
+        now = self._clock.now()
+        require_in_time(until, now)
+        here = self._own(match)
+        self._require_fit(here, now)
+        self.store.tidy(now)
+        deal = deal_id(terms_of(here.offer, here.order, self.domain), self.domain)
+        reservation = self.store.reserve(here, deal, until, now)
+        self.catch_up()
+        return reservation, deal
 
     def _require_fit(self, match: OrderMatch, now: datetime) -> None:
         if now >= match.order.expires_at:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from molt_market.domain.documents import Document, DocumentKind, PostedDocument
 from molt_market.domain.ids import Address, EscrowId, OfferId, OrderId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
@@ -87,8 +88,29 @@ class MarketStore(Protocol):
         """Return an order. Raises OrderNotFound."""
         ...
 
+    def offers_of(self, provider: Address, after: str | None, limit: int) -> Sequence[CapacityOffer]:
+        """Return the offers of a provider that stand, by their ids, behind one of them."""
+        ...
+
+    def orders_of(self, buyer: Address, after: str | None, limit: int) -> Sequence[PostedOrder]:
+        """Return all orders of a buyer, by their ids, behind one of them."""
+        ...
+
     def buyer_of(self, deal_id: EscrowId) -> Address | None:
         """Return whose match was reserved that opens a deal; None: none was."""
+        ...
+
+    def post_document(self, document: Document, sender: Address, now: datetime) -> int:
+        """Keep a document of a deal, and return its number there. To repeat it is harmless.
+
+        Raises TooManyDocuments if the deal has as many as any may have.
+        """
+        ...
+
+    def documents(
+        self, deal_id: EscrowId, after: int, limit: int, kind: DocumentKind | None = None
+    ) -> Sequence[PostedDocument]:
+        """Return the documents of a deal behind a number, in their order; of one kind, or all."""
         ...
 
     def standing(self, now: datetime) -> Standing:

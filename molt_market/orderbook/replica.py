@@ -17,6 +17,7 @@ from molt_market.domain.orders import JobOrder, OrderStatus
 from molt_market.domain.updates import (
     DealFreed,
     DealOpened,
+    DocumentPosted,
     FeedItem,
     OfferPosted,
     OfferRemoved,
@@ -105,6 +106,10 @@ class ReplicaBook(OrderBook):
     @_apply.register
     def _(self, update: DealFreed, _: FeedItem) -> None:
         self._let_hold(update, None)
+
+    @_apply.register
+    def _(self, update: DocumentPosted, _: FeedItem) -> None:
+        """Documents are between the parties of a deal: no business of the book's."""
 
     def _list(self, offer: CapacityOffer) -> None:
         with suppress(Expired):

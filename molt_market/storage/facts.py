@@ -7,12 +7,12 @@ from dataclasses import fields
 from typing import Any, cast
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, Connection, Row, Table, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, insert, or_, select, update
 
 from molt_market.domain import events as kinds
 from molt_market.domain.deals import Deal, DealStatus
 from molt_market.domain.events import Block, DealEvent, Event
-from molt_market.domain.ids import EscrowId, Hash32, TransactionId
+from molt_market.domain.ids import Address, EscrowId, Hash32, TransactionId
 from molt_market.domain.terms import Terms
 from molt_market.indexer.ports import Checkpoint
 from molt_market.indexer.records import LIVE, DealRecord, Fact
@@ -83,6 +83,14 @@ class SqlFacts:
                 select(deals).where(self._of(deals), deals.c.deal_id == deal_id)
             ).one_or_none()
             return None if found is None else _record(found)
+
+    def deals_of(self, party: Address, after: EscrowId | None, limit: int) -> Sequence[DealRecord]:
+        """Return an account's deals as buyer, provider or agent, by their ids, behind one of them."""
+        his = or_(deals.c.buyer == party, deals.c.provider == party, deals.c.agent == party)
+        wanted = select(deals).where(self._of(deals), his, deals.c.deal_id > (after or ""))
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted.order_by(deals.c.deal_id).limit(limit))
+            return [_record(row) for row in rows]
 
     def live(self) -> Sequence[DealRecord]:
         with self._database.reading() as connection:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.deals import DealStatus
+from molt_market.domain.documents import Document, DocumentKind, PostedDocument
 from molt_market.domain.fields import SECONDS_PER_HOUR, moment, seconds
 from molt_market.domain.ids import Address, EscrowId, OfferId, OrderId, PartyId
 from molt_market.domain.matches import OrderMatch
@@ -25,7 +26,7 @@ from molt_market.orderbook import Reservation, Trade
 from molt_market.orderbook.market_data import RETENTION
 from molt_market.orderbook.replica import Standing
 from molt_market.refusals import OrderAlreadyOpened
-from molt_market.storage import feed
+from molt_market.storage import documents, feed
 from molt_market.storage.database import Database, in_parts, insert_unless_there
 from molt_market.storage.holding import Holding
 from molt_market.storage.schema import deals, offers, orders, pools, reservations
@@ -133,18 +134,38 @@ class SqlMarket:
         with self._database.reading() as connection:
             mine = and_(orders.c.deployment == self._deployment, orders.c.order_id == order_id)
             row = connection.execute(select(orders).where(mine)).one_or_none()
-            deal = self._deal_of(connection, order_id)
-        if row is None:
-            raise OrderNotFound(order_id)
-        status = _follows(deal) if row.state == "opened" else OrderStatus(row.state)
-        order = JobOrder.model_validate_json(row.order).model_copy(update={"status": status})
-        return PostedOrder(order, row.rests, None if deal is None else EscrowId(deal.deal_id))
+            if row is None:
+                raise OrderNotFound(order_id)
+            return self._posted_order(connection, row)
+
+    def offers_of(self, provider: Address, after: str | None, limit: int) -> Sequence[CapacityOffer]:
+        mine = and_(self._is(offers), offers.c.provider == provider, offers.c.stands)
+        wanted = select(offers.c.offer).where(mine, offers.c.offer_id > (after or ""))
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted.order_by(offers.c.offer_id).limit(limit))
+            return [CapacityOffer.model_validate_json(row.offer) for row in rows]
+
+    def orders_of(self, buyer: Address, after: str | None, limit: int) -> Sequence[PostedOrder]:
+        mine = and_(self._is(orders), orders.c.buyer == buyer, orders.c.order_id > (after or ""))
+        with self._database.reading() as connection:
+            rows = connection.execute(select(orders).where(mine).order_by(orders.c.order_id).limit(limit))
+            return [self._posted_order(connection, row) for row in rows.all()]
 
     def buyer_of(self, deal_id: EscrowId) -> Address | None:
         mine = and_(self._is(reservations), reservations.c.deal_id == deal_id)
         with self._database.reading() as connection:
             buyer = connection.execute(select(reservations.c.buyer).where(mine)).scalar()
         return None if buyer is None else Address(buyer)
+
+    def post_document(self, document: Document, sender: Address, now: datetime) -> int:
+        with self._database.writing() as connection:
+            return documents.post(connection, self._deployment, document, sender, now)
+
+    def documents(
+        self, deal_id: EscrowId, after: int, limit: int, kind: DocumentKind | None = None
+    ) -> Sequence[PostedDocument]:
+        with self._database.reading() as connection:
+            return documents.read(connection, self._deployment, deal_id, after, limit=limit, kind=kind)
 
     def standing(self, now: datetime) -> Standing:
         with self._database.reading() as connection:
@@ -288,7 +309,13 @@ class SqlMarket:
             for row in rows
         ]
 
-    def _deal_of(self, connection: Connection, order_id: OrderId) -> Row[Any] | None:
+    def _posted_order(self, connection: Connection, row: Row[Any]) -> PostedOrder:
+        deal = self._deal_of(connection, row.order_id)
+        status = _follows(deal) if row.state == "opened" else OrderStatus(row.state)
+        order = JobOrder.model_validate_json(row.order).model_copy(update={"status": status})
+        return PostedOrder(order, row.rests, None if deal is None else EscrowId(deal.deal_id))
+
+    def _deal_of(self, connection: Connection, order_id: str) -> Row[Any] | None:
         """Return the deal of an order, or the one that its latest reservation would open."""
         same = and_(
             deals.c.deployment == reservations.c.deployment, deals.c.deal_id == reservations.c.deal_id

@@ -186,6 +186,9 @@ deals = Table(
     Column("closed_at", SECOND),
     Index("ix_deals_deadline", "deployment", "status", "deadline"),
     Index("ix_deals_closed_at", "deployment", "closed_at"),
+    Index("ix_deals_buyer", "deployment", "buyer", "deal_id"),
+    Index("ix_deals_provider", "deployment", "provider", "deal_id"),
+    Index("ix_deals_agent", "deployment", "agent", "deal_id"),
     comment="Every deal as it stands: what its events come to.",
 )
 
@@ -222,7 +225,7 @@ offers = Table(
     Column("stands", Boolean, nullable=False, comment="in the book"),
     Column("offer", Text, nullable=False, comment="the signed offer, as JSON"),
     Index("ix_offers_stands", "deployment", "stands", "expires_at"),
-    Index("ix_offers_provider", "deployment", "provider", "posted_at", "offer_id"),
+    Index("ix_offers_provider", "deployment", "provider", "offer_id"),
 )
 
 orders = Table(
@@ -247,7 +250,7 @@ orders = Table(
         postgresql_where=text("state IN ('matched', 'opened')"),
     ),
     Index("ix_orders_state", "deployment", "state", "expires_at"),
-    Index("ix_orders_buyer", "deployment", "buyer", "posted_at", "order_id"),
+    Index("ix_orders_buyer", "deployment", "buyer", "order_id"),
 )
 
 pools = Table(
@@ -278,5 +281,21 @@ reservations = Table(
     UniqueConstraint("deployment", "deal_id"),
     Index("ix_reservations_state", "deployment", "state", "until"),
     Index("ix_reservations_buyer", "deployment", "buyer", "state"),
+    Index("ix_reservations_order_id", "deployment", "order_id"),
     comment="Who holds, or held, which GPUs: one row for each deal that a match was to open.",
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("deal_id", HASH, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="counts the deal's up from 1"),
+    Column("digest", HASH, nullable=False, comment="of the whole document"),
+    Column("kind", String(16), nullable=False, comment="voucher, receipt, dispute, letter"),
+    Column("sender", ADDRESS, nullable=False),
+    Column("posted_at", SECOND, nullable=False),
+    Column("document", Text, nullable=False, comment="as JSON; a letter's text is sealed"),
+    UniqueConstraint("deployment", "deal_id", "digest"),
+    comment="What the parties of a deal leave for each other.",
 )

@@ -27,6 +27,8 @@ MADE = [
     errors.NotReserved(),
     errors.ReservationLapsed(NOON),
     errors.TooManyReservations(32),
+    errors.TooManyDocuments(10),
+    errors.TooManyRequests(3),
     errors.WrongSigner("0xaa", "0xbb"),
     errors.UnsignedOffer("offer-1"),
     errors.UnsignedOrder("order-1"),

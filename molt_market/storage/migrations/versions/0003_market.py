@@ -44,9 +44,7 @@ def upgrade() -> None:
         sa.Column("offer", sa.Text(), nullable=False, comment="the signed offer, as JSON"),
         sa.PrimaryKeyConstraint("deployment", "offer_id", name=op.f("pk_offers")),
     )
-    op.create_index(
-        "ix_offers_provider", "offers", ["deployment", "provider", "posted_at", "offer_id"], unique=False
-    )
+    op.create_index("ix_offers_provider", "offers", ["deployment", "provider", "offer_id"], unique=False)
     op.create_index("ix_offers_stands", "offers", ["deployment", "stands", "expires_at"], unique=False)
     op.create_table(
         "orders",
@@ -68,9 +66,7 @@ def upgrade() -> None:
         sa.Column("order", sa.Text(), nullable=False, comment="the signed order, as JSON"),
         sa.PrimaryKeyConstraint("deployment", "order_id", name=op.f("pk_orders")),
     )
-    op.create_index(
-        "ix_orders_buyer", "orders", ["deployment", "buyer", "posted_at", "order_id"], unique=False
-    )
+    op.create_index("ix_orders_buyer", "orders", ["deployment", "buyer", "order_id"], unique=False)
     op.create_index("ix_orders_state", "orders", ["deployment", "state", "expires_at"], unique=False)
     op.create_index(
         "uq_orders_slot",
@@ -122,3 +118,28 @@ def upgrade() -> None:
     )
     op.create_index("ix_reservations_buyer", "reservations", ["deployment", "buyer", "state"], unique=False)
     op.create_index("ix_reservations_state", "reservations", ["deployment", "state", "until"], unique=False)
+    op.create_index("ix_reservations_order_id", "reservations", ["deployment", "order_id"], unique=False)
+    for party in ("agent", "buyer", "provider"):
+        op.create_index(f"ix_deals_{party}", "deals", ["deployment", party, "deal_id"], unique=False)
+    op.create_table(
+        "documents",
+        sa.Column("deployment", sa.String(length=150), nullable=False),
+        sa.Column("deal_id", sa.String(length=66), nullable=False),
+        sa.Column(
+            "number",
+            sa.Integer(),
+            autoincrement=False,
+            nullable=False,
+            comment="counts the deal's up from 1",
+        ),
+        sa.Column("digest", sa.String(length=66), nullable=False, comment="of the whole document"),
+        sa.Column("kind", sa.String(length=16), nullable=False, comment="voucher, receipt, dispute, letter"),
+        sa.Column("sender", sa.String(length=42), nullable=False),
+        sa.Column("posted_at", sa.BigInteger(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False, comment="as JSON; a letter's text is sealed"),
+        sa.PrimaryKeyConstraint("deployment", "deal_id", "number", name=op.f("pk_documents")),
+        sa.UniqueConstraint(
+            "deployment", "deal_id", "digest", name=op.f("uq_documents_deployment_deal_id_digest")
+        ),
+        comment="What the parties of a deal leave for each other.",
+    )

@@ -1,0 +1,81 @@
+"""Running a market: its parts put together, and served until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from molt_market.api.limits import Limits
+from molt_market.api.server import create_app
+from molt_market.api.service import Service
+from molt_market.api.upkeep import Upkeep
+from molt_market.app import follow, let_ask
+from molt_market.chain.client import MoltClient
+from molt_market.domain.clock import SteadyClock
+from molt_market.domain.ids import Hash32
+from molt_market.market.market import Market
+from molt_market.orderbook.replica import ReplicaBook
+from molt_market.storage.database import Database
+from molt_market.storage.facts import SqlFacts
+from molt_market.storage.market import SqlMarket
+from molt_market.wire.messages import KnownPolicy
+
+GOODBYE_SECONDS = 5  # for requests that are under way when the server is told to stop
+
+
+@contextmanager
+def opened(
+    client: MoltClient,
+    database: Database,
+    *,
+    policies: Sequence[Hash32] = (),
+    second_rpc_url: str | None = None,
+    limits: Limits | None = None,
+) -> Iterator[tuple[Service, Upkeep]]:
+    """Open the market of a deployment over a database, and what keeps it current.
+
+    `policies` are those that the operator points to, by their ids.
+
+    Raises:
+        StorageUnavailable: the database cannot be used. PolicyNotFound: a policy is not registered.
+        NodeUnreachable, WrongChain: of the chain.
+    """
+    clock = SteadyClock(client.clock)
+    named = f"{client.chain_name()}:{client.deployment.escrow}"
+    book = ReplicaBook(clock)
+    let_ask(book, client)
+    known = tuple(KnownPolicy(policy_id=each, policy=client.policy(each)) for each in policies)
+    market = Market(SqlMarket(database, named, client.token), client, client.domain, clock, book)
+    follower = follow(client, database, second_rpc_url=second_rpc_url)
+    facts = SqlFacts(database, named)
+    service = Service(market, client, facts, clock, known, limits or Limits())
+    yield service, Upkeep(market, follower)
+
+
+def serve(
+    client: MoltClient,
+    database: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    policies: Sequence[Hash32] = (),
+    second_rpc_url: str | None = None,
+) -> None:
+    """Serve a market until SIGINT or SIGTERM. Raises as `opened` does."""
+    store = Database(database)
+    try:
+        with opened(client, store, policies=policies, second_rpc_url=second_rpc_url) as (service, upkeep):
+            app = create_app(service, upkeep)
+            uvicorn.run(
+                app,
+                host=host,
+                port=port,
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=GOODBYE_SECONDS,
+            )
+    finally:
+        store.close()
