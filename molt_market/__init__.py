@@ -29,6 +29,7 @@ from molt_market.errors import (
     InvalidStateTransition,
     InvalidValue,
     MarketError,
+    MarketMismatch,
     MatchMismatch,
     MoltError,
     NegativeAmount,
@@ -47,6 +48,8 @@ from molt_market.errors import (
     ProofMismatch,
     Refused,
     ReservationLapsed,
+    ServerError,
+    ServerUnreachable,
     SignatureError,
     StorageUnavailable,
     TokenMismatch,
@@ -137,6 +140,8 @@ if TYPE_CHECKING:
     from molt_market.payments.parts import FailedPart, OpenedParts
     from molt_market.payments.service import PaymentService
     from molt_market.payments.settlement import settle_job, settle_jobs
+    from molt_market.sdk.api import MarketApi
+    from molt_market.sdk.parties import Attestor, Buyer, Provider
     from molt_market.signing.agreements import (
         sign_cancellation,
         sign_concession,
@@ -183,8 +188,10 @@ __all__ = [
     "ApprovingSigner",
     "AsyncPaymentService",
     "Attestation",
+    "Attestor",
     "Balances",
     "BestPrice",
+    "Buyer",
     "CallReverted",
     "CapacityOffer",
     "ChainError",
@@ -237,7 +244,9 @@ __all__ = [
     "Keeper",
     "LocalSigner",
     "Location",
+    "MarketApi",
     "MarketError",
+    "MarketMismatch",
     "MatchMismatch",
     "MemoryJournal",
     "MoltClient",
@@ -271,6 +280,7 @@ __all__ = [
     "PriceStatistics",
     "Priority",
     "ProofMismatch",
+    "Provider",
     "ProviderCancellation",
     "ProviderReliability",
     "Quote",
@@ -284,6 +294,8 @@ __all__ = [
     "RulingVote",
     "ScorePart",
     "ScoreWeights",
+    "ServerError",
+    "ServerUnreachable",
     "SettlementQuote",
     "SettlementResult",
     "SettlementStatus",
@@ -420,6 +432,8 @@ _HOMES = {
     "orderbook.relaxations": "Relaxation",
     "orderbook.reservations": "Reservation",
     "orderbook.scoring": "ScoreWeights",
+    "sdk.parties": "Attestor Buyer Provider",
+    "sdk.api": "MarketApi",
     "payments.asynchronous": "AsyncPaymentService",
     "payments.fees": "FeePolicy",
     "payments.journal": "Journal MemoryJournal",

@@ -29,6 +29,7 @@ MoltError
     │   ├── NodeUnreachable · NodeError · NodesDisagree · WrongChain · AnvilNotFound
     │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised
     ├── StorageUnavailable
+    ├── ServerUnreachable · ServerError · MarketMismatch
     └── WalletError
         └── WalletNotFound · WrongPassword
 
@@ -404,6 +405,28 @@ class StorageUnavailable(MarketError):
 
 
 # ---------------------------------------------------------------------------------------------- chain
+
+
+class ServerUnreachable(MarketError):
+    """The market's server does not answer: check its address, or try again later."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the server at {url} does not answer ({reason}): check the address, or try later")
+        self.url = url
+        self.reason = reason
+
+
+class ServerError(MarketError):
+    """The market's server failed, or answered what cannot be read: try again later, or tell its operator."""
+
+    def __init__(self, url: str, told: str) -> None:
+        super().__init__(f"the server at {url} failed: {told}; try again later, or tell its operator")
+        self.url = url
+        self.told = told
+
+
+class MarketMismatch(MarketError):
+    """The server is for another market than the deployment: use the one that belongs to it."""
 
 
 class ChainError(MarketError):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import uvicorn
 
@@ -16,6 +16,7 @@ from molt_market.app import follow, let_ask
 from molt_market.chain.client import MoltClient
 from molt_market.domain.clock import SteadyClock
 from molt_market.domain.ids import Hash32
+from molt_market.errors import InvalidValue
 from molt_market.market.market import Market
 from molt_market.orderbook.replica import ReplicaBook
 from molt_market.storage.database import Database
@@ -57,25 +58,40 @@ def opened(
 
 def serve(
     client: MoltClient,
-    database: str | Path,
+    database: Database,
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
     policies: Sequence[Hash32] = (),
     second_rpc_url: str | None = None,
+    when_listening: Callable[[str], object] = lambda _: None,
 ) -> None:
-    """Serve a market until SIGINT or SIGTERM. Raises as `opened` does."""
-    store = Database(database)
+    """Serve a market until SIGINT or SIGTERM; `when_listening` is told its address. Raises as `opened` does.
+
+    Raises InvalidValue if it cannot listen there.
+    """
+    with (
+        opened(client, database, policies=policies, second_rpc_url=second_rpc_url) as (service, upkeep),
+        _listening(host, port) as listener,
+    ):
+        when_listening(f"http://{host}:{listener.getsockname()[1]}")
+        config = uvicorn.Config(
+            create_app(service, upkeep),
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=GOODBYE_SECONDS,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Listen already, so that the address is known and who connects waits until the server is up."""
     try:
-        with opened(client, store, policies=policies, second_rpc_url=second_rpc_url) as (service, upkeep):
-            app = create_app(service, upkeep)
-            uvicorn.run(
-                app,
-                host=host,
-                port=port,
-                log_level="warning",
-                access_log=False,
-                timeout_graceful_shutdown=GOODBYE_SECONDS,
-            )
-    finally:
-        store.close()
+        listener = socket.create_server((host, port), backlog=1_024)
+    except OSError as error:
+        raise InvalidValue(
+            f"cannot listen on {host}:{port} ({error.strerror}): choose another port"
+        ) from error
+    with listener:
+        yield listener

@@ -94,11 +94,11 @@ class AppContext:
         """Return the account of the key file, which is not opened; None: none is given."""
         return None if self.wallet is None else Wallet.address_in(self.wallet)
 
-    def database(self) -> Database:
-        """Open the database."""
+    def database(self, *, must_exist: bool = True) -> Database:
+        """Open the database; a SQLite file that is not there is made only if it need not exist."""
         if self.database_url is None:
             raise InvalidValue("no database: give --database, or set MOLT_DATABASE, e.g. sqlite:///market.db")
-        database = Database(self.database_url, must_exist=True)
+        database = Database(self.database_url, must_exist=must_exist)
         self.on_close(database.close)
         return database
 

@@ -452,6 +452,12 @@ class Prices(Value):
     traded: tuple[StatisticsAnswer, ...]
 
 
+class FeedItems(Value):
+    """Steps of the market, in their order, as the WebSocket sends them."""
+
+    items: tuple[FeedItem, ...]
+
+
 class FeedPage(Value):
     """Steps of the market behind a sequence number, in their order; `last` is the newest there is."""
 
