@@ -13,13 +13,16 @@ from pathlib import Path
 
 from molt_market.testing import Devnet
 
+PASSWORD = "secret"
 LISTENING = re.compile(r"market of local at (http://127\.0\.0\.1:\d+)")
 
 
 @contextmanager
-def server(net: Devnet, database: str, folder: Path, *, port: int = 0) -> Iterator[Server]:
+def server(
+    net: Devnet, database: str, folder: Path, *, port: int = 0, wallet: Path | None = None
+) -> Iterator[Server]:
     """Run `molt serve`, and stop it at the end of the block."""
-    started = Server(net, database, folder, port)
+    started = Server(net, database, folder, port, wallet)
     try:
         yield started
     finally:
@@ -29,10 +32,14 @@ def server(net: Devnet, database: str, folder: Path, *, port: int = 0) -> Iterat
 class Server:
     """`molt serve` of a devnet, over a database."""
 
-    def __init__(self, net: Devnet, database: str, folder: Path, port: int = 0) -> None:
+    def __init__(
+        self, net: Devnet, database: str, folder: Path, port: int = 0, wallet: Path | None = None
+    ) -> None:
         (folder / f"{net.deployment.chain_id}.json").write_text(net.deployment.model_dump_json())
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MOLT_")}
         environment |= {"MOLT_RPC_URL": net.url, "MOLT_DEPLOYMENTS": str(folder), "MOLT_DATABASE": database}
+        if wallet is not None:
+            environment |= {"MOLT_WALLET": str(wallet), "MOLT_WALLET_PASSWORD": PASSWORD}
         self.net = net
         command = [sys.executable, "-m", "molt_market.cli", "serve", "--port", str(port)]
         command += ["--policy", net.policy_id]

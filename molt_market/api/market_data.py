@@ -42,6 +42,7 @@ def market(here: Here) -> MarketInfo:
         code_hash=deployment.code_hash,
         fee_bps=config.fee_bps,
         paused_until=config.paused_until,
+        opener=here.opener,
         policies=here.policies,
         version=VERSION,
     )

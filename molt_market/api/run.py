@@ -12,13 +12,15 @@ from molt_market.api.limits import Limits
 from molt_market.api.server import create_app
 from molt_market.api.service import Service
 from molt_market.api.upkeep import Upkeep
-from molt_market.app import follow, let_ask
+from molt_market.app import follow, journal_in, let_ask
 from molt_market.chain.client import MoltClient
-from molt_market.domain.clock import SteadyClock
+from molt_market.domain.clock import Clock, SteadyClock
 from molt_market.domain.ids import Hash32
 from molt_market.errors import InvalidValue
 from molt_market.market.market import Market
+from molt_market.market.resting import RestingOrders
 from molt_market.orderbook.replica import ReplicaBook
+from molt_market.payments.service import PaymentService
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
 from molt_market.storage.market import SqlMarket
@@ -38,6 +40,7 @@ def opened(
 ) -> Iterator[tuple[Service, Upkeep]]:
     """Open the market of a deployment over a database, and what keeps it current.
 
+    A client with an account matches the orders that wait, and opens their deals at its expense.
     `policies` are those that the operator points to, by their ids.
 
     Raises:
@@ -51,9 +54,20 @@ def opened(
     known = tuple(KnownPolicy(policy_id=each, policy=client.policy(each)) for each in policies)
     market = Market(SqlMarket(database, named, client.token), client, client.domain, clock, book)
     follower = follow(client, database, second_rpc_url=second_rpc_url)
-    facts = SqlFacts(database, named)
-    service = Service(market, client, facts, clock, known, limits or Limits())
-    yield service, Upkeep(market, follower)
+    opener = client.account.address if client.account else None
+    service = Service(market, client, SqlFacts(database, named), clock, known, opener, limits or Limits())
+    yield service, Upkeep(market, follower, _matching(market, client, database, clock))
+
+
+def _matching(
+    market: Market, client: MoltClient, database: Database, clock: Clock
+) -> Callable[[], object] | None:
+    """Return what matches the orders that wait, if the client has an account to open their deals with."""
+    if client.account is None:
+        return None
+    payments = PaymentService(client, book=market, journal=journal_in(database, client))
+    payments.reconcile()
+    return RestingOrders(market, clock, client.account.address, payments.open_resting).match_once
 
 
 def serve(

@@ -33,7 +33,8 @@ class DealFacts(Protocol):
 class Service:
     """A market, the chain that it settles on, and what was followed of that chain's log.
 
-    `policies` are those that the operator points to. `clock` is the chain's.
+    `policies` are those that the operator points to. `clock` is the chain's. `opener` opens the deals of
+    orders that wait.
     """
 
     market: Market
@@ -41,4 +42,5 @@ class Service:
     facts: DealFacts
     clock: Clock
     policies: tuple[KnownPolicy, ...] = ()
+    opener: Address | None = None
     limits: Limits = field(default_factory=Limits)

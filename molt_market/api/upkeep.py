@@ -14,16 +14,21 @@ from molt_market.telling import tell
 
 FEED_SECONDS = 0.1  # how late another process's steps are known here, at most
 LOG_SECONDS = 1.0
+MATCH_SECONDS = 0.5
 ALL_DEALS_SECONDS = 60.0
 
 
 class Upkeep:
     """A thread that keeps a market current, until `stop`. What fails is tried again at the next turn.
 
+    `match_once` matches the orders that wait, if this server does that.
+
     Any number of servers may do this over one database: each step is written once.
     """
 
-    def __init__(self, market: Market, follower: Follower) -> None:
+    def __init__(
+        self, market: Market, follower: Follower, match_once: Callable[[], object] | None = None
+    ) -> None:
         self._market = market
         self._follower = follower
         self._stopped = threading.Event()
@@ -34,6 +39,8 @@ class Upkeep:
             market.tidy: (LOG_SECONDS, 0.0),
             market.note_deals: (ALL_DEALS_SECONDS, 0.0),
         }
+        if match_once is not None:
+            self._due[match_once] = MATCH_SECONDS, 0.0
         follower.listen(self._note)
 
     def start(self) -> None:

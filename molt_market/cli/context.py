@@ -73,9 +73,10 @@ class AppContext:
             on_close,
         )
 
-    def client(self) -> MoltClient:
-        """Return the deployment, to read."""
-        return MoltClient(self.network, rpc_url=self.rpc_url, deployment=self.deployment)
+    def client(self, *, with_account: bool = False) -> MoltClient:
+        """Return the deployment, to read; `with_account` also to send as the wallet, if one is given."""
+        account = Wallet.from_file(self.wallet) if with_account and self.wallet else None
+        return MoltClient(self.network, rpc_url=self.rpc_url, deployment=self.deployment, account=account)
 
     def payments(self) -> PaymentService:
         """Return the payments of the wallet, written down in the database."""

@@ -24,7 +24,10 @@ def serve(
         str | None, typer.Option(help="Another node of the chain, to be asked beside the first.")
     ] = None,
 ) -> None:
-    """Serve the market of a deployment from the database, and follow the chain into it."""
+    """Serve the market of a deployment from the database, and follow the chain into it.
+
+    With a wallet it also matches the orders that wait, and pays for the opening of their deals.
+    """
     shared: AppContext = context.obj
     if find_spec("fastapi") is None or find_spec("uvicorn") is None:
         raise InvalidValue("a server needs more packages: pip install 'molt-market[server]'")
@@ -32,7 +35,7 @@ def serve(
 
     database = shared.database(must_exist=False)
     run(
-        shared.client(),
+        shared.client(with_account=True),
         database,
         host=host,
         port=port,

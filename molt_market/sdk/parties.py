@@ -180,11 +180,14 @@ class Buyer(_Party):
     def post(self, order: JobOrder) -> OrderState:
         """Sign an order and let it wait. Its budget has to lie in the escrow (`deposit`).
 
-        Without a slot it gets the buyer's next one. It has to say who may open it (`opener`).
+        Without a slot it gets the buyer's next one; without an opener it names the market's, who may open
+        its deal with an offer that fits, and nothing else.
         """
         own = self._own(order)
+        if own.opener is None and own.offer_hash is None:
+            own = own.model_copy(update={"opener": self.api.market().opener})
         if own.slot is None:
-            own = own.model_copy(update={"slot": self.client.next_order_slot(self.wallet.address)})
+            own = own.model_copy(update={"slot": self._free_slot()})
         [posted] = self.api.post_orders([sign_order(own, self.wallet, self.domain)])
         return posted
 
@@ -213,6 +216,11 @@ class Buyer(_Party):
         voucher = sign_voucher(escrow.id, much, self.wallet, self.domain)
         self.api.post_document(Document(voucher=voucher))
         return voucher
+
+    def _free_slot(self) -> int:
+        """Return the lowest slot that opened no deal, and that none of the account's other orders has."""
+        taken = {each.order.slot for each in self.orders() if each.order.slot is not None}
+        return self.client.next_order_slot(self.wallet.address, taken)
 
     def _own(self, order: JobOrder) -> JobOrder:
         mine = self.wallet.address

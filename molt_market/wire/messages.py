@@ -39,6 +39,7 @@ Limit = Annotated[int, Field(ge=1, le=PAGE)]
 class MarketInfo(Value):
     """Which market this is: chain, contract and token, and what a deal costs in fees.
 
+    `opener` opens the deals of orders that wait, if they let it; None: nobody does here.
     Trust none of it: the SDK compares it with the deployment that it brought along.
     """
 
@@ -48,6 +49,7 @@ class MarketInfo(Value):
     code_hash: Hash32
     fee_bps: Uint16
     paused_until: Moment | None
+    opener: Address | None
     policies: tuple[KnownPolicy, ...]
     version: str
 

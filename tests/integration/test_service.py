@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from eth_account import Account
 
 from molt_market.attestation.receipts import issue_receipt
 from molt_market.attestation.usage import UsageLog
@@ -32,9 +34,9 @@ from molt_market.sdk.api import MarketApi
 from molt_market.sdk.parties import Attestor, Buyer, Provider
 from molt_market.sdk.transport import Transport
 from molt_market.signing.listings import sign_unlisting
-from molt_market.testing import Devnet
+from molt_market.testing import MNEMONIC, Devnet
 from tests.databases import KINDS, database_url
-from tests.service import Server, server
+from tests.service import PASSWORD, Server, server
 
 Answer = TypeVar("Answer")
 HOUR = 3_600
@@ -87,6 +89,11 @@ def make_order(buyer: Buyer, gpus: int = 4, **fields: Any) -> JobOrder:
     )
     given = {"buyer_id": buyer.wallet.address, "requirements": needs, "created_at": buyer.client.now()}
     return JobOrder(**given | fields)
+
+
+def dev_key(index: int) -> bytes:
+    Account.enable_unaudited_hdwallet_features()
+    return bytes(Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}").key)
 
 
 def soon(ask: Callable[[], Answer], wanted: Callable[[Answer], bool]) -> Answer:
@@ -166,6 +173,32 @@ def test_order_that_waits__needs_money_and_can_be_taken_back(
     assert timedelta(0) < cancelled.stands_until - buyer.client.now() <= delay
     assert buyer.api.order(posted.order.id).order.status is OrderStatus.CANCELLED
     assert not buyer.cancel(posted.order).was_listed
+
+
+def test_order_that_waits__is_matched_when_an_offer_comes__and_opened_by_the_market(
+    net: Devnet, database: str, tmp_path: Path
+) -> None:
+    key_file = tmp_path / "operator.json"
+    key_file.write_text(json.dumps(Account.encrypt(dev_key(0), PASSWORD, iterations=2)))
+    here: dict[str, Any] = {"rpc_url": net.url, "deployment": net.deployment}
+    with (
+        server(net, database, tmp_path, wallet=key_file) as running,
+        Buyer(running.url, net.buyer, **here) as buyer,
+        Provider(running.url, net.provider, **here) as provider,
+    ):
+        assert buyer.api.market().opener == net.operator.address
+        buyer.deposit(buyer.client.token.amount(300))
+        policy_id = buyer.api.market().policies[0].policy_id
+        first, second = (buyer.post(make_order(buyer, gpus, policy_id=policy_id)) for gpus in (6, 4))
+        provider.offer(make_offer(provider))
+        opened = soon(lambda: buyer.api.order(first.order.id), lambda each: each.order.status == "escrowed")
+        assert opened.deal_id is not None
+        escrow = buyer.escrow(opened.deal_id)
+        assert (escrow.buyer, escrow.terms.gpu_count) == (net.buyer.address, 6)
+        assert buyer.api.order(second.order.id).order.status == "pending"  # 2 GPUs are left
+        buyer.release(escrow)
+        provider.redeem(escrow.id)
+        soon(lambda: buyer.api.order(second.order.id), lambda each: each.order.status == "escrowed")
 
 
 def test_offer__needs_a_bond_and_can_be_taken_back(net: Devnet, running: Server, provider: Provider) -> None:
