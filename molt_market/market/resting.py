@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from logging import WARNING
+from logging import DEBUG, WARNING
 
 from molt_market.domain.clock import Clock
 from molt_market.domain.ids import ZERO_ADDRESS, Address, EscrowId
@@ -16,6 +17,7 @@ from molt_market.orderbook.priority import in_turn
 from molt_market.telling import tell
 
 HELD_FOR = timedelta(seconds=110)
+TRY_SECONDS = 10.0
 AT_ONCE = 100  # deals that are opened at a time
 
 Open = Callable[[Sequence[OrderMatch]], Sequence[EscrowId | MoltError]]
@@ -33,10 +35,19 @@ class RestingOrders:
         self._clock = clock
         self._opener = opener
         self._open = open_
+        self._tried = (-1, float("-inf"))  # the feed's number, and this machine's time, of the last turn
 
     def match_once(self) -> list[EscrowId]:
-        """Match each order that waits once; return the deals that are open now."""
+        """Match each order that waits once; return the deals that are open now.
+
+        Nothing is tried again while the market stands still, but for once in TRY_SECONDS: money comes and
+        cancels end without the market being told.
+        """
         book = self._market.book
+        sequence, at = self._tried
+        if sequence == book.sequence and time.monotonic() - at < TRY_SECONDS:
+            return []
+        self._tried = book.sequence, time.monotonic()
         waiting = [each for each in book.pending_orders() if self._may_open(each)]
         held = []
         for order in in_turn(waiting, book.funds):
@@ -57,7 +68,7 @@ class RestingOrders:
                 self._market.reserve(match, self._clock.now() + HELD_FOR)
                 return match
         except MarketError as error:
-            tell("order_waits_on", order_id=order.id, reason=error)
+            tell("order_waits_on", level=DEBUG, order_id=order.id, reason=error)
         return None
 
     def _opened(self, matches: Sequence[OrderMatch]) -> list[EscrowId]:

@@ -189,7 +189,9 @@ def test_order_that_waits__is_matched_when_an_offer_comes__and_opened_by_the_mar
         assert buyer.api.market().opener == net.operator.address
         buyer.deposit(buyer.client.token.amount(300))
         policy_id = buyer.api.market().policies[0].policy_id
-        first, second = (buyer.post(make_order(buyer, gpus, policy_id=policy_id)) for gpus in (6, 4))
+        earlier = buyer.client.now() - timedelta(seconds=5)
+        first = buyer.post(make_order(buyer, 6, policy_id=policy_id, created_at=earlier))
+        second = buyer.post(make_order(buyer, 4, policy_id=policy_id))
         provider.offer(make_offer(provider))
         opened = soon(lambda: buyer.api.order(first.order.id), lambda each: each.order.status == "escrowed")
         assert opened.deal_id is not None
