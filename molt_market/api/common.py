@@ -33,5 +33,5 @@ def next_cursor(ids: list[str], limit: int) -> str | None:
 
 
 def limited(request: Request) -> None:
-    """Count a request that nobody signs against its network address. Raises TooManyRequests."""
+    """Count a request against its network address. Raises TooManyRequests."""
     _service(request).limits.take(caller(request))

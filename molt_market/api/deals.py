@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
-from molt_market.api.common import Cursor, Here, PageLimit, next_cursor
+from molt_market.api.common import Cursor, Here, PageLimit, limited, next_cursor
 from molt_market.api.service import Service
 from molt_market.domain.documents import Document, DocumentKind
 from molt_market.domain.ids import Address, EscrowId
@@ -15,7 +15,7 @@ from molt_market.errors import DealNotFound, ProofMismatch
 from molt_market.market.documents import sender_of
 from molt_market.wire.messages import Deals, DealState, DocumentNumber, Documents
 
-router = APIRouter(tags=["deals"])
+router = APIRouter(tags=["deals"], dependencies=[Depends(limited)])
 
 
 @router.get("/deals", operation_id="list_deals")
@@ -53,7 +53,6 @@ def post_document(deal_id: EscrowId, body: Document, here: Here) -> DocumentNumb
     terms, market = _terms(deal_id, here), here.market
     policy = here.client.policy(terms.policy_id)
     sender = sender_of(body, terms, policy, market.domain, here.client.is_approved)
-    here.limits.take(sender)
     number = market.store.post_document(body, sender, here.clock.now())
     market.catch_up()
     return DocumentNumber(deal_id=deal_id, number=number)

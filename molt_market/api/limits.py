@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from molt_market.errors import TooManyRequests
@@ -15,7 +14,7 @@ KNOWN = 100_000  # callers that are remembered; who comes again after that many 
 
 
 @dataclass(slots=True)
-class _Bucket:
+class _Meter:
     """Tokens that a caller has left, as of a time. A token bucket, as in RFC 2697's meters."""
 
     tokens: float
@@ -31,24 +30,19 @@ class Limits:
     def __init__(self, *, per_second: float = 50, burst: int = 500) -> None:
         self._per_second = per_second
         self._burst = burst
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._meters: OrderedDict[str, _Meter] = OrderedDict()
         self._lock = threading.Lock()
 
     def take(self, caller: str, count: int = 1) -> None:
         """Take tokens of a caller. Raises TooManyRequests, and then none are taken."""
         with self._lock:
             now = time.monotonic()
-            bucket = self._buckets.setdefault(caller, _Bucket(self._burst, now))
-            self._buckets.move_to_end(caller)
-            if len(self._buckets) > KNOWN:
-                self._buckets.popitem(last=False)
-            grown = bucket.tokens + (now - bucket.at) * self._per_second
-            bucket.tokens, bucket.at = min(grown, self._burst), now
-            if bucket.tokens < count:
-                raise TooManyRequests(math.ceil((count - bucket.tokens) / self._per_second))
-            bucket.tokens -= count
-
-    def take_all(self, callers: Iterable[str]) -> None:
-        """Take one token of each caller that is named."""
-        for caller in callers:
-            self.take(caller)
+            meter = self._meters.setdefault(caller, _Meter(self._burst, now))
+            self._meters.move_to_end(caller)
+            if len(self._meters) > KNOWN:
+                self._meters.popitem(last=False)
+            grown = meter.tokens + (now - meter.at) * self._per_second
+            meter.tokens, meter.at = min(grown, self._burst), now
+            if meter.tokens < count:
+                raise TooManyRequests(math.ceil((count - meter.tokens) / self._per_second))
+            meter.tokens -= count

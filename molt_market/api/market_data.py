@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse
 
 from molt_market import metrics
-from molt_market.api.common import Here
+from molt_market.api.common import Here, limited
 from molt_market.api.service import VERSION
 from molt_market.domain.fields import Moment
 from molt_market.wire.messages import (
@@ -24,7 +24,7 @@ from molt_market.wire.messages import (
     Trades,
 )
 
-router = APIRouter(tags=["market data"])
+router = APIRouter(tags=["market data"], dependencies=[Depends(limited)])
 
 Model = Annotated[str | None, Query(max_length=100, description="A GPU model; all if left out.")]
 Region = Annotated[str | None, Query(max_length=31, description="A region; all if left out.")]

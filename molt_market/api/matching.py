@@ -18,30 +18,29 @@ from molt_market.wire.messages import (
     Reserved,
 )
 
-router = APIRouter(tags=["matching"])
-asked = Depends(limited)
+router = APIRouter(tags=["matching"], dependencies=[Depends(limited)])
 
 
-@router.post("/matches", operation_id="match", dependencies=[asked])
+@router.post("/matches", operation_id="match")
 def match(body: Ask, here: Here) -> Matches:
     """Return what fits an order and could be opened now, the best first. Keeps nothing."""
     found = here.market.book.match_order(body.order)
     return Matches(matches=tuple(Match.of(each) for each in found[: body.limit]))
 
 
-@router.post("/quotes", operation_id="quote", dependencies=[asked])
+@router.post("/quotes", operation_id="quote")
 def quote(body: Ask, here: Here) -> QuoteAnswer:
     """Say what the book would do with an order now, and what that costs. Keeps nothing."""
     return QuoteAnswer.of(here.market.book.quote(body.order))
 
 
-@router.post("/explanations", operation_id="explain", dependencies=[asked])
+@router.post("/explanations", operation_id="explain")
 def explain(body: Ask, here: Here) -> ExplanationAnswer:
     """Say why an order does not match, and the least that would make it match. Keeps nothing."""
     return ExplanationAnswer.of(here.market.book.explain(body.order, body.limit))
 
 
-@router.get("/search", operation_id="search", dependencies=[asked])
+@router.get("/search", operation_id="search")
 def search(
     here: Here,
     q: Annotated[str, Query(max_length=1_000, description="For example `gpu_model=H100 price<3`.")],
@@ -54,6 +53,5 @@ def search(
 @router.post("/reservations", status_code=201, operation_id="reserve")
 def reserve(body: Reserve, here: Here) -> Reserved:
     """Hold an offer's GPUs for an order that its buyer signed; nobody else gets them meanwhile."""
-    here.limits.take(body.order.buyer_id)
     reservation, deal_id = here.market.reserve_for(body.offer_id, body.order, body.seconds)
     return Reserved.of(reservation, deal_id)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 
-from molt_market.api.common import Cursor, Here, PageLimit, next_cursor
+from molt_market.api.common import Cursor, Here, PageLimit, limited, next_cursor
 from molt_market.domain.ids import Address, OfferId, OrderId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.market.ports import PostedOrder
 from molt_market.wire.messages import Offers, Orders, OrderState, PostOffers, PostOrders, Unlist, Unlisted
 
-router = APIRouter(tags=["offers and orders"])
+router = APIRouter(tags=["offers and orders"], dependencies=[Depends(limited)])
 
 
 @router.post("/offers", status_code=201, operation_id="post_offers")
 def post_offers(body: PostOffers, here: Here) -> Offers:
     """List signed offers, all or none. Their provider's bond has to lie in the escrow."""
-    here.limits.take_all(offer.provider_id for offer in body.offers)
     return Offers(offers=tuple(here.market.post_offers(body.offers)))
 
 
@@ -43,7 +42,6 @@ def get_offer(offer_id: OfferId, here: Here) -> CapacityOffer:
 @router.post("/orders", status_code=201, operation_id="post_orders")
 def post_orders(body: PostOrders, here: Here) -> Orders:
     """Let signed orders wait, all or none. Their buyer's money has to lie in the escrow."""
-    here.limits.take_all(order.buyer_id for order in body.orders)
     posted = here.market.post_orders(body.orders)
     return Orders(orders=tuple(_state(here.market.order(order.id)) for order in posted))
 
@@ -75,7 +73,6 @@ def unlist(body: Unlist, here: Here) -> Unlisted:
 
     On the chain an offer or order stands until it expires, or its group is cancelled there.
     """
-    here.limits.take_all(each.signer for each in body.unlistings)
     return Unlisted(digests=tuple(here.market.unlist(body.unlistings)))
 
 

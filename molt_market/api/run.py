@@ -14,9 +14,10 @@ from molt_market.api.service import Service
 from molt_market.api.upkeep import Upkeep
 from molt_market.app import follow, journal_in, let_ask
 from molt_market.chain.client import MoltClient
-from molt_market.domain.clock import Clock, SteadyClock
+from molt_market.domain.clock import Clock
 from molt_market.domain.ids import Hash32
 from molt_market.errors import InvalidValue
+from molt_market.market.clock import SteadyClock
 from molt_market.market.market import Market
 from molt_market.market.resting import RestingOrders
 from molt_market.orderbook.replica import ReplicaBook
@@ -41,7 +42,7 @@ def opened(
     """Open the market of a deployment over a database, and what keeps it current.
 
     A client with an account matches the orders that wait, and opens their deals at its expense.
-    `policies` are those that the operator points to, by their ids.
+    `policies` are those that the operator points to, by their ids. `limits` are those of each signer.
 
     Raises:
         StorageUnavailable: the database cannot be used. PolicyNotFound: a policy is not registered.
@@ -52,10 +53,11 @@ def opened(
     book = ReplicaBook(clock)
     let_ask(book, client)
     known = tuple(KnownPolicy(policy_id=each, policy=client.policy(each)) for each in policies)
-    market = Market(SqlMarket(database, named, client.token), client, client.domain, clock, book)
+    store, signers = SqlMarket(database, named, client.token), limits or Limits()
+    market = Market(store, client, client.domain, clock, book=book, admit=signers.take)
     follower = follow(client, database, second_rpc_url=second_rpc_url)
     opener = client.account.address if client.account else None
-    service = Service(market, client, SqlFacts(database, named), clock, known, opener, limits or Limits())
+    service = Service(market, client, SqlFacts(database, named), clock, known, opener)
     yield service, Upkeep(market, follower, _matching(market, client, database, clock))
 
 

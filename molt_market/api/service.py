@@ -34,7 +34,7 @@ class Service:
     """A market, the chain that it settles on, and what was followed of that chain's log.
 
     `policies` are those that the operator points to. `clock` is the chain's. `opener` opens the deals of
-    orders that wait.
+    orders that wait. `limits` are those of each network address.
     """
 
     market: Market
@@ -43,4 +43,4 @@ class Service:
     clock: Clock
     policies: tuple[KnownPolicy, ...] = ()
     opener: Address | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = field(default_factory=lambda: Limits(per_second=500, burst=5_000))

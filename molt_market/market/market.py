@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from molt_market.domain.clock import Clock
 from molt_market.domain.deals import DealStatus
-from molt_market.domain.ids import EscrowId, Hash32, OfferId, OrderId
+from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId
 from molt_market.domain.listings import Unlisting
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer, OfferStatus
@@ -53,16 +53,25 @@ class Market:
         domain: of the escrow.
         clock: the chain's.
         book: an empty copy (default: one with the readable index).
+        admit: told who has signed what comes, before anything is kept; it may raise TooManyRequests.
     """
 
     def __init__(
-        self, store: MarketStore, chain: Chain, domain: Domain, clock: Clock, book: ReplicaBook | None = None
+        self,
+        store: MarketStore,
+        chain: Chain,
+        domain: Domain,
+        clock: Clock,
+        *,
+        book: ReplicaBook | None = None,
+        admit: Callable[[Address], None] = lambda _: None,
     ) -> None:
         self.store = store
         self.domain = domain
         self.book = ReplicaBook(clock) if book is None else book
         self._chain = chain
         self._clock = clock
+        self._admit = admit
         self._catching_up = threading.Lock()
         self._listeners: list[Callable[[FeedItem], None]] = []
         self.book.start(store.standing(clock.now()))
@@ -208,6 +217,7 @@ class Market:
     # ---------------------------------------------------------------- inside
 
     def _checked_offer(self, given: CapacityOffer) -> CapacityOffer:
+        self._admit(verify_offer(given, self.domain, self._chain.is_approved))
         offer = self._own_offer(given)
         if self._clock.now() >= offer.expires_at:
             raise Expired(f"offer {offer.id} (until {utc(offer.expires_at)})")
@@ -215,6 +225,7 @@ class Market:
         return offer
 
     def _checked_order(self, given: JobOrder) -> JobOrder:
+        self._admit(verify_order(given, self.domain, self._chain.is_approved))
         order = self._own_order(given)
         if order.time_in_force is not TimeInForce.GTC:
             raise InvalidValue(
@@ -227,12 +238,10 @@ class Market:
 
     def _own_offer(self, given: CapacityOffer) -> CapacityOffer:
         """Return an offer as it is kept here: under its hash, whatever else was said that nobody signed."""
-        verify_offer(given, self.domain, self._chain.is_approved)
         own = OfferId(offer_hash(given, self.domain))
         return given.model_copy(update={"id": own, "status": OfferStatus.ACTIVE})
 
     def _own_order(self, given: JobOrder) -> JobOrder:
-        verify_order(given, self.domain, self._chain.is_approved)
         own = OrderId(order_hash(given, self.domain))
         return given.model_copy(update={"id": own, "status": OrderStatus.PENDING})
 
@@ -257,6 +266,8 @@ class Market:
     def _reserve(self, match: OrderMatch, until: datetime) -> tuple[Reservation, EscrowId]:
         now = self._clock.now()
         require_in_time(until, now)
+        verify_offer(match.offer, self.domain, self._chain.is_approved)
+        self._admit(verify_order(match.order, self.domain, self._chain.is_approved))
         here = self._own(match)
         self._require_fit(here, now)
         self.store.tidy(now)
@@ -281,7 +292,7 @@ class Market:
 
     def _kind(self, unlisting: Unlisting, now: datetime) -> str:
         """Find what a digest is of, and require that the signer made it."""
-        verify_unlisting(unlisting, self.domain, now, self._chain.is_approved)
+        self._admit(verify_unlisting(unlisting, self.domain, now, self._chain.is_approved))
         owner, kind = self._owner(unlisting.digest)
         if owner != unlisting.signer:
             raise WrongSigner(expected=owner, actual=unlisting.signer)

@@ -85,6 +85,7 @@ class AsyncPaymentService:
 
     create_job_escrow = _in_thread(PaymentService.create_job_escrow)
     create_job_escrows = _in_thread(PaymentService.create_job_escrows)
+    open_resting = _in_thread(PaymentService.open_resting)
     release_payment = _in_thread(PaymentService.release_payment)
     refund_payment = _in_thread(PaymentService.refund_payment)
     handle_dispute = _in_thread(PaymentService.handle_dispute)

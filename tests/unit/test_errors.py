@@ -30,7 +30,6 @@ MADE = [
     errors.TooManyDocuments(10),
     errors.ServerUnreachable("http://127.0.0.1:1", "refused"),
     errors.ServerError("http://127.0.0.1:1", "500"),
-    errors.MarketMismatch("another"),
     errors.TooManyRequests(3),
     errors.WrongSigner("0xaa", "0xbb"),
     errors.UnsignedOffer("offer-1"),
