@@ -73,17 +73,25 @@ class AppContext:
             on_close,
         )
 
-    def client(self) -> MoltClient:
-        """Return the deployment, to read."""
-        return MoltClient(self.network, rpc_url=self.rpc_url, deployment=self.deployment)
+    def says_json(self, *, as_json: bool) -> bool:
+        """Tell whether the answer is for a program: `--json` stands before the command, or after it."""
+        return as_json or self.output.as_json
+
+    def client(self, account: Wallet | None = None) -> MoltClient:
+        """Return the deployment: to read, or to send as an account."""
+        return MoltClient(self.network, rpc_url=self.rpc_url, deployment=self.deployment, account=account)
+
+    def key_file(self) -> Path:
+        """Return the path of the key file."""
+        if self.wallet is None:
+            raise InvalidValue("no account that pays: give --wallet, or set MOLT_WALLET")
+        return self.wallet
 
     def payments(self) -> PaymentService:
         """Return the payments of the wallet, written down in the database."""
-        if self.wallet is None:
-            raise InvalidValue("no account that pays: give --wallet, or set MOLT_WALLET")
         return connect(
             self.network,
-            self.wallet,
+            self.key_file(),
             rpc_url=self.rpc_url,
             deployment=self.deployment,
             database=self.database(),

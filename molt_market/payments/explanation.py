@@ -104,6 +104,27 @@ def explain_deal(
 # ---------------------------------------------------------------- where the money is
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a deal holds, by whose it was: price and stake of the buyer, bond (or stake) of the provider."""
+
+    of_buyer: Amount
+    of_provider: Amount
+
+
+def held_of(escrow: EscrowAccount, events: Sequence[Event]) -> Held:
+    """Say what a deal still holds. `escrow` and `events` have to be of one moment.
+
+    Raises:
+        EscrowError: the log does not add up to what was locked; that must never happen.
+    """
+    log = Ledger.of(events)
+    held = next(share for share in _shares(escrow, log) if share.place is Place.ESCROW)
+    closed = escrow.status in CLOSED
+    stake = Amount(0 if closed else log.staked, escrow.token)
+    return Held(held.price + stake, held.bond - stake)
+
+
 def _shares(escrow: EscrowAccount, log: Ledger) -> tuple[Share, ...]:
     terms, token = escrow.terms, escrow.token
     paid = owed(terms, escrow.paid_gpu_seconds, paid=0, fee_bps=escrow.fee_bps)

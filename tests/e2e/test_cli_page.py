@@ -21,6 +21,7 @@ CHANGING = (
     (r"0x[0-9a-fA-F]{40,64}", lambda found: "#" * len(found[0])),
     (r"\d{4}-\d\d-\d\d", lambda _: "YYYY-MM-DD"),  # a table may break a line between day and time
     (r"\d\d:\d\d:\d\d", lambda _: "hh:mm:ss"),
+    (r"\d+\.\d+ of native coin", lambda found: "#" * len(found[0])),
     (r"\d+\.\d+ gwei", lambda _: "N gwei"),  # the base fee follows the size of blocks
     (r"(?<= for )\d+ s(?=, since)", lambda _: "N s"),
 )
@@ -55,7 +56,10 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         Database("market.db").close()
         escrow = scene.open()
         Stage(scene).send(escrow, "release", "3.5")
-        told = {"explain $DEAL": molt("explain", escrow.id)}
+        told = {
+            "explain $DEAL": molt("explain", escrow.id),
+            "wallet balance $BUYER": molt("wallet", "balance", escrow.buyer),
+        }
         get_stuck(net, scene)
         told["payments"] = molt("payments")
     return told
