@@ -117,7 +117,7 @@ class AppContext:
         """
         database = self.database()
         try:
-            node = Node(self._node_address())
+            node = self.node()
             node.require_chain(self.network.chain_id)
             chain, head = node.chain_name(), node.number("eth_blockNumber")
         except (NodeUnreachable, NodeError) as error:
@@ -126,8 +126,9 @@ class AppContext:
             return OpenJournal(SqlJournal(database, chain), chain, None, str(error))
         return OpenJournal(SqlJournal(database, chain), chain, head)
 
-    def _node_address(self) -> str:
+    def node(self) -> Node:
+        """Return the node, which is not asked anything yet. Raises NodeError if no address is known."""
         try:
-            return self.network.node_address(self.rpc_url)
+            return Node(self.network.node_address(self.rpc_url))
         except InvalidValue as error:
             raise NodeError(str(error)) from error

@@ -23,6 +23,8 @@ CHANGING = (
     (r"\d\d:\d\d:\d\d", lambda _: "hh:mm:ss"),
     (r"\d+\.\d+ of native coin", lambda found: "#" * len(found[0])),
     (r"\d+\.\d+ gwei", lambda _: "N gwei"),  # the base fee follows the size of blocks
+    (r"127\.0\.0\.1:\d+", lambda _: "127.0.0.1:port"),
+    (r"block \d+, .* old", lambda _: "block N, N s old"),
     (r"(?<= for )\d+ s(?=, since)", lambda _: "N s"),
 )
 
@@ -58,6 +60,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         Stage(scene).send(escrow, "release", "3.5")
         told = {
             "explain $DEAL": molt("explain", escrow.id),
+            "doctor": molt("doctor"),
             "wallet balance $BUYER": molt("wallet", "balance", escrow.buyer),
         }
         get_stuck(net, scene)
