@@ -76,8 +76,13 @@ class EscrowReader(EscrowViews):
             found[deal_id] = (self._escrow_account(deal, opened, when), tuple(logs[deal_id]))
         return found
 
-    def live_deals(self, party: Address | None = None) -> list[EscrowId]:
-        """Return the deals that still hold money, the oldest first: all, or those of a buyer or provider."""
+    def live_deals(
+        self, party: Address | None = None, *, among: Collection[DealStatus] = LIVE
+    ) -> list[EscrowId]:
+        """Return the deals that still hold money, the oldest first: all, or those of a buyer or provider.
+
+        `among`: only those in one of these statuses.
+        """
         topic = ESCROW.topic("DealOpened")
         sides: list[list[str | None]] = [[topic]]
         if party is not None:
@@ -86,7 +91,7 @@ class EscrowReader(EscrowViews):
         found.sort(key=lambda each: (each.block, each.log_index))
         ids = list(dict.fromkeys(each.deal_id for each in found))
         stored = stored_deals(self.node, self.deployment.escrow, ids)
-        return [deal_id for deal_id, deal in zip(ids, stored, strict=True) if deal.status in LIVE]
+        return [deal_id for deal_id, deal in zip(ids, stored, strict=True) if deal.status in among]
 
     def is_open(self, deal_id: EscrowId) -> bool:
         """Tell whether a deal was ever opened."""

@@ -13,6 +13,8 @@ from rich.text import Text
 
 from molt_market.errors import MoltError, utc
 
+SOME_FAILED = 1  # the exit code of a command that did a part of what it was asked for: ExitCode.FAILED
+
 
 def _stdout() -> Console:
     return Console(highlight=False, markup=False, emoji=False)

@@ -87,20 +87,30 @@ class AppContext:
             raise InvalidValue("no account that pays: give --wallet, or set MOLT_WALLET")
         return self.wallet
 
-    def payments(self) -> PaymentService:
-        """Return the payments of the wallet, written down in the database."""
+    def payments(self, *, unwritten: bool = False) -> PaymentService:
+        """Return the payments of the wallet, written down in the database.
+
+        With `unwritten` a database may be missing. Each verb asks the chain before it sends, so that no step
+        is made twice without one; only what is stuck cannot be replaced by a later process.
+        """
+        path = self.key_file()
+        journal = None if unwritten and self.database_url is None else self.database()
         return connect(
             self.network,
-            self.key_file(),
+            path,
             rpc_url=self.rpc_url,
             deployment=self.deployment,
-            database=self.database(),
+            database=journal,
             fees=self.fees,
         )
 
     def own_address(self) -> Address | None:
         """Return the account of the key file, which is not opened; None: none is given."""
         return None if self.wallet is None else Wallet.address_in(self.wallet)
+
+    def account_of_wallet(self) -> Address:
+        """Return the account of the key file, which is not opened. Raises InvalidValue if none is given."""
+        return Wallet.address_in(self.key_file())
 
     def database(self) -> Database:
         """Open the database."""

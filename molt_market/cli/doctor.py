@@ -18,7 +18,7 @@ from molt_market.chain.faucet import is_local_anvil
 from molt_market.chain.node import Node
 from molt_market.chain.token import TokenContract
 from molt_market.chain.transactions import Transactions
-from molt_market.cli.console import Output, ago
+from molt_market.cli.console import SOME_FAILED, Output, ago
 from molt_market.cli.context import AppContext
 from molt_market.cli.wallet import coins
 from molt_market.config import settings
@@ -29,7 +29,6 @@ from molt_market.errors import MoltError
 from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import look_into
 
-FAILED = 1  # the exit code if a check failed
 OLD = timedelta(minutes=2)  # a node whose head is older may have lost its peers
 DEAD = timedelta(hours=1)
 AHEAD = timedelta(seconds=30)  # of this machine's clock; what is signed here lapses by the chain's
@@ -74,7 +73,7 @@ def doctor(
     else:
         _print(shared.output, found)
     if any(each.state is State.FAIL for each in found.values()):
-        raise typer.Exit(FAILED)
+        raise typer.Exit(SOME_FAILED)
 
 
 def _machine(name: str, found: Finding) -> dict[str, str | None]:

@@ -21,6 +21,7 @@ from molt_market.domain.ids import Address, EscrowId
 from molt_market.errors import NodeError
 from molt_market.payments.explanation import DealExplanation, Move, explain_deal
 from molt_market.payments.outlook import Outlook, View, first_nonces, outlook
+from molt_market.payments.ports import EscrowChain
 
 LOOKS = 5  # how often a deal is read until nothing happened to it in between
 
@@ -38,7 +39,7 @@ def explain(
     shared: AppContext = context.obj
     deal_id = EscrowId(deal)
     client, own = shared.client(), shared.own_address()
-    escrow, events = _read(client, deal_id)
+    escrow, events = read_deal(client, deal_id)
     policy = client.policy(escrow.terms.policy_id)
     explanation = explain_deal(escrow, policy, events, client.now())
     payments = _payments(shared, client, deal_id)
@@ -48,8 +49,12 @@ def explain(
         _print(shared.output, explanation, payments, own)
 
 
-def _read(client: MoltClient, deal_id: EscrowId) -> tuple[EscrowAccount, Sequence[Event]]:
-    """Read a deal and its log as of one moment."""
+def read_deal(client: EscrowChain, deal_id: EscrowId) -> tuple[EscrowAccount, Sequence[Event]]:
+    """Read a deal and its log as of one moment.
+
+    Raises:
+        DealNotFound: the contract has no such deal. NodeError: it changes all the time.
+    """
     for _ in range(LOOKS):
         escrow, events = client.escrow(deal_id), client.deal_events(deal_id)
         if client.escrow(deal_id) == escrow:

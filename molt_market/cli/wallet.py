@@ -105,7 +105,7 @@ def balance(
 ) -> None:
     """Show what an account has: for gas, in its wallet, free in the escrow, and locked in live deals."""
     shared: AppContext = context.obj
-    whose = Address(account) if account else Wallet.address_in(shared.key_file())
+    whose = Address(account) if account else shared.account_of_wallet()
     found = possessions(shared.client(), whose)
     if shared.says_json(as_json=as_json):
         shared.output.json(_machine(found))

@@ -94,7 +94,7 @@ def explain_deal(
     return DealExplanation(
         escrow=escrow,
         policy=policy,
-        says=_status(escrow, events, now),
+        says=status_of(escrow, events, now),
         shares=_shares(escrow, log),
         stake=Amount(log.staked, escrow.token),
         moves=tuple(move for move in _moves(escrow, policy, log, now) if _is_open(move, now)),
@@ -155,7 +155,8 @@ def _shares(escrow: EscrowAccount, log: Ledger) -> tuple[Share, ...]:
 # ---------------------------------------------------------------- how it stands
 
 
-def _status(escrow: EscrowAccount, events: Sequence[Event], now: datetime) -> str:
+def status_of(escrow: EscrowAccount, events: Sequence[Event], now: datetime) -> str:
+    """Say in words how a deal stands at the chain's time; `escrow` and `events` have to be of one moment."""
     claim, paid = hours_of(escrow, escrow.claimed_gpu_seconds), hours_of(escrow, escrow.paid_gpu_seconds)
     match escrow.status:
         case DealStatus.LOCKED:

@@ -11,6 +11,7 @@ from molt_market.app import journal_in
 from molt_market.cli.root import app
 from molt_market.storage.database import Database
 from molt_market.testing import Devnet, devnet
+from tests.integration.commands import PASSWORD, key_file
 from tests.integration.scene import Scene
 from tests.integration.stage import Stage
 from tests.integration.test_stuck import payments_of, pending
@@ -63,6 +64,10 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             "doctor": molt("doctor"),
             "wallet balance $BUYER": molt("wallet", "balance", escrow.buyer),
         }
+        environment.setenv("MOLT_WALLET", str(key_file(net.provider, folder / "provider.json")))
+        environment.setenv("MOLT_WALLET_PASSWORD", PASSWORD)
+        cancel = ("deal", "cancel", escrow.id, "--reason", "power cut")
+        told['deal cancel $DEAL --reason "power cut"'] = molt(*cancel)
         get_stuck(net, scene)
         told["payments"] = molt("payments")
     return told

@@ -14,6 +14,7 @@ from tests.integration.scene import SPEC, Scene
 ONCE = {
     "test_indexer.py": "6",
     "test_cli.py": "18",
+    "test_cli_deal.py": "6",
     "test_cli_doctor.py": "18",
     "test_faults.py": "18",
     "test_reorganisations.py": "18",
