@@ -44,6 +44,10 @@ class Output:
         """Print a value as JSON, its keys in their order."""
         self.console.print(Text(json.dumps(value, indent=2)), soft_wrap=True)
 
+    def json_line(self, value: Mapping[str, Any]) -> None:
+        """Print a value as JSON in one line, one of many."""
+        self.console.print(Text(json.dumps(value)), soft_wrap=True)
+
     def note(self, text: str) -> None:
         """Say on stderr what does not belong to the answer."""
         self.errors.print(Text(text, "yellow"), soft_wrap=True)

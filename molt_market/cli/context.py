@@ -87,20 +87,21 @@ class AppContext:
             raise InvalidValue("no account that pays: give --wallet, or set MOLT_WALLET")
         return self.wallet
 
-    def payments(self, *, unwritten: bool = False) -> PaymentService:
-        """Return the payments of the wallet, written down in the database.
+    def payments(self, *, unwritten: bool = False, database: Database | None = None) -> PaymentService:
+        """Return the payments of the wallet, written down in `database`, or else in that of the options.
 
         With `unwritten` a database may be missing. Each verb asks the chain before it sends, so that no step
         is made twice without one; only what is stuck cannot be replaced by a later process.
         """
         path = self.key_file()
-        journal = None if unwritten and self.database_url is None else self.database()
+        if database is None and not (unwritten and self.database_url is None):
+            database = self.database()
         return connect(
             self.network,
             path,
             rpc_url=self.rpc_url,
             deployment=self.deployment,
-            database=journal,
+            database=database,
             fees=self.fees,
         )
 
@@ -112,11 +113,11 @@ class AppContext:
         """Return the account of the key file, which is not opened. Raises InvalidValue if none is given."""
         return Wallet.address_in(self.key_file())
 
-    def database(self) -> Database:
-        """Open the database."""
+    def database(self, *, make: bool = False) -> Database:
+        """Open the database; `make` it, if there is none."""
         if self.database_url is None:
             raise InvalidValue("no database: give --database, or set MOLT_DATABASE, e.g. sqlite:///market.db")
-        database = Database(self.database_url, must_exist=True)
+        database = Database(self.database_url, must_exist=not make)
         self.on_close(database.close)
         return database
 

@@ -9,7 +9,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from molt_market.cli import arbiter, deal, doctor, explain, logs, metrics, payments, reconcile, wallet
+from molt_market.cli import (
+    arbiter,
+    deal,
+    doctor,
+    explain,
+    index,
+    keeper,
+    logs,
+    metrics,
+    payments,
+    reconcile,
+    wallet,
+)
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
 from molt_market.errors import InvalidValue, MoltError, NodeError, NodeUnreachable, StorageUnavailable
@@ -97,6 +109,8 @@ app.command("explain")(explain.explain)
 app.command("reconcile")(reconcile.reconcile)
 app.command("metrics")(metrics.metrics)
 app.command("doctor")(doctor.doctor)
+app.command("index")(index.index)
+app.command("keeper")(keeper.keeper)
 app.add_typer(deal.app, name="deal")
 app.add_typer(arbiter.app, name="arbiter")
 app.add_typer(wallet.app, name="wallet")

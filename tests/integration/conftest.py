@@ -16,6 +16,7 @@ ONCE = {
     "test_cli.py": "18",
     "test_cli_deal.py": "6",
     "test_cli_doctor.py": "18",
+    "test_cli_keeper.py": "6",
     "test_faults.py": "18",
     "test_reorganisations.py": "18",
     "test_stuck.py": "18",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,7 @@ from molt_market.domain.ids import Address
 from molt_market.errors import NoFaucet, WalletError
 from molt_market.signing.wallet import Wallet
 from molt_market.testing import Devnet
-from tests.integration.commands import PASSWORD, PROGRAM, asked, key_file, molt, refused, run
+from tests.integration.commands import PASSWORD, asked, key_file, molt, on_a_terminal, refused, run
 from tests.integration.endings import disputed
 from tests.integration.scene import Scene
 from tests.integration.scene import molt as tokens
@@ -215,34 +212,3 @@ def test_new__on_a_terminal__asks_twice_and_shows_nothing(
     assert "good" not in seen
     if code == 0:
         Wallet.from_file(folder / "t.json", "good")
-
-
-def on_a_terminal(arguments: list[str], typed: list[str]) -> tuple[str, int]:
-    """Run `molt` on a terminal of its own, and answer its prompts; return what was to be seen."""
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*PROGRAM, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-    ) as process:
-        os.close(theirs)
-        seen = ""
-        for answer in typed:
-            while not seen.endswith(": "):
-                seen += os.read(ours, 1_000).decode()
-            os.write(ours, f"{answer}\n".encode())
-            seen += " "  # so that the next prompt is waited for
-        seen += rest(ours)
-    os.close(ours)
-    return seen, process.returncode
-
-
-def rest(terminal: int) -> str:
-    """Read until the program is gone."""
-    found = b""
-    while True:
-        try:
-            part = os.read(terminal, 1_000)
-        except OSError:  # the other end is closed
-            return found.decode()
-        if not part:
-            return found.decode()
-        found += part
