@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from molt_market.cli import (
     arbiter,
     deal,
+    devnet,
     doctor,
     explain,
     index,
@@ -111,6 +112,7 @@ app.command("metrics")(metrics.metrics)
 app.command("doctor")(doctor.doctor)
 app.command("index")(index.index)
 app.command("keeper")(keeper.keeper)
+app.command("devnet")(devnet.devnet)
 app.add_typer(deal.app, name="deal")
 app.add_typer(arbiter.app, name="arbiter")
 app.add_typer(wallet.app, name="wallet")

@@ -58,7 +58,9 @@ def program(*arguments: str) -> subprocess.CompletedProcess[str]:
 def running(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
     """Run a command that goes on until it is told to stop; it is killed if a test forgets that."""
     command = [*PROGRAM, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             yield process
         finally:
@@ -66,8 +68,14 @@ def running(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def stopped(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[str, str]:
-    """Send a signal to a command that runs, which has to end well and soon; return what is left to read."""
-    process.send_signal(number)
+    """Send a signal to a command that runs, which has to end well and soon; return what is left to read.
+
+    SIGINT goes to all processes that it has started too, as a Ctrl-C at a terminal does.
+    """
+    if number is signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     out, errors = process.communicate(timeout=30)
     assert process.returncode == 0, errors
     return out, errors

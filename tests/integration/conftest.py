@@ -15,6 +15,7 @@ ONCE = {
     "test_indexer.py": "6",
     "test_cli.py": "18",
     "test_cli_deal.py": "6",
+    "test_cli_devnet.py": "18",
     "test_cli_doctor.py": "18",
     "test_cli_keeper.py": "6",
     "test_faults.py": "18",
