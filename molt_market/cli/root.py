@@ -61,7 +61,7 @@ def code_of(error: MoltError) -> ExitCode:
 app = typer.Typer(
     cls=Root,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
