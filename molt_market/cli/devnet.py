@@ -17,7 +17,7 @@ from molt_market import testing
 from molt_market.app import follow, journal_in
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
-from molt_market.cli.keeper import at_work
+from molt_market.cli.keeper import work
 from molt_market.cli.stopping import stop_on_signals
 from molt_market.errors import InvalidValue, WalletError
 from molt_market.payments.keeper import Keeper
@@ -85,20 +85,24 @@ class Home:
         (self.folder / "env").write_text("\n".join(self.exports) + "\n", "utf-8")
 
 
-Companion = Callable[[Home, Output], AbstractContextManager[None]]
+Check = Callable[[], None]
+"""Raises what ended something that should go on."""
+
+Companion = Callable[[Home, Output], AbstractContextManager[Check]]
 """Runs beside the chain for as long as its block: started when all is there, ended before the chain is."""
 
 
 @contextmanager
-def keep_deals(home: Home, out: Output) -> Iterator[None]:
+def keep_deals(home: Home, out: Output) -> Iterator[Check]:
     """Close what is due, and follow the log into the database."""
     database = Database(home.database)
     try:
         client = home.net.client(home.accounts["keeper"])
         follower = follow(client, database)
         payments = PaymentService(client, journal=journal_in(database, client))
-        with at_work(follower, Keeper(payments, follower.due), out, every=LOOK_SECONDS):
-            yield
+        at_work = work(follower, Keeper(payments, follower.due), out, every=LOOK_SECONDS)
+        with at_work.going():
+            yield at_work.require_alive
     finally:
         database.close()
 
@@ -130,14 +134,15 @@ def devnet(
         home = Home(net, place)
         home.furnish()
         with ExitStack() as beside:
-            for companion in COMPANIONS:
-                beside.enter_context(companion(home, out))
+            checks = [beside.enter_context(companion(home, out)) for companion in COMPANIONS]
             if shared.says_json(as_json=as_json):
                 out.json(_machine(home))
             else:
                 _print(out, home)
             while not stop.wait(1):
                 net.node.number("eth_blockNumber")  # raises if the chain is gone
+                for check in checks:
+                    check()
 
 
 def require_free_port(port: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from threading import Event, Thread
@@ -56,37 +56,59 @@ def keeper(
             raise typer.Exit(SOME_FAILED if did.failures else 0)
         if not for_programs:
             out.note(f"looks every {every} seconds; Ctrl-C or SIGTERM stops it")
-        with at_work(follower, keeping, out, every=every, as_json=for_programs):
-            stop.wait()
+        at_work = work(follower, keeping, out, every=every, as_json=for_programs)
+        with at_work.going():
+            while not stop.wait(1):
+                at_work.require_alive()
 
 
-@contextmanager
-def at_work(
-    follower: Follower, keeping: Keeper, out: Output, *, every: int, as_json: bool = False
-) -> Iterator[None]:
-    """Follow and close what is due, beside what the block does; stop when it is left."""
-    stop = Event()
+class Work:
+    """Threads that run until they are told to stop. One that dies does not do so in silence."""
+
+    def __init__(self, *jobs: Callable[[Event], None]) -> None:
+        self._stop = Event()
+        self._failure: BaseException | None = None
+        # Daemons: a payment that waits for its block must not keep the process alive; the journal has it.
+        self._threads = [Thread(target=self._run, args=(job,), daemon=True) for job in jobs]
+
+    def require_alive(self) -> None:
+        """Raise what one of the threads died of."""
+        if self._failure is not None:
+            raise self._failure
+
+    @contextmanager
+    def going(self) -> Iterator[None]:
+        """Let them run for as long as the block lasts."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join(GRACE_SECONDS)
+
+    def _run(self, job: Callable[[Event], None]) -> None:
+        try:
+            job(self._stop)
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it again
+            self._failure = error
+
+
+def work(follower: Follower, keeping: Keeper, out: Output, *, every: int, as_json: bool = False) -> Work:
+    """Follow the log, and close what is due, each in a thread; say what is closed."""
 
     def tell(did: Round) -> None:
         if did.closed or did.failures:
             print_round(out, did, as_json=as_json)
 
-    def follow_on() -> None:
-        follower.run(stop, every=timedelta(seconds=EVERY_SECONDS))
-
-    def keep() -> None:
+    def keep(stop: Event) -> None:
         keeping.run(stop, every=timedelta(seconds=every), after=tell)
 
-    # Daemons: a payment that waits for its block must not keep the process alive; the journal has it.
-    threads = [Thread(target=each, daemon=True) for each in (follow_on, keep)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(GRACE_SECONDS)
+    def follow_on(stop: Event) -> None:
+        follower.run(stop, every=timedelta(seconds=EVERY_SECONDS))
+
+    return Work(follow_on, keep)
 
 
 def print_round(out: Output, did: Round, *, as_json: bool) -> None:

@@ -21,6 +21,7 @@ from molt_market.cli import (
     metrics,
     payments,
     reconcile,
+    signed,
     wallet,
 )
 from molt_market.cli.console import Output
@@ -113,6 +114,9 @@ app.command("doctor")(doctor.doctor)
 app.command("index")(index.index)
 app.command("keeper")(keeper.keeper)
 app.command("devnet")(devnet.devnet)
+deal.app.command("voucher")(signed.voucher)
+deal.app.command("agree")(signed.agree)
+arbiter.app.command("vote")(signed.vote)
 app.add_typer(deal.app, name="deal")
 app.add_typer(arbiter.app, name="arbiter")
 app.add_typer(wallet.app, name="wallet")

@@ -295,3 +295,70 @@ def test_verb__without_a_wallet__or_on_no_deal__is_refused(scene: Scene, as_: As
     assert "give --wallet" in refused(*nothing, code=ExitCode.BAD_INPUT)
     as_(scene.net.buyer)
     assert "no deal 0x1212" in refused(*nothing)
+
+
+# ---------------------------------------------------------------- signed by one, brought by another
+
+
+def kept(folder: Path, name: str, *arguments: str | Path) -> Path:
+    """Keep what a command prints in a file, as a shell does."""
+    (folder / name).write_text(molt(*arguments))
+    return folder / name
+
+
+def test_voucher__signed_by_the_buyer__brought_by_the_provider(scene: Scene, as_: As, folder: Path) -> None:
+    escrow = scene.open()
+    as_(scene.net.buyer)
+    first = kept(folder, "v.json", "deal", "voucher", escrow.id, "--hours", "6")
+    as_(scene.net.provider)
+    molt("deal", "redeem", escrow.id, first)
+    assert scene.client.escrow(escrow.id).paid_gpu_seconds == units(escrow, "6")
+    assert f"{escrow.buyer} has to sign" in refused("deal", "voucher", escrow.id, "--hours", "7")
+
+
+def test_agreement__signed_by_both__brought_by_a_stranger(scene: Scene, as_: As, folder: Path) -> None:
+    escrow = scene.open()
+    as_(scene.net.buyer)
+    half = kept(folder, "half.json", "deal", "agree", escrow.id, "--hours", "3", "--days", "1")
+    as_(scene.net.stranger)
+    assert "has to sign" in refused("deal", "agree", escrow.id, "--to", half)
+    as_(scene.net.provider)
+    whole = kept(folder, "whole.json", "deal", "agree", escrow.id, "--to", half)
+    as_(scene.net.stranger)
+    assert asked("deal", "settle", escrow.id, whole)["status"] == "RELEASED"
+
+
+def test_agreement__of_another_deal__is_not_signed(scene: Scene, as_: As, folder: Path) -> None:
+    one, other = scene.open(), scene.open()
+    as_(scene.net.buyer)
+    half = kept(folder, "half.json", "deal", "agree", one.id, "--hours", "3")
+    as_(scene.net.provider)
+    assert "use the deal's own" in refused("deal", "agree", other.id, "--to", half)
+
+
+def test_vote__of_enough_members__is_the_panels_ruling(scene: Scene, as_: As, folder: Path) -> None:
+    net = scene.net
+    escrow = scene.open(offer=scene.offer(policy_id=net.panel_policy_id))
+    as_(net.panel_members[0])
+    assert "LOCKED cannot become RULED" in refused("arbiter", "vote", escrow.id, "--hours", "22")
+    scene.run(HOURS)
+    scene.provider.claim_unattested(escrow, "23.5")
+    said = refused("arbiter", "vote", escrow.id, "--hours", "23.6", code=ExitCode.BAD_INPUT)
+    assert f"a ruling lies between 0 and {units(escrow, '23.5')}" in said
+    votes: list[str | Path] = []
+    for number, member in enumerate(net.panel_members[:2]):
+        as_(member)
+        votes += ["--vote", kept(folder, f"{number}.json", "arbiter", "vote", escrow.id, "--hours", "22")]
+    as_(net.stranger)
+    assert asked("arbiter", "rule", escrow.id, *votes)["status"] == "RELEASED"
+
+
+@pytest.mark.parametrize("command", [("deal", "voucher"), ("deal", "agree"), ("arbiter", "vote")])
+def test_signing__more_than_the_allocation__or_nothing__is_bad_input(
+    scene: Scene, as_: As, command: tuple[str, str]
+) -> None:
+    escrow = disputed(scene)
+    as_(scene.net.buyer)
+    assert "give exactly one of --hours" in refused(*command, escrow.id, code=ExitCode.BAD_INPUT)
+    said = refused(*command, escrow.id, "--hours", "25", code=ExitCode.BAD_INPUT)
+    assert "the whole allocation has" in said
