@@ -12,8 +12,9 @@ from rich.table import Table
 from molt_market.chain.client import MoltClient
 from molt_market.cli.console import Output, iso
 from molt_market.cli.context import AppContext
-from molt_market.cli.deal import AsJson, Bench, Deal, GpuSeconds, Hours, one_of
+from molt_market.cli.deal import Bench, Deal, GpuSeconds, Hours, one_of
 from molt_market.cli.files import read_value
+from molt_market.cli.options import AsJson
 from molt_market.domain.agreements import Ruling, RulingVote
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import DealStatus, EscrowAccount

@@ -24,7 +24,7 @@ def _stderr() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Output:
     """Where a command prints to, and how."""
 

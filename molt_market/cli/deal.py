@@ -14,6 +14,7 @@ from molt_market.cli.console import SOME_FAILED
 from molt_market.cli.context import AppContext
 from molt_market.cli.explain import explain, read_deal
 from molt_market.cli.files import problem_of, read_value
+from molt_market.cli.options import AsJson
 from molt_market.domain.agreements import (
     Concession,
     ProviderCancellation,
@@ -31,7 +32,6 @@ from molt_market.errors import InvalidValue, MoltError
 from molt_market.payments.explanation import status_of
 from molt_market.payments.service import PaymentService
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Deal = Annotated[str, typer.Argument(help="The deal's id: 0x and 64 hexadecimal digits.", metavar="DEAL")]
 Hours = Annotated[
     str | None, typer.Option(help="Hours of the whole allocation, for example 23.5.", metavar="HOURS")

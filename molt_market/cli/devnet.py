@@ -18,6 +18,7 @@ from molt_market.app import follow, journal_in
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
 from molt_market.cli.keeper import work
+from molt_market.cli.options import AsJson
 from molt_market.cli.stopping import stop_on_signals
 from molt_market.errors import InvalidValue, WalletError
 from molt_market.payments.keeper import Keeper
@@ -119,7 +120,7 @@ def devnet(
         int | None,
         typer.Option(help="Seconds between blocks; default: one for each transaction, at once.", min=1),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run a local chain with the contracts on it, and a keeper, until it is told to stop.
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -20,6 +19,7 @@ from molt_market.chain.token import TokenContract
 from molt_market.chain.transactions import Transactions
 from molt_market.cli.console import SOME_FAILED, Output, ago
 from molt_market.cli.context import AppContext
+from molt_market.cli.options import AsJson
 from molt_market.cli.wallet import coins
 from molt_market.config import settings
 from molt_market.domain.clock import SystemClock
@@ -60,7 +60,7 @@ class Finding:
 def doctor(
     context: typer.Context,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look whether node, deployment, database and wallet are as the other commands need them.
 

@@ -12,6 +12,7 @@ from molt_market.app import journal_in
 from molt_market.chain.client import MoltClient
 from molt_market.cli.console import Output, iso, when
 from molt_market.cli.context import AppContext
+from molt_market.cli.options import AsJson
 from molt_market.cli.payments import machine_payment, print_payment
 from molt_market.domain.amounts import Amount
 from molt_market.domain.clock import SystemClock
@@ -30,7 +31,7 @@ def explain(
     context: typer.Context,
     deal: Annotated[str, typer.Argument(help="The deal's id: 0x and 64 hexadecimal digits.", metavar="DEAL")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say where each unit of a deal's money is, and who may do what next, from when on.
 
@@ -43,7 +44,7 @@ def explain(
     policy = client.policy(escrow.terms.policy_id)
     explanation = explain_deal(escrow, policy, events, client.now())
     payments = _payments(shared, client, deal_id)
-    if as_json or shared.output.as_json:
+    if shared.says_json(as_json=as_json):
         shared.output.json(_machine(explanation, payments))
     else:
         _print(shared.output, explanation, payments, own)

@@ -13,6 +13,7 @@ from molt_market.app import follow
 from molt_market.chain.client import MoltClient
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
+from molt_market.cli.options import AsJson
 from molt_market.cli.stopping import stop_on_signals
 from molt_market.indexer.follower import Change, Follower
 
@@ -28,7 +29,7 @@ def index(
     context: typer.Context,
     *,
     once: Once = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Follow the escrow's log into the database, until it is told to stop.
 

@@ -14,6 +14,7 @@ from molt_market.app import follow
 from molt_market.cli.console import SOME_FAILED, Output
 from molt_market.cli.context import AppContext
 from molt_market.cli.index import EVERY_SECONDS, Once, caught_up
+from molt_market.cli.options import AsJson
 from molt_market.cli.stopping import stop_on_signals
 from molt_market.indexer.follower import Follower
 from molt_market.payments.keeper import Keeper, Round
@@ -26,12 +27,7 @@ def keeper(
     *,
     once: Once = False,
     every: Annotated[int, typer.Option(help="Seconds between two looks.", min=1)] = 15,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print JSON instead of text: an object for each look that did something."
-        ),
-    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Close deals whose deadline is over, until it is told to stop.
 

@@ -14,6 +14,7 @@ from molt_market.chain.faucet import fund as take_from_faucet
 from molt_market.cli.console import Output, iso
 from molt_market.cli.context import AppContext
 from molt_market.cli.keys import new_password, private_key, require_free
+from molt_market.cli.options import AsJson
 from molt_market.domain.amounts import Amount
 from molt_market.domain.balances import Balances
 from molt_market.domain.ids import Address
@@ -25,7 +26,6 @@ from molt_market.signing.wallet import Wallet
 MICRO = 10**12  # wei in a millionth of native coin
 FUNDED = "1000"  # whole tokens
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 File = Annotated[
     Path | None, typer.Argument(help="Where the key file is made; default: --wallet.", metavar="FILE")
 ]

@@ -200,6 +200,16 @@ def test_error__is_one_line_on_stderr__with_a_code(arguments: list[str], says: s
     assert "secret" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["--json", "explain", "0x12"], ["explain", "--json", "0x12"], ["deal", "stop", "0x12", "--json"]],
+)
+def test_error__for_programs__is_one_object__wherever_the_option_stands(arguments: list[str]) -> None:
+    result = molt(*arguments)
+    assert (result.exit_code, result.stdout) == (ExitCode.BAD_INPUT, "")
+    assert json.loads(result.stderr)["error"] == "InvalidValue"
+
+
 def test_error__file_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("nothing of a database " * 100)
     assert molt("--database", "x.db", "payments").exit_code == ExitCode.UNREACHABLE
