@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 import typer
 from rich.table import Table
@@ -15,6 +14,7 @@ from rich.text import Text
 from molt_market.chain.deployments import Deployment, load_deployment
 from molt_market.chain.faucet import is_local_anvil
 from molt_market.chain.node import Node
+from molt_market.chain.reverts import without_secrets
 from molt_market.chain.token import TokenContract
 from molt_market.chain.transactions import Transactions
 from molt_market.cli.console import SOME_FAILED, Output, ago
@@ -113,7 +113,7 @@ class Examination:
             try:
                 found[name] = check()
             except MoltError as error:
-                found[name] = Finding(State.FAIL, self._told(error))
+                found[name] = Finding(State.FAIL, " ".join(str(error).split()))
         return found
 
     def _checks(self) -> list[tuple[str, tuple[str, ...], Callable[[], Finding]]]:
@@ -129,17 +129,12 @@ class Examination:
             ("gas", ("chain", "wallet"), self._look_at_gas),
         ]
 
-    def _told(self, error: MoltError) -> str:
-        """Write an error in one line, without what the node's address may hold beside host and port."""
-        url, text = self._shared.rpc_url, " ".join(str(error).split())
-        return text.replace(url, _without_secrets(url)) if url else text
-
     # ---------------------------------------------------------------- the chain
 
     def _look_at_node(self) -> Finding:
         self._node = self._shared.node()
         version = str(self._node.request("web3_clientVersion"))
-        return Finding(State.OK, f"{version.partition('/')[0]} answers at {_without_secrets(self._node.url)}")
+        return Finding(State.OK, f"{version.partition('/')[0]} answers at {without_secrets(self._node.url)}")
 
     def _look_at_chain(self) -> Finding:
         network = self._shared.network
@@ -215,10 +210,3 @@ class Examination:
         if not enough_for:
             return Finding(State.WARN, f"{says}, less than a payment may cost now", "send it more")
         return Finding(State.OK, f"{says}, enough for {min(enough_for, 10_000)} payments or more")
-
-
-def _without_secrets(url: str) -> str:
-    """Leave scheme, host and port of a node's address: the rest may hold a password, or a key."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}"
