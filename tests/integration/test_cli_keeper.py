@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,7 @@ from tests.integration.commands import (
     running,
     stopped,
 )
+from tests.integration.faults import Fault, FaultyProxy
 from tests.integration.scene import Scene
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -129,6 +132,61 @@ def test_keeper__runs__closes_what_becomes_due__and_stops_at_a_signal(
         assert stopped(process, number) == ("", "")
     assert scene.client.escrow(deal_id).status is DealStatus.REFUNDED
     assert molt("keeper", "--once") == "nothing is due\n"
+
+
+class Line(FaultyProxy):
+    """A line to the node that can be cut."""
+
+    cut = False
+
+    def fault(self, method: str) -> Fault | None:
+        return Fault.LOST_REQUEST if self.cut else None
+
+
+@contextmanager
+def line_to(net: Devnet) -> Iterator[Line]:
+    line = Line(net.url, 0, 0)
+    thread = threading.Thread(target=line.serve_forever)
+    thread.start()
+    try:
+        yield line
+    finally:
+        line.shutdown()
+        thread.join()
+        line.server_close()
+
+
+def test_keeper__node_that_goes_away_and_comes_back__is_waited_for(scene: Scene, net: Devnet) -> None:
+    with line_to(net) as line, running("--rpc-url", line.url, "keeper", "--every", "1") as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        process.stderr.readline()
+        line.cut = True
+        deal_id = due(scene)
+        said = process.stderr.readline() + process.stderr.readline()
+        assert "WARNING" in said
+        assert "_fails reason=" in said
+        line.cut = False
+        assert process.stdout.readline() == f"closed deal {deal_id}\n"
+        assert stopped(process)[0] == ""
+
+
+def test_keeper__stopped_while_a_payment_is_on_its_way__pays_it_once(scene: Scene, net: Devnet) -> None:
+    deal_id = due(scene)
+    molt("index", "--once")
+    sent = scene.sent(net.stranger)
+    net.node.request("evm_setAutomine", False)
+    try:
+        with running("keeper", "--every", "1") as process:
+            wait_until(lambda: scene.sent(net.stranger) == sent + 1)
+            stopped(process)
+    finally:
+        net.node.request("evm_setAutomine", True)
+    net.node.request("evm_mine")
+    assert scene.client.escrow(deal_id).status is DealStatus.REFUNDED
+    assert molt("keeper", "--once") == "nothing is due\n"
+    [entry] = asked("payments", "--all")["payments"]
+    assert (entry["state"], scene.sent(net.stranger)) == ("final", sent + 1)
 
 
 def test_keeper__without_wallet_or_node__ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
