@@ -92,7 +92,7 @@ def root(
         logs.Format.TEXT
     ),
 ) -> None:
-    """Payments and deals of a GPU market, read from the chain and from the journal."""
+    """Payments, deals and key files of a GPU market."""
     logs.configure(verbose, log_format)
     output = Output(as_json=as_json)
     context.obj = AppContext.of(
