@@ -111,14 +111,14 @@ def open_deal(told: dict[str, Any]) -> tuple[str, int]:
     return escrow.id, seconds(escrow.locked_until)
 
 
-def test_devnet__again_in_the_same_folder__ended_by_ctrl_c() -> None:
+def test_devnet__again_in_the_same_folder__ended_by_ctrl_c__or_its_closed_terminal() -> None:
     urls = []
-    for _ in range(2):
+    for number in (signal.SIGINT, signal.SIGHUP):
         with started("--block-time", "1") as (process, told):
             urls.append(told["url"])
             keeper = told["accounts"]["keeper"]
             assert Wallet.from_file(keeper["file"], "devnet").address == keeper["address"]
-            assert stopped(process, signal.SIGINT) == ("", "")
+            assert stopped(process, number) == ("", "")
     assert all(map(gone, urls))
 
 

@@ -194,6 +194,15 @@ def test_import__no_key__is_bad_input_and_not_repeated(given: str, folder: Path)
     assert not (folder / "mine.json").exists()
 
 
+def test_import__on_a_terminal__asks_for_the_key_and_does_not_show_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MOLT_WALLET_PASSWORD")
+    seen, code = on_a_terminal(["wallet", "import", "t.json"], [KEY, "good", "good"])
+    assert (code, "11" * 32 in seen) == (0, False)
+    assert Wallet.from_file(folder / "t.json", "good").address == Wallet.from_private_key(KEY).address
+
+
 @pytest.mark.parametrize(
     ("typed", "code", "says"),
     [
