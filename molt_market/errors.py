@@ -27,7 +27,7 @@ MoltError
     │   └── InsufficientTokens · InsufficientGas
     ├── ChainError
     │   ├── NodeUnreachable · NodeError · NodesDisagree · WrongChain · AnvilNotFound
-    │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised
+    │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised · NoFaucet
     ├── StorageUnavailable
     ├── ServerUnreachable · ServerError · MarketMismatch
     └── WalletError
@@ -497,6 +497,18 @@ class DeploymentMismatch(ChainError):
 
 class Unfinalised(ChainError):
     """A block has too few confirmations or was reorganised away: wait and read again."""
+
+
+class NoFaucet(ChainError):
+    """The token of this deployment cannot be minted by anyone: get tokens from somebody who has them."""
+
+    def __init__(self, chain_id: int, token: str) -> None:
+        super().__init__(
+            f"{token} on chain {chain_id} has no faucet, as it is no token for tests: have somebody who has"
+            " some send them"
+        )
+        self.chain_id = chain_id
+        self.token = token
 
 
 class WalletError(MarketError):

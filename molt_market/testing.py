@@ -74,12 +74,13 @@ class ManualClock:
 
 
 @contextmanager
-def anvil(*, port: int = 0, block_time: int | None = None) -> Iterator[str]:
+def anvil(*, port: int = 0, block_time: int | None = None, apart: bool = False) -> Iterator[str]:
     """Run an Anvil for the length of the block, and give its address. Only this machine can reach it.
 
     Args:
         port: where it listens (default: a free one).
         block_time: seconds between blocks (default: a block for each transaction, at once).
+        apart: a Ctrl-C at the terminal does not reach it, so that it is there until the block is left.
 
     Raises:
         AnvilNotFound: it is not installed. NodeUnreachable: it does not start, for example for a port in use.
@@ -89,7 +90,11 @@ def anvil(*, port: int = 0, block_time: int | None = None) -> Iterator[str]:
     if block_time is not None:
         command += ["--block-time", str(block_time)]
     with subprocess.Popen(  # noqa: S603 - no shell, and the arguments are ours
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0 if apart else None,
     ) as process:
         try:
             yield _address_when_listening(process, port)
@@ -226,6 +231,7 @@ def devnet(
     *,
     port: int = 0,
     block_time: int | None = None,
+    apart: bool = False,
     fee_bps: int = 100,
     withdraw_delay_seconds: int = 900,
     cancel_delay_seconds: int = 900,
@@ -236,7 +242,7 @@ def devnet(
     Raises:
         AnvilNotFound, NodeUnreachable: as `anvil` says.
     """
-    with anvil(port=port) as url:
+    with anvil(port=port, apart=apart) as url:
         network = Network("local", Network.LOCAL.chain_id, url)
         deployment = deploy(
             network,

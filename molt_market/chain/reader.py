@@ -31,6 +31,7 @@ from molt_market.signing.hashes import offer_hash, offer_message, order_message
 
 ESCROW = interface("MoltEscrow")
 ACCOUNTS_AT = 3  # where the contract keeps its accounts
+LIVE = (DealStatus.LOCKED, DealStatus.CLAIMED, DealStatus.DISPUTED)
 STAND_IN = Address.of(1)  # for a buyer who has no account yet, only a name
 
 
@@ -74,6 +75,23 @@ class EscrowReader(EscrowViews):
             when = closed_at.get(deal_id) if deal.status >= DealStatus.RELEASED else None
             found[deal_id] = (self._escrow_account(deal, opened, when), tuple(logs[deal_id]))
         return found
+
+    def live_deals(
+        self, party: Address | None = None, *, among: Collection[DealStatus] = LIVE
+    ) -> list[EscrowId]:
+        """Return the deals that still hold money, the oldest first: all, or those of a buyer or provider.
+
+        `among`: only those in one of these statuses.
+        """
+        topic = ESCROW.topic("DealOpened")
+        sides: list[list[str | None]] = [[topic]]
+        if party is not None:
+            sides = [[topic, None, _padded(party)], [topic, None, None, _padded(party)]]
+        found = [each for topics in sides for each in self._logs(self.deployment.block, topics, DealOpened)]
+        found.sort(key=lambda each: (each.block, each.log_index))
+        ids = list(dict.fromkeys(each.deal_id for each in found))
+        stored = stored_deals(self.node, self.deployment.escrow, ids)
+        return [deal_id for deal_id, deal in zip(ids, stored, strict=True) if deal.status in among]
 
     def is_open(self, deal_id: EscrowId) -> bool:
         """Tell whether a deal was ever opened."""
@@ -219,6 +237,11 @@ class EscrowReader(EscrowViews):
     def _closed_at(self, deal_id: EscrowId, opened: DealOpened) -> datetime | None:
         closings = self._logs(opened.block, [ESCROW.topic("DealClosed"), deal_id], DealClosed)
         return moment(self.node.block_time(closings[0].block)) if closings else None
+
+
+def _padded(account: Address) -> str:
+    """Write an account as the log's index has it: a word."""
+    return _word(account.number())
 
 
 def _refusal(answer: bytes) -> Refused | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from web3.exceptions import Web3Exception
@@ -14,6 +15,7 @@ from molt_market.refusals import refusal
 REVERTED = 3  # the JSON-RPC code of a revert
 ERROR_SELECTOR = bytes.fromhex("08c379a0")  # Error(string)
 PANIC_SELECTOR = bytes.fromhex("4e487b71")  # Panic(uint256)
+NO_ADDRESS = "an address that cannot be read"
 
 
 class RpcError(Exception):
@@ -80,6 +82,24 @@ FOREIGN = (requests.RequestException, Web3Exception, ValueError)
 
 def of_transport(error: Exception, url: str) -> MarketError:
     """Return the error of a request that got no answer, or none that can be read."""
+    shown = without_secrets(url)
     if isinstance(error, UNREACHABLE):
-        return NodeUnreachable(url)
-    return NodeError(f"the node at {url} gave no answer that can be read: {error!r}")
+        return NodeUnreachable(shown)
+    told = repr(error).replace(url, shown)
+    return NodeError(f"the node at {shown} gave no answer that can be read: {told}")
+
+
+def without_secrets(url: str) -> str:
+    """Leave scheme, host and port of a node's address: the rest may hold a password, or a key.
+
+    >>> without_secrets("https://user:secret@node.example:8545/v3/key?key=1")
+    'https://node.example:8545'
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return NO_ADDRESS
+    if not parts.hostname:
+        return NO_ADDRESS
+    return f"{parts.scheme}://{parts.hostname}" + (f":{port}" if port else "")

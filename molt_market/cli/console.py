@@ -13,6 +13,8 @@ from rich.text import Text
 
 from molt_market.errors import MoltError, utc
 
+SOME_FAILED = 1  # the exit code of a command that did a part of what it was asked for: ExitCode.FAILED
+
 
 def _stdout() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
@@ -22,7 +24,7 @@ def _stderr() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Output:
     """Where a command prints to, and how."""
 
@@ -41,6 +43,10 @@ class Output:
     def json(self, value: Mapping[str, Any]) -> None:
         """Print a value as JSON, its keys in their order."""
         self.console.print(Text(json.dumps(value, indent=2)), soft_wrap=True)
+
+    def json_line(self, value: Mapping[str, Any]) -> None:
+        """Print a value as JSON in one line, one of many."""
+        self.console.print(Text(json.dumps(value)), soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Say on stderr what does not belong to the answer."""

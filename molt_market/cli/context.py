@@ -73,21 +73,35 @@ class AppContext:
             on_close,
         )
 
-    def client(self, *, with_account: bool = False) -> MoltClient:
-        """Return the deployment, to read; `with_account` also to send as the wallet, if one is given."""
-        account = Wallet.from_file(self.wallet) if with_account and self.wallet else None
+    def says_json(self, *, as_json: bool) -> bool:
+        """Tell whether the answer is for a program: `--json` stands before the command, or after it."""
+        return as_json or self.output.as_json
+
+    def client(self, account: Wallet | None = None) -> MoltClient:
+        """Return the deployment: to read, or to send as an account."""
         return MoltClient(self.network, rpc_url=self.rpc_url, deployment=self.deployment, account=account)
 
-    def payments(self) -> PaymentService:
-        """Return the payments of the wallet, written down in the database."""
+    def key_file(self) -> Path:
+        """Return the path of the key file."""
         if self.wallet is None:
             raise InvalidValue("no account that pays: give --wallet, or set MOLT_WALLET")
+        return self.wallet
+
+    def payments(self, *, unwritten: bool = False, database: Database | None = None) -> PaymentService:
+        """Return the payments of the wallet, written down in `database`, or else in that of the options.
+
+        With `unwritten` a database may be missing. Each verb asks the chain before it sends, so that no step
+        is made twice without one; only what is stuck cannot be replaced by a later process.
+        """
+        path = self.key_file()
+        if database is None and not (unwritten and self.database_url is None):
+            database = self.database()
         return connect(
             self.network,
-            self.wallet,
+            path,
             rpc_url=self.rpc_url,
             deployment=self.deployment,
-            database=self.database(),
+            database=database,
             fees=self.fees,
         )
 
@@ -95,11 +109,15 @@ class AppContext:
         """Return the account of the key file, which is not opened; None: none is given."""
         return None if self.wallet is None else Wallet.address_in(self.wallet)
 
-    def database(self, *, must_exist: bool = True) -> Database:
-        """Open the database; a SQLite file that is not there is made only if it need not exist."""
+    def account_of_wallet(self) -> Address:
+        """Return the account of the key file, which is not opened. Raises InvalidValue if none is given."""
+        return Wallet.address_in(self.key_file())
+
+    def database(self, *, make: bool = False) -> Database:
+        """Open the database; `make` it, if there is none."""
         if self.database_url is None:
             raise InvalidValue("no database: give --database, or set MOLT_DATABASE, e.g. sqlite:///market.db")
-        database = Database(self.database_url, must_exist=must_exist)
+        database = Database(self.database_url, must_exist=not make)
         self.on_close(database.close)
         return database
 
@@ -110,7 +128,7 @@ class AppContext:
         """
         database = self.database()
         try:
-            node = Node(self._node_address())
+            node = self.node()
             node.require_chain(self.network.chain_id)
             chain, head = node.chain_name(), node.number("eth_blockNumber")
         except (NodeUnreachable, NodeError) as error:
@@ -119,8 +137,9 @@ class AppContext:
             return OpenJournal(SqlJournal(database, chain), chain, None, str(error))
         return OpenJournal(SqlJournal(database, chain), chain, head)
 
-    def _node_address(self) -> str:
+    def node(self) -> Node:
+        """Return the node, which is not asked anything yet. Raises NodeError if no address is known."""
         try:
-            return self.network.node_address(self.rpc_url)
+            return Node(self.network.node_address(self.rpc_url))
         except InvalidValue as error:
             raise NodeError(str(error)) from error

@@ -12,6 +12,7 @@ from molt_market.app import journal_in
 from molt_market.chain.client import MoltClient
 from molt_market.cli.console import Output, iso, when
 from molt_market.cli.context import AppContext
+from molt_market.cli.options import AsJson
 from molt_market.cli.payments import machine_payment, print_payment
 from molt_market.domain.amounts import Amount
 from molt_market.domain.clock import SystemClock
@@ -21,6 +22,7 @@ from molt_market.domain.ids import Address, EscrowId
 from molt_market.errors import NodeError
 from molt_market.payments.explanation import DealExplanation, Move, explain_deal
 from molt_market.payments.outlook import Outlook, View, first_nonces, outlook
+from molt_market.payments.ports import EscrowChain
 
 LOOKS = 5  # how often a deal is read until nothing happened to it in between
 
@@ -29,7 +31,7 @@ def explain(
     context: typer.Context,
     deal: Annotated[str, typer.Argument(help="The deal's id: 0x and 64 hexadecimal digits.", metavar="DEAL")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say where each unit of a deal's money is, and who may do what next, from when on.
 
@@ -38,18 +40,22 @@ def explain(
     shared: AppContext = context.obj
     deal_id = EscrowId(deal)
     client, own = shared.client(), shared.own_address()
-    escrow, events = _read(client, deal_id)
+    escrow, events = read_deal(client, deal_id)
     policy = client.policy(escrow.terms.policy_id)
     explanation = explain_deal(escrow, policy, events, client.now())
     payments = _payments(shared, client, deal_id)
-    if as_json or shared.output.as_json:
+    if shared.says_json(as_json=as_json):
         shared.output.json(_machine(explanation, payments))
     else:
         _print(shared.output, explanation, payments, own)
 
 
-def _read(client: MoltClient, deal_id: EscrowId) -> tuple[EscrowAccount, Sequence[Event]]:
-    """Read a deal and its log as of one moment."""
+def read_deal(client: EscrowChain, deal_id: EscrowId) -> tuple[EscrowAccount, Sequence[Event]]:
+    """Read a deal and its log as of one moment.
+
+    Raises:
+        DealNotFound: the contract has no such deal. NodeError: it changes all the time.
+    """
     for _ in range(LOOKS):
         escrow, events = client.escrow(deal_id), client.deal_events(deal_id)
         if client.escrow(deal_id) == escrow:

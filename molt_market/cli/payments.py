@@ -10,6 +10,7 @@ import typer
 
 from molt_market.cli.console import Output, ago, iso
 from molt_market.cli.context import AppContext, OpenJournal
+from molt_market.cli.options import AsJson
 from molt_market.domain.clock import SystemClock
 from molt_market.errors import utc
 from molt_market.payments.fees import gwei
@@ -31,7 +32,7 @@ def payments(
         bool, typer.Option("--all", help="Also those that have ended, the newest first.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the payments that are not final, and what comes next for each. Reads the database."""
     shared: AppContext = context.obj
@@ -47,7 +48,7 @@ def payments(
     )
     rows = [outlook(entry, view) for entry in entries]
     more = sum(number for each, number in opened.journal.counts().items() if each in wanted) - len(rows)
-    if as_json or shared.output.as_json:
+    if shared.says_json(as_json=as_json):
         shared.output.json(_machine(rows, opened, now, more))
     else:
         _print(shared.output, rows, opened, now, more)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from molt_market.cli.context import AppContext
+from molt_market.cli.options import AsJson
 
 
 def reconcile(
     context: typer.Context,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the journal of your account with the chain, and repair it.
 
@@ -21,7 +20,7 @@ def reconcile(
     """
     shared: AppContext = context.obj
     differences = shared.payments().reconcile()
-    if as_json or shared.output.as_json:
+    if shared.says_json(as_json=as_json):
         told = [{"kind": each.kind.value, "text": each.text} for each in differences]
         shared.output.json({"differences": told})
         return

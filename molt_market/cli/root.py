@@ -9,7 +9,22 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from molt_market.cli import explain, logs, metrics, payments, reconcile, serve
+from molt_market.cli import (
+    arbiter,
+    deal,
+    devnet,
+    doctor,
+    explain,
+    index,
+    keeper,
+    logs,
+    metrics,
+    payments,
+    reconcile,
+    serve,
+    signed,
+    wallet,
+)
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
 from molt_market.errors import InvalidValue, MoltError, NodeError, NodeUnreachable, StorageUnavailable
@@ -48,7 +63,7 @@ def code_of(error: MoltError) -> ExitCode:
 app = typer.Typer(
     cls=Root,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -78,7 +93,7 @@ def root(
         logs.Format.TEXT
     ),
 ) -> None:
-    """Payments and deals of a GPU market, read from the chain and from the journal."""
+    """Payments, deals and key files of a GPU market."""
     logs.configure(verbose, log_format)
     output = Output(as_json=as_json)
     context.obj = AppContext.of(
@@ -97,3 +112,13 @@ app.command("explain")(explain.explain)
 app.command("reconcile")(reconcile.reconcile)
 app.command("metrics")(metrics.metrics)
 app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
+app.command("index")(index.index)
+app.command("keeper")(keeper.keeper)
+app.command("devnet")(devnet.devnet)
+deal.app.command("voucher")(signed.voucher)
+deal.app.command("agree")(signed.agree)
+arbiter.app.command("vote")(signed.vote)
+app.add_typer(deal.app, name="deal")
+app.add_typer(arbiter.app, name="arbiter")
+app.add_typer(wallet.app, name="wallet")

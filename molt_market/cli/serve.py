@@ -10,6 +10,7 @@ import typer
 from molt_market.cli.context import AppContext
 from molt_market.domain.ids import Hash32
 from molt_market.errors import InvalidValue
+from molt_market.signing.wallet import Wallet
 
 
 def serve(
@@ -33,9 +34,10 @@ def serve(
         raise InvalidValue("a server needs more packages: pip install 'molt-market[server]'")
     from molt_market.api.run import serve as run  # noqa: PLC0415 - only a server has these packages
 
-    database = shared.database(must_exist=False)
+    account = None if shared.wallet is None else Wallet.from_file(shared.wallet)
+    database = shared.database(make=True)
     run(
-        shared.client(with_account=True),
+        shared.client(account),
         database,
         host=host,
         port=port,

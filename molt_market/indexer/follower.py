@@ -72,6 +72,10 @@ class Follower:
         """Have `listener` told of every step that this follower writes, after it is written."""
         self._listeners.append(listener)
 
+    def leave(self, listener: Listener) -> None:
+        """Tell `listener` no more."""
+        self._listeners.remove(listener)
+
     def due(self, now: datetime) -> Sequence[EscrowId]:
         """Return the deals that anyone may finalize at a time, the earliest first: what a Keeper asks."""
         return self.facts.due(seconds(now))

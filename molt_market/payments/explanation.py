@@ -94,7 +94,7 @@ def explain_deal(
     return DealExplanation(
         escrow=escrow,
         policy=policy,
-        says=_status(escrow, events, now),
+        says=status_of(escrow, events, now),
         shares=_shares(escrow, log),
         stake=Amount(log.staked, escrow.token),
         moves=tuple(move for move in _moves(escrow, policy, log, now) if _is_open(move, now)),
@@ -102,6 +102,27 @@ def explain_deal(
 
 
 # ---------------------------------------------------------------- where the money is
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a deal holds, by whose it was: price and stake of the buyer, bond (or stake) of the provider."""
+
+    of_buyer: Amount
+    of_provider: Amount
+
+
+def held_of(escrow: EscrowAccount, events: Sequence[Event]) -> Held:
+    """Say what a deal still holds. `escrow` and `events` have to be of one moment.
+
+    Raises:
+        EscrowError: the log does not add up to what was locked; that must never happen.
+    """
+    log = Ledger.of(events)
+    held = next(share for share in _shares(escrow, log) if share.place is Place.ESCROW)
+    closed = escrow.status in CLOSED
+    stake = Amount(0 if closed else log.staked, escrow.token)
+    return Held(held.price + stake, held.bond - stake)
 
 
 def _shares(escrow: EscrowAccount, log: Ledger) -> tuple[Share, ...]:
@@ -134,7 +155,8 @@ def _shares(escrow: EscrowAccount, log: Ledger) -> tuple[Share, ...]:
 # ---------------------------------------------------------------- how it stands
 
 
-def _status(escrow: EscrowAccount, events: Sequence[Event], now: datetime) -> str:
+def status_of(escrow: EscrowAccount, events: Sequence[Event], now: datetime) -> str:
+    """Say in words how a deal stands at the chain's time; `escrow` and `events` have to be of one moment."""
     claim, paid = hours_of(escrow, escrow.claimed_gpu_seconds), hours_of(escrow, escrow.paid_gpu_seconds)
     match escrow.status:
         case DealStatus.LOCKED:

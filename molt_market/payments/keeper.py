@@ -59,12 +59,20 @@ class Keeper:
             failures=tuple((deal, outcome) for deal, outcome in outcomes if isinstance(outcome, MoltError)),
         )
 
-    def run(self, stop: Event, *, every: timedelta = timedelta(seconds=15)) -> None:
-        """Look again and again until `stop` is set; what goes wrong is logged."""
+    def run(
+        self,
+        stop: Event,
+        *,
+        every: timedelta = timedelta(seconds=15),
+        after: Callable[[Round], object] | None = None,
+    ) -> None:
+        """Look again and again until `stop` is set, and tell `after`; what goes wrong is logged."""
         while not stop.is_set():
             try:
                 self._payments.reconcile()
-                self.look()
+                did = self.look()
+                if after is not None:
+                    after(did)
             except MarketError as error:
                 tell("keeper_fails", level=WARNING, reason=error)
             stop.wait(every.total_seconds())

@@ -98,10 +98,18 @@ class Wallet(LocalSigner):
         Raises:
             WalletError: something lies at `path` already; it is not touched.
         """
-        account = Account.create()
-        text = json.dumps(account.encrypt(password, kdf="scrypt", iterations=iterations))
+        wallet = cls(Account.create())
+        wallet.save(path, password, iterations=iterations)
+        return wallet
+
+    def save(self, path: str | Path, password: str, *, iterations: int | None = None) -> None:
+        """Keep this key encrypted at `path`, readable by its owner only; `iterations` as `create` says.
+
+        Raises:
+            WalletError: something lies at `path` already, or it cannot be written; nothing is touched.
+        """
+        text = json.dumps(self._account.encrypt(password, kdf="scrypt", iterations=iterations))
         _write_new(Path(path), text)
-        return cls(account)
 
     def sign_transaction(self, fields: Mapping[str, Any]) -> bytes:
         """Return the raw signed transaction."""

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError, OperationalError
 
 from molt_market.errors import InvalidValue, StorageUnavailable
-from molt_market.storage.migrate import migrate
+from molt_market.storage.migrate import Tables, migrate, tables_in
 
 AT_ONCE = 500  # values in one statement
 BUSY_SECONDS = 30  # how long one writer of a SQLite file waits for another
@@ -77,6 +77,23 @@ class Database:
         return f"Database({self.url.render_as_string()})"
 
 
+def look_into(url: str | Path) -> Tables:
+    """Say what tables a database has, and change nothing in it, as opening it would.
+
+    Raises:
+        InvalidValue: the URL names no database that we can use, or no file that is there.
+        StorageUnavailable: it cannot be read.
+    """
+    place = _url(url)
+    _require_file(place)
+    engine = _bare_engine(place)
+    try:
+        with unavailable(place):
+            return tables_in(engine)
+    finally:
+        engine.dispose()
+
+
 def insert_unless_there(connection: Connection, table: Table, *rows: Mapping[str, Any]) -> None:
     """Insert rows with the same columns, but for those whose key is there."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -121,6 +138,14 @@ def _require_file(url: URL) -> None:
 
 
 def _engine(url: URL) -> Engine:
+    engine = _bare_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _bare_engine(url: URL) -> Engine:
     if url.get_backend_name() not in {"sqlite", "postgresql"}:
         raise InvalidValue(f"{url.get_backend_name()} is not supported: use sqlite or postgresql")
     if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
@@ -128,13 +153,9 @@ def _engine(url: URL) -> Engine:
             "a database in memory does not outlive the process: give a file, sqlite:///market.db"
         )
     try:
-        engine = create_engine(url, pool_pre_ping=url.get_backend_name() == "postgresql")
+        return create_engine(url, pool_pre_ping=url.get_backend_name() == "postgresql")
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise InvalidValue("PostgreSQL needs a driver: pip install 'molt-market[postgres]'") from error
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    return engine
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:

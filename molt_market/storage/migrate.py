@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -38,6 +40,27 @@ def migrate(engine: Engine) -> None:
         settings = config()
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The version of a database's tables, None without any, and the one that this version works with."""
+
+    present: str | None
+    wanted: str | None
+    is_known: bool
+
+    @property
+    def is_current(self) -> bool:
+        return self.present == self.wanted
+
+
+def tables_in(engine: Engine) -> Tables:
+    """Say what tables a database has, and leave them as they are."""
+    with engine.connect() as connection:
+        present = _version(connection)
+    known = {each.revision for each in _scripts().walk_revisions()}
+    return Tables(present, _head(), present is None or present in known)
 
 
 def _scripts() -> ScriptDirectory:

@@ -11,6 +11,7 @@ from molt_market.app import journal_in
 from molt_market.cli.root import app
 from molt_market.storage.database import Database
 from molt_market.testing import Devnet, devnet
+from tests.integration.commands import PASSWORD, key_file
 from tests.integration.scene import Scene
 from tests.integration.stage import Stage
 from tests.integration.test_stuck import payments_of, pending
@@ -21,7 +22,10 @@ CHANGING = (
     (r"0x[0-9a-fA-F]{40,64}", lambda found: "#" * len(found[0])),
     (r"\d{4}-\d\d-\d\d", lambda _: "YYYY-MM-DD"),  # a table may break a line between day and time
     (r"\d\d:\d\d:\d\d", lambda _: "hh:mm:ss"),
+    (r"\d+\.\d+ of native coin", lambda found: "#" * len(found[0])),
     (r"\d+\.\d+ gwei", lambda _: "N gwei"),  # the base fee follows the size of blocks
+    (r"127\.0\.0\.1:\d+", lambda _: "127.0.0.1:port"),
+    (r"block \d+, .* old", lambda _: "block N, N s old"),
     (r"(?<= for )\d+ s(?=, since)", lambda _: "N s"),
 )
 
@@ -55,7 +59,15 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         Database("market.db").close()
         escrow = scene.open()
         Stage(scene).send(escrow, "release", "3.5")
-        told = {"explain $DEAL": molt("explain", escrow.id)}
+        told = {
+            "explain $DEAL": molt("explain", escrow.id),
+            "doctor": molt("doctor"),
+            "wallet balance $BUYER": molt("wallet", "balance", escrow.buyer),
+        }
+        environment.setenv("MOLT_WALLET", str(key_file(net.provider, folder / "provider.json")))
+        environment.setenv("MOLT_WALLET_PASSWORD", PASSWORD)
+        cancel = ("deal", "cancel", escrow.id, "--reason", "power cut")
+        told['deal cancel $DEAL --reason "power cut"'] = molt(*cancel)
         get_stuck(net, scene)
         told["payments"] = molt("payments")
     return told

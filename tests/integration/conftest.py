@@ -14,6 +14,10 @@ from tests.integration.scene import SPEC, Scene
 ONCE = {
     "test_indexer.py": "6",
     "test_cli.py": "18",
+    "test_cli_deal.py": "6",
+    "test_cli_devnet.py": "18",
+    "test_cli_doctor.py": "18",
+    "test_cli_keeper.py": "6",
     "test_faults.py": "18",
     "test_reorganisations.py": "18",
     "test_service.py": "6",
@@ -42,3 +46,16 @@ def net(chain: Devnet) -> Iterator[Devnet]:
 @pytest.fixture
 def scene(net: Devnet) -> Scene:
     return Scene(net)
+
+
+@pytest.fixture
+def folder(net: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the deployment's file, and the environment of somebody who uses it."""
+    (tmp_path / f"{net.deployment.chain_id}.json").write_text(net.deployment.model_dump_json())
+    for name in [name for name in os.environ if name.startswith("MOLT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("MOLT_RPC_URL", net.url)
+    monkeypatch.setenv("MOLT_DEPLOYMENTS", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,39 +20,16 @@ from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.testing import Devnet
 from tests.databases import KINDS, database_url
+from tests.integration.commands import molt, program
 from tests.integration.scene import Scene
 from tests.integration.stage import Stage
 from tests.integration.test_stuck import payments_of, pending
-
-
-@pytest.fixture
-def folder(net: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the deployment's file, and the environment of somebody who uses it."""
-    (tmp_path / f"{net.deployment.chain_id}.json").write_text(net.deployment.model_dump_json())
-    for name in [name for name in os.environ if name.startswith("MOLT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("MOLT_RPC_URL", net.url)
-    monkeypatch.setenv("MOLT_DEPLOYMENTS", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     with database_url(request.param, tmp_path) as url:
         yield url
-
-
-def molt(*arguments: str) -> str:
-    result = CliRunner().invoke(app, list(arguments))
-    assert result.exit_code == ExitCode.DONE, result.output
-    return result.stdout
-
-
-def program(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "molt_market.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def stuck(scene: Scene, url: str) -> tuple[str, str]:

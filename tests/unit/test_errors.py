@@ -50,6 +50,7 @@ MADE = [
     errors.WrongChain(31_337, 1),
     errors.AnvilNotFound("anvil"),
     errors.DeploymentNotFound(31_337),
+    errors.NoFaucet(1, "USDC"),
     errors.WalletNotFound("buyer.json"),
     errors.WrongPassword("buyer.json"),
 ]

@@ -9,7 +9,7 @@ from eth_abi.abi import encode
 from eth_utils import keccak
 
 from molt_market.chain.artefacts import artefact
-from molt_market.chain.reverts import RpcError, of_answer, of_revert, of_transport
+from molt_market.chain.reverts import RpcError, of_answer, of_revert, of_transport, without_secrets
 from molt_market.errors import CallReverted, EscrowError, MarketError, NodeError, NodeUnreachable, Refused
 from molt_market.refusals import REFUSALS, TooEarly, UnknownRefusal
 
@@ -123,3 +123,20 @@ def test_of_transport__every_error_of_requests_and_web3__is_one_of_ours(foreign:
     unreachable = issubclass(foreign, (requests.ConnectionError, requests.Timeout))
     assert type(found) is (NodeUnreachable if unreachable else NodeError)
     assert not isinstance(found, EscrowError)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://127.0.0.1:8545", "http://127.0.0.1:8545"),
+        ("https://user:secret@node.example/v3/secret?key=secret#secret", "https://node.example"),
+        ("http://node.example:secret", "an address that cannot be read"),
+        ("secret", "an address that cannot be read"),
+    ],
+)
+def test_of_transport__password_or_key_in_the_address__is_not_told(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
+    for foreign in (requests.ConnectionError(), requests.HTTPError(f"404 for url: {url}")):
+        told = str(of_transport(foreign, url))
+        assert shown in told
+        assert "secret" not in told

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,6 +200,16 @@ def test_error__is_one_line_on_stderr__with_a_code(arguments: list[str], says: s
     assert "secret" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["--json", "explain", "0x12"], ["explain", "--json", "0x12"], ["deal", "stop", "0x12", "--json"]],
+)
+def test_error__for_programs__is_one_object__wherever_the_option_stands(arguments: list[str]) -> None:
+    result = molt(*arguments)
+    assert (result.exit_code, result.stdout) == (ExitCode.BAD_INPUT, "")
+    assert json.loads(result.stderr)["error"] == "InvalidValue"
+
+
 def test_error__file_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("nothing of a database " * 100)
     assert molt("--database", "x.db", "payments").exit_code == ExitCode.UNREACHABLE
@@ -223,6 +236,22 @@ def test_error__database_with_a_password__does_not_show_it() -> None:
 )
 def test_usage__is_refused_with_2(arguments: list[str]) -> None:
     assert molt(*arguments).exit_code == ExitCode.BAD_INPUT
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("molt wal", ["wallet"]), ("molt wallet wi", ["withdraw"]), ("molt --netw", ["--network"])],
+)
+def test_completion__knows_commands_and_options(typed: str, offered: list[str]) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" ")), "_MOLT_COMPLETE": "complete_bash"}
+    done = subprocess.run(
+        [sys.executable, "-m", "molt_market.cli"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | words,
+    )
+    assert done.stdout.split() == offered
 
 
 def test_code_of__every_kind() -> None:
