@@ -36,6 +36,7 @@ from molt_market.errors import (
     NodesDisagree,
     NodeUnreachable,
     NoMatchingOffers,
+    NotFollowed,
     NotReserved,
     NotYet,
     OfferNotFound,
@@ -67,7 +68,7 @@ from molt_market.errors import (
 )
 
 if TYPE_CHECKING:
-    from molt_market.app import connect, follow
+    from molt_market.app import account_statement, connect, follow
     from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
     from molt_market.attestation.usage import Heartbeat, UsageLog
     from molt_market.attestation.verdict import verify_proof
@@ -245,6 +246,7 @@ __all__ = [
     "NodeError",
     "NodeUnreachable",
     "NodesDisagree",
+    "NotFollowed",
     "NotReserved",
     "NotYet",
     "OfferId",
@@ -319,6 +321,7 @@ __all__ = [
     "WrongChain",
     "WrongPassword",
     "WrongSigner",
+    "account_statement",
     "assemble_proof",
     "connect",
     "countersign",
@@ -370,7 +373,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "app": "connect follow",
+    "app": "account_statement connect follow",
     "attestation.receipts": "assemble_proof countersign issue_receipt",
     "attestation.usage": "Heartbeat UsageLog",
     "attestation.verdict": "verify_proof",

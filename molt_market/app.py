@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from molt_market.chain.log import EscrowLog
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
 from molt_market.domain.amounts import Amount
-from molt_market.domain.ids import PartyId
-from molt_market.errors import InvalidStateTransition, InvalidValue
+from molt_market.domain.ids import Address, PartyId
+from molt_market.errors import InvalidStateTransition, InvalidValue, NotFollowed
 from molt_market.indexer.follower import Change, Follower
 from molt_market.indexer.reliability import ProviderReliability
+from molt_market.indexer.statements import Statement, require_span, statement_of
 from molt_market.orderbook import OrderBook
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Journal
@@ -106,7 +108,7 @@ def follow(
         nodes.append(Node(second_rpc_url))
         nodes[1].require_chain(client.deployment.chain_id)
     store = database if isinstance(database, Database) else Database(database)
-    facts = SqlFacts(store, f"{client.chain_name()}:{client.deployment.escrow}")
+    facts = SqlFacts(store, deployment_name(client))
     follower = Follower(
         [EscrowLog(node, client.deployment.escrow) for node in nodes],
         facts,
@@ -121,6 +123,43 @@ def follow(
         _let_score(book, known, follower)
         follower.listen(partial(_tell, book))
     return follower
+
+
+def account_statement(
+    client: MoltClient,
+    database: Database | str | Path,
+    account: Address,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Statement:
+    """Return an account's statement out of what was followed into a database; `follow` it first.
+
+    `since` is inclusive, `until` exclusive; without them the statement has everything.
+
+    Raises:
+        InvalidValue: a time has no zone, or `until` is not after `since`.
+        NotFollowed: nothing was followed yet.
+        StorageUnavailable, NodeUnreachable, NodeError: as they say.
+
+    >>> account_statement(payments.client, "market.db", wallet.address).closing  # doctest: +SKIP
+    1000000000000000000
+    """
+    require_span(since, until)
+    store = database if isinstance(database, Database) else Database(database)
+    facts = SqlFacts(store, deployment_name(client))
+    fee_recipient = client.deployment.fee_recipient
+    at, logged = facts.account_log(account, all_deals=account == fee_recipient)
+    if at is None:
+        raise NotFollowed
+    return statement_of(
+        logged, account, client.token, fee_recipient=fee_recipient, block=at.number, since=since, until=until
+    )
+
+
+def deployment_name(client: MoltClient) -> str:
+    """Return how a client's deployment is named in a database: `<chain>:<escrow>`."""
+    return f"{client.chain_name()}:{client.deployment.escrow}"
 
 
 def _let_score(book: OrderBook, reliability: ProviderReliability, follower: Follower) -> None:

@@ -27,7 +27,7 @@ MoltError
     ├── ChainError
     │   ├── NodeUnreachable · NodeError · NodesDisagree · WrongChain · AnvilNotFound
     │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised
-    ├── StorageUnavailable
+    ├── StorageUnavailable · NotFollowed
     └── WalletError
         └── WalletNotFound · WrongPassword
 
@@ -374,6 +374,13 @@ class StorageUnavailable(MarketError):
         self.url = url
         self.reason = reason.strip()
         super().__init__(f"the database {url} cannot be used: {self.reason}; mend that, then call again")
+
+
+class NotFollowed(MarketError):
+    """The chain's log was not followed into this database yet: `follow(..).advance()` first."""
+
+    def __init__(self) -> None:
+        super().__init__("the log of this deployment was not followed into the database yet: follow it first")
 
 
 # ---------------------------------------------------------------------------------------------- chain

@@ -40,6 +40,7 @@ MADE = [
     errors.InsufficientTokens(Amount.from_molt(3), Amount.from_molt(2)),
     errors.InsufficientGas("0xaa", 21_000, 5),
     errors.StorageUnavailable("sqlite:///market.db", "disk I/O error"),
+    errors.NotFollowed(),
     errors.NodesDisagree(7, "one block", "another one"),
     errors.NodeUnreachable("http://localhost:8545"),
     errors.WrongChain(31_337, 1),
