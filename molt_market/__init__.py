@@ -68,7 +68,11 @@ from molt_market.errors import (
 )
 
 if TYPE_CHECKING:
-    from molt_market.app import account_statement, connect, follow
+    from molt_market.alerts.courier import Courier, Retries
+    from molt_market.alerts.kinds import Alert, AlertKind
+    from molt_market.alerts.watch import AlertLimits
+    from molt_market.alerts.webhooks import SendingLimits, verify_webhook
+    from molt_market.app import account_statement, alert_courier, connect, follow
     from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
     from molt_market.attestation.usage import Heartbeat, UsageLog
     from molt_market.attestation.verdict import verify_proof
@@ -176,6 +180,9 @@ if TYPE_CHECKING:
 __all__ = [
     "MOLT",
     "Address",
+    "Alert",
+    "AlertKind",
+    "AlertLimits",
     "Amount",
     "AnvilNotFound",
     "ApprovingSigner",
@@ -190,6 +197,7 @@ __all__ = [
     "Concession",
     "Confirmation",
     "ContestQuote",
+    "Courier",
     "Database",
     "DealNotFound",
     "DealStatus",
@@ -277,12 +285,14 @@ __all__ = [
     "Relaxation",
     "Reservation",
     "ReservationLapsed",
+    "Retries",
     "Role",
     "RoleHolder",
     "Ruling",
     "RulingVote",
     "ScorePart",
     "ScoreWeights",
+    "SendingLimits",
     "SettlementQuote",
     "SettlementResult",
     "SettlementStatus",
@@ -322,6 +332,7 @@ __all__ = [
     "WrongPassword",
     "WrongSigner",
     "account_statement",
+    "alert_courier",
     "assemble_proof",
     "connect",
     "countersign",
@@ -370,10 +381,15 @@ __all__ = [
     "verify_statement",
     "verify_vote",
     "verify_voucher",
+    "verify_webhook",
 ]
 
 _HOMES = {
-    "app": "account_statement connect follow",
+    "alerts.courier": "Courier Retries",
+    "alerts.kinds": "Alert AlertKind",
+    "alerts.watch": "AlertLimits",
+    "alerts.webhooks": "SendingLimits verify_webhook",
+    "app": "account_statement alert_courier connect follow",
     "attestation.receipts": "assemble_proof countersign issue_receipt",
     "attestation.usage": "Heartbeat UsageLog",
     "attestation.verdict": "verify_proof",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from molt_market.alerts.courier import Courier, Retries, Sources
+from molt_market.alerts.watch import AlertLimits
+from molt_market.alerts.webhooks import SendingLimits
 from molt_market.chain.client import MoltClient
 from molt_market.chain.deployments import Deployment
 from molt_market.chain.log import EscrowLog
@@ -22,6 +26,7 @@ from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Journal
 from molt_market.payments.service import PaymentService
 from molt_market.signing.wallet import TransactionSigner, Wallet
+from molt_market.storage.alerts import SqlAlerts
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
 from molt_market.storage.journal import SqlJournal
@@ -160,6 +165,44 @@ def account_statement(
 def deployment_name(client: MoltClient) -> str:
     """Return how a client's deployment is named in a database: `<chain>:<escrow>`."""
     return f"{client.chain_name()}:{client.deployment.escrow}"
+
+
+def alert_courier(
+    client: MoltClient,
+    database: Database | str | Path,
+    *,
+    payers: Collection[Address] = (),
+    limits: AlertLimits | None = None,
+    retries: Retries | None = None,
+    sending: SendingLimits | None = None,
+) -> Courier:
+    """Return what finds alerts in what was followed into a database, and delivers them; `look` or `run` it.
+
+    `payers` are the accounts whose gas money is watched. Everything else as Courier says. Whoever follows
+    the log has to do so beside it.
+
+    Raises:
+        StorageUnavailable: the database cannot be used. NodeUnreachable, NodeError: no node answers.
+
+    >>> alert_courier(payments.client, "market.db").run(stop)  # doctest: +SKIP
+    """
+    store = database if isinstance(database, Database) else Database(database)
+    deployment = deployment_name(client)
+    facts = SqlFacts(store, deployment)
+    sources = Sources(
+        facts.live,
+        facts.arbiters,
+        client.now,
+        lambda account: client.node.number("eth_getBalance", account, "latest"),
+        tuple(payers),
+    )
+    alerts = SqlAlerts(store, deployment)
+    return Courier(sources, alerts, limits=limits, retries=retries, sending=sending)
+
+
+def alert_store(client: MoltClient, database: Database) -> SqlAlerts:
+    """Return who gets the alerts of a client's deployment, as a database has it."""
+    return SqlAlerts(database, deployment_name(client))
 
 
 def _let_score(book: OrderBook, reliability: ProviderReliability, follower: Follower) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from molt_market.cli import explain, logs, metrics, payments, reconcile, statement
+from molt_market.cli import alerts, explain, logs, metrics, payments, reconcile, statement
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
 from molt_market.errors import InvalidValue, MoltError, NodeError, NodeUnreachable, StorageUnavailable
@@ -97,3 +97,4 @@ app.command("explain")(explain.explain)
 app.command("reconcile")(reconcile.reconcile)
 app.command("metrics")(metrics.metrics)
 app.command("statement")(statement.statement)
+app.add_typer(alerts.app, name="alerts")

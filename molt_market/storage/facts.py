@@ -31,6 +31,7 @@ _EVENTS: dict[str, TypeAdapter[Event]] = {
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }
 _OF_ACCOUNTS = ("Deposited", "Withdrawn", "DealRuled")  # they name the account whose balance they change
+_POLICIES = TypeAdapter(kinds.PolicyRegistered)
 _IS_LIVE = deals.c.status.in_([int(status) for status in LIVE])
 _TERMS = tuple(each.name for each in fields(Terms))
 _DEAL = tuple(each.name for each in fields(Deal))
@@ -109,6 +110,13 @@ class SqlFacts:
             return _checkpoint(at), [
                 Logged(_EVENTS[row.name].validate_json(row.event), row.time) for row in rows
             ]
+
+    def arbiters(self) -> Mapping[Hash32, Address]:
+        """Return the arbiter of each registered policy."""
+        registered = select(events.c.event).where(self._of(events), events.c.name == "PolicyRegistered")
+        with self._database.reading() as connection:
+            told = [_POLICIES.validate_json(each) for each in connection.scalars(registered)]
+        return {each.policy_id: each.policy.arbiter for each in told}
 
     def live(self) -> Sequence[DealRecord]:
         with self._database.reading() as connection:

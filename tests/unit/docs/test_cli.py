@@ -27,6 +27,11 @@ def options(command: Any) -> set[str]:
     return {option for each in command.params for option in each.opts if option.startswith("--")} - {"--help"}
 
 
+def commands(command: Any) -> list[Any]:
+    """Return a command, or, where it is a group, those that it has."""
+    return [*getattr(command, "commands", {"": command}).values()]
+
+
 def test_commands__are_all_told() -> None:
     assert [row[0] for row in PAGE.table("Commands")] == list(program().commands)
 
@@ -35,7 +40,8 @@ def test_options__are_all_told() -> None:
     assert {row[0] for row in PAGE.table("Options")} - {"--help"} == options(program())
     for name, command in program().commands.items():
         told = PAGE.text if name in {"reconcile", "metrics"} else PAGE.section(f"`molt {name}`")
-        assert all(f"`{option}`" in told for option in options(command))
+        assert all(f"`{option}`" in told for each in commands(command) for option in options(each))
+        assert all(f"molt {name} {each}" in told for each in getattr(command, "commands", ()))
 
 
 def test_environment__is_told() -> None:
