@@ -20,6 +20,7 @@ from molt_market.errors import (
     DeploymentNotFound,
     EscrowError,
     Expired,
+    GasBudgetUsedUp,
     InexactAmount,
     InsufficientCapacity,
     InsufficientGas,
@@ -72,7 +73,7 @@ if TYPE_CHECKING:
     from molt_market.alerts.kinds import Alert, AlertKind
     from molt_market.alerts.watch import AlertLimits
     from molt_market.alerts.webhooks import SendingLimits, verify_webhook
-    from molt_market.app import account_statement, alert_courier, connect, follow
+    from molt_market.app import account_statement, alert_courier, connect, follow, relayer
     from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
     from molt_market.attestation.usage import Heartbeat, UsageLog
     from molt_market.attestation.verdict import verify_proof
@@ -134,9 +135,11 @@ if TYPE_CHECKING:
     from molt_market.orderbook.scoring import ScoreWeights
     from molt_market.payments.asynchronous import AsyncPaymentService
     from molt_market.payments.fees import FeePolicy
+    from molt_market.payments.gas import GasBudget, GasPolicy
     from molt_market.payments.journal import Journal, MemoryJournal
     from molt_market.payments.keeper import Keeper
     from molt_market.payments.parts import FailedPart, OpenedParts
+    from molt_market.payments.relayer import Relayer
     from molt_market.payments.service import PaymentService
     from molt_market.payments.settlement import settle_job, settle_jobs
     from molt_market.signing.agreements import (
@@ -225,6 +228,9 @@ __all__ = [
     "FeePolicy",
     "Fill",
     "Follower",
+    "GasBudget",
+    "GasBudgetUsedUp",
+    "GasPolicy",
     "GpuCapacity",
     "Hash32",
     "Heartbeat",
@@ -283,6 +289,7 @@ __all__ = [
     "Quote",
     "Refused",
     "Relaxation",
+    "Relayer",
     "Reservation",
     "ReservationLapsed",
     "Retries",
@@ -352,6 +359,7 @@ __all__ = [
     "quote_settlement",
     "quote_split",
     "quote_unattested_claim",
+    "relayer",
     "settle_job",
     "settle_jobs",
     "sign_cancellation",
@@ -389,7 +397,7 @@ _HOMES = {
     "alerts.kinds": "Alert AlertKind",
     "alerts.watch": "AlertLimits",
     "alerts.webhooks": "SendingLimits verify_webhook",
-    "app": "account_statement alert_courier connect follow",
+    "app": "account_statement alert_courier connect follow relayer",
     "attestation.receipts": "assemble_proof countersign issue_receipt",
     "attestation.usage": "Heartbeat UsageLog",
     "attestation.verdict": "verify_proof",
@@ -435,9 +443,11 @@ _HOMES = {
     "orderbook.scoring": "ScoreWeights",
     "payments.asynchronous": "AsyncPaymentService",
     "payments.fees": "FeePolicy",
+    "payments.gas": "GasBudget GasPolicy",
     "payments.journal": "Journal MemoryJournal",
     "payments.keeper": "Keeper",
     "payments.parts": "FailedPart OpenedParts",
+    "payments.relayer": "Relayer",
     "payments.service": "PaymentService",
     "payments.settlement": "settle_job settle_jobs",
     "signing.agreements": (

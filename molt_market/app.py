@@ -23,10 +23,13 @@ from molt_market.indexer.reliability import ProviderReliability
 from molt_market.indexer.statements import Statement, require_span, statement_of
 from molt_market.orderbook import OrderBook
 from molt_market.payments.fees import FeePolicy
+from molt_market.payments.gas import GasPolicy
 from molt_market.payments.journal import Journal
+from molt_market.payments.relayer import Relayer
 from molt_market.payments.service import PaymentService
 from molt_market.signing.wallet import TransactionSigner, Wallet
 from molt_market.storage.alerts import SqlAlerts
+from molt_market.storage.budgets import SqlBudgets
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
 from molt_market.storage.journal import SqlJournal
@@ -203,6 +206,24 @@ def alert_courier(
 def alert_store(client: MoltClient, database: Database) -> SqlAlerts:
     """Return who gets the alerts of a client's deployment, as a database has it."""
     return SqlAlerts(database, deployment_name(client))
+
+
+def relayer(
+    client: MoltClient, database: Database | str | Path, gas: GasPolicy, *, fees: FeePolicy | None = None
+) -> Relayer:
+    """Return what brings to the chain what others signed, and pays the gas from the client's account.
+
+    `gas` says how much for whom; what was paid is written into the database, and payments with it.
+
+    Raises:
+        StorageUnavailable: the database cannot be used. NodeUnreachable, NodeError: no node answers.
+
+    >>> relay = relayer(client, "market.db", GasPolicy(wei_per_token=10**12)).relay  # doctest: +SKIP
+    """
+    store = database if isinstance(database, Database) else Database(database)
+    budgets = SqlBudgets(store, deployment_name(client))
+    journal = journal_in(store, client)
+    return Relayer(client, client.calls, journal=journal, budgets=budgets, gas=gas, fees=fees)
 
 
 def _let_score(book: OrderBook, reliability: ProviderReliability, follower: Follower) -> None:

@@ -23,7 +23,7 @@ MoltError
     │   ├── TransactionFailed · TransactionDropped · TransactionPending
     │   ├── TransactionRejected
     │   │   └── TransactionUnderpriced
-    │   └── InsufficientTokens · InsufficientGas
+    │   └── InsufficientTokens · InsufficientGas · GasBudgetUsedUp
     ├── ChainError
     │   ├── NodeUnreachable · NodeError · NodesDisagree · WrongChain · AnvilNotFound
     │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised
@@ -362,6 +362,20 @@ class InsufficientGas(PaymentFailed):
         self.account = account
         self.needed = needed
         self.available = available
+
+
+class GasBudgetUsedUp(PaymentFailed):
+    """Too little is left of the gas that is paid for an account: nothing was sent. Figures in wei."""
+
+    def __init__(self, account: str, needed: int, left: int, renews_at: datetime) -> None:
+        super().__init__(
+            f"to relay this takes up to {needed} wei of gas, and {left} wei are left for {account} until"
+            f" {utc(renews_at)}: deposit more, call again then, or send it from an account of your own"
+        )
+        self.account = account
+        self.needed = needed
+        self.left = left
+        self.renews_at = renews_at
 
 
 # -------------------------------------------------------------------------------------------- storage

@@ -221,3 +221,30 @@ alert_deliveries = Table(
     Index("ix_alert_deliveries_due_at", "state", "due_at"),
     comment="Each alert once for each subscription. Who takes one holds it for a while.",
 )
+
+# ---------------------------------------------------------------- gas that is paid for others
+
+gas_budgets = Table(
+    "gas_budgets",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("account", ADDRESS, primary_key=True),
+    Column("period", BigInteger, nullable=False, comment="that `used` is of"),
+    Column("used", Uint, nullable=False, comment="wei: paid or reserved"),
+    comment="Who reserves or spends locks the account's row.",
+)
+
+gas_charges = Table(
+    "gas_charges",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("key", String(300), primary_key=True, comment="of the payment"),
+    Column("account", ADDRESS, nullable=False),
+    Column("period", BigInteger, nullable=False),
+    Column("reserved", Uint, nullable=False, comment="wei; 0: it is settled, or given back"),
+    Column("paid", Uint, nullable=False, comment="wei in all, by the receipts"),
+    Column("holder", String(32), comment="who reserved it; null: nothing is reserved"),
+    Column("settled_by", HASH, comment="the transaction whose cost is in `paid`"),
+    Index("ix_gas_charges_account", "deployment", "account", "holder"),
+    comment="What each payment cost that was made for another account.",
+)

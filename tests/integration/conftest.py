@@ -16,6 +16,7 @@ ONCE = {
     "test_indexer.py": "6",
     "test_cli.py": "18",
     "test_faults.py": "18",
+    "test_relayer.py": "6",
     "test_reorganisations.py": "18",
     "test_stuck.py": "18",
 }

@@ -39,6 +39,7 @@ MADE = [
     errors.TransactionRejected("0x77", "underpriced"),
     errors.InsufficientTokens(Amount.from_molt(3), Amount.from_molt(2)),
     errors.InsufficientGas("0xaa", 21_000, 5),
+    errors.GasBudgetUsedUp("0xaa", 21_000, 5, NOON),
     errors.StorageUnavailable("sqlite:///market.db", "disk I/O error"),
     errors.NotFollowed(),
     errors.NodesDisagree(7, "one block", "another one"),
