@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections import Counter
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 LOCATION = "/ok"  # where a redirect points
 
@@ -30,6 +32,7 @@ class Hooks:
     received: list[Received] = field(default_factory=list)
     flaky: int = 0
     slow: float = 0.0
+    named: list[str | None] = field(default_factory=list)  # the hosts that were asked for by TLS
     closing: threading.Event = field(default_factory=threading.Event)
     alone: threading.Lock = field(default_factory=threading.Lock)
 
@@ -91,11 +94,17 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def hook_server() -> Iterator[Hooks]:
-    """Run the server for the length of the block."""
+def hook_server(certificate: Path | None = None) -> Iterator[Hooks]:
+    """Run the server for the length of the block; with a certificate by https, as `localhost`."""
     hooks = Hooks()
     server = Server(("127.0.0.1", 0), _handler(hooks))
     hooks.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        context.sni_callback = lambda _socket, name, _context: hooks.named.append(name)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        hooks.url = f"https://localhost:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -19,6 +19,7 @@ from molt_market.telling import tell
 
 AT_ONCE = 20  # deliveries that one process makes at the same time
 MOST_DOUBLINGS = 20  # after these every pause is the longest one
+KEPT = timedelta(days=400)  # a deal runs for a year at most, and a few weeks of windows
 MARGIN = timedelta(seconds=50)  # by which a hold is longer than an attempt: for the clocks of other machines
 
 
@@ -98,6 +99,7 @@ class Courier:
         self._retries = retries or Retries()
         self._sending = sending or webhooks.SendingLimits()
         self._clock = clock or SystemClock()
+        self._forgot_at: datetime | None = None
 
     def alerts(self) -> list[Alert]:
         """Return all that somebody has to know now.
@@ -115,9 +117,13 @@ class Courier:
         return found
 
     def look(self) -> Round:
-        """Find what is new, and deliver what is due; raises as `alerts` does."""
-        found = self._note(self.alerts())
-        delivered, failed = self.deliver()
+        """Find what is new, and deliver what is due, this also where the first fails; raises as `alerts`."""
+        self._forget()
+        found = 0
+        try:
+            found = self._note(self.alerts())
+        finally:
+            delivered, failed = self.deliver()
         return Round(found, delivered, failed)
 
     def deliver(self) -> tuple[int, int]:
@@ -139,6 +145,13 @@ class Courier:
             stop.wait(every.total_seconds())
 
     # ---------------------------------------------------------------- inside
+
+    def _forget(self) -> None:
+        """Once a day, forget what was delivered so long ago that its deal is over."""
+        now = self._clock.now()
+        if self._forgot_at is None or now - self._forgot_at >= timedelta(days=1):
+            self._store.forget(now - KEPT)
+            self._forgot_at = now
 
     def _note(self, alerts: Collection[Alert]) -> int:
         """Write down what each subscription has to be told."""

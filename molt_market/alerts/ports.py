@@ -84,6 +84,10 @@ class AlertStore(Protocol):
         """Write down how an attempt ended. False: the hold was over, and another process has it."""
         ...
 
+    def forget(self, before: datetime) -> int:
+        """Forget deliveries that ended before a time; return how many these were."""
+        ...
+
     def counts(self) -> dict[int, dict[DeliveryState, int]]:
         """Return how many deliveries of each subscription are in each state."""
         ...

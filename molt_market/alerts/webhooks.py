@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import ipaddress
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ VERSION = "v1="
 MOST_URL = 2_000  # characters
 MOST_BODY = 4_096  # bytes
 MOST_TEXT = 200  # characters of a failure that are kept
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 TOLERANCE = timedelta(minutes=5)
 
 
@@ -37,11 +39,13 @@ class SendingLimits:
         whole: the whole attempt, whatever the other side does.
         step: to connect, to send, to wait for something.
         private: also addresses that are not public: this machine's, or of its own network.
+        trust: whose certificates are believed (default: those that httpx comes with).
     """
 
     whole: timedelta = timedelta(seconds=10)
     step: timedelta = timedelta(seconds=5)
     private: bool = False
+    trust: ssl.SSLContext | None = None
 
 
 class _Failed(Exception):
@@ -134,7 +138,10 @@ class Message:
 async def _post_all(messages: Sequence[Message], limits: SendingLimits) -> list[str | None]:
     step = httpx.Timeout(limits.step.total_seconds())
     # no proxy or password out of the environment: the request goes where the URL says, or nowhere
-    async with httpx.AsyncClient(follow_redirects=False, trust_env=False, timeout=step) as client:
+    verify = limits.trust or True
+    async with httpx.AsyncClient(
+        verify=verify, follow_redirects=False, trust_env=False, timeout=step
+    ) as client:
         return await asyncio.gather(*(_outcome(client, each, limits) for each in messages))
 
 
@@ -180,6 +187,8 @@ async def _address(url: httpx.URL, limits: SendingLimits) -> str:
 
 def _is_public(address: str) -> bool:
     read = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(read, ipaddress.IPv6Address) and read.ipv4_mapped is not None:
+    if isinstance(read, ipaddress.IPv6Address):
+        if read.ipv4_mapped is None:  # what carries another address inside may lead to a private one
+            return read in GLOBAL_UNICAST and read.is_global and read.sixtofour is None
         read = read.ipv4_mapped
     return read.is_global and not read.is_multicast

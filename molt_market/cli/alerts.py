@@ -122,11 +122,11 @@ def _until_told(follower: Follower, courier: Courier, every: timedelta) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     while not stop.is_set():
-        try:
-            follower.advance()
-            courier.look()
-        except MarketError as error:
-            tell("alerts_fail", level=WARNING, reason=error)
+        for step in (follower.advance, courier.look):  # what is written down is delivered without a node too
+            try:
+                step()
+            except MarketError as error:
+                tell("alerts_fail", level=WARNING, reason=error)
         stop.wait(every.total_seconds())
 
 

@@ -94,6 +94,11 @@ class SqlAlerts:
         with self._database.writing() as connection:
             return connection.execute(update(deliveries).where(held).values(values)).rowcount == 1
 
+    def forget(self, before: datetime) -> int:
+        mine = deliveries.c.subscription_id.in_(select(subscriptions.c.id).where(self._mine))
+        with self._database.writing() as connection:
+            return connection.execute(delete(deliveries).where(mine, deliveries.c.ended_at < before)).rowcount
+
     def counts(self) -> dict[int, dict[DeliveryState, int]]:
         counted = select(deliveries.c.subscription_id, deliveries.c.state, func.count())
         grouped = counted.group_by(deliveries.c.subscription_id, deliveries.c.state)

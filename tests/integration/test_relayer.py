@@ -20,7 +20,7 @@ from molt_market.domain.deals import DealStatus
 from molt_market.domain.fields import seconds
 from molt_market.domain.ids import Address, Signature, TransactionId
 from molt_market.domain.requests import OrdersCancellation, Side
-from molt_market.errors import GasBudgetUsedUp, InvalidSignature, InvalidValue, WrongSigner
+from molt_market.errors import GasBudgetUsedUp, InsufficientGas, InvalidSignature, InvalidValue, WrongSigner
 from molt_market.payments.gas import GasPolicy
 from molt_market.payments.relayer import Relayed, Relayer
 from molt_market.refusals import BadSignature, PermitRefused
@@ -344,6 +344,19 @@ def test_budget__grows_with_what_the_account_holds(scene: Scene, sqlite: Databas
     before = relay.budget(account).allowance
     deposit(scene, scene.net.provider, 3)
     assert relay.budget(account).allowance == relay.budget(account).left == before + 3_000
+
+
+def test_relayer__that_cannot_pay__has_charged_nobody(scene: Scene, net: Devnet, sqlite: Database) -> None:
+    message, charged, _ = cancels(scene)
+    relay, rich = relays(scene, sqlite), coin(net, net.stranger)
+    net.node.request("anvil_setBalance", net.stranger.address, hex(1_000))
+    with pytest.raises(InsufficientGas):
+        relay.relay(message)
+    assert relay.budget(charged).used == 0
+    assert SqlBudgets(sqlite, deployment_name(scene.client)).open_charges(charged) == []
+    net.node.request("anvil_setBalance", net.stranger.address, hex(rich))
+    done = relay.relay(message)
+    assert relay.budget(charged).used == cost(scene, done)
 
 
 def test_two_relayers__at_once__do_not_overspend(scene: Scene, database: Database) -> None:

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from molt_market.alerts.courier import MARGIN, Courier, Retries, Round, Sources
+from molt_market.alerts.courier import KEPT, MARGIN, Courier, Retries, Round, Sources
 from molt_market.alerts.kinds import Alert, AlertKind
 from molt_market.alerts.ports import DeliveryState, Outcome, Subscription
 from molt_market.alerts.webhooks import SendingLimits, verify_webhook
+from molt_market.chain.node import Node
+from molt_market.domain.fields import moment
 from molt_market.domain.ids import Address
-from molt_market.errors import InvalidValue
+from molt_market.errors import InvalidValue, NodeUnreachable
 from molt_market.storage.alerts import SqlAlerts
 from molt_market.storage.database import Database
 from molt_market.testing import ManualClock
@@ -125,6 +127,20 @@ def test_alerts__of_another_deployment__are_left_alone(
     assert Watching(elsewhere, clock).look() == Round(0, 1, 0)
 
 
+def test_delivered__long_ago__is_forgotten(store: SqlAlerts, hooks: Hooks, clock: ManualClock) -> None:
+    subscription = subscribed(store, f"{hooks.url}/ok")
+    courier = Watching(store, clock, alerts(2))
+    courier.look()
+    courier.found = []
+    clock.advance(int(KEPT.total_seconds()))
+    courier.look()
+    assert store.counts() == {subscription.id: {DeliveryState.DELIVERED: 2}}
+    store.put(subscription, [Alert("waits", AlertKind.END_NEAR, "soon")], clock.now() + timedelta(days=9))
+    clock.advance(86_400)
+    courier.look()
+    assert store.counts() == {subscription.id: {DeliveryState.WAITING: 1}}
+
+
 # ---------------------------------------------------------------- what fails
 
 
@@ -180,6 +196,18 @@ def test_unsubscribed__while_it_waits__is_told_nothing_more(
     clock.advance(10**6)
     assert courier.look() == Round()
     assert store.put(subscription, alerts(2), NOON) == 0, "one that found it before it was taken back"
+
+
+def test_node__that_is_gone__does_not_hold_up_what_is_found(
+    store: SqlAlerts, hooks: Hooks, clock: ManualClock
+) -> None:
+    store.put(subscribed(store, f"{hooks.url}/ok"), alerts(2), NOON)
+    node = Node("http://127.0.0.1:9")
+    sources = Sources(list, dict, lambda: moment(node.block_time()))
+    courier = Courier(sources, store, retries=RETRIES, sending=QUICK, clock=clock)
+    with pytest.raises(NodeUnreachable):
+        courier.look()
+    assert hooks.ids("/ok") == {f"end_near:{n}": 1 for n in range(2)}
 
 
 # ---------------------------------------------------------------- several processes

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,7 @@ from tests.hooks import Hooks, hook_server
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECRET = "5e" * 32
+CERTIFICATE = Path(__file__).with_name("localhost.pem")  # signed by itself, until 2126; its key is no secret
 BODY = b'{"id":"claim_opened:0x12:7"}'
 QUICK = SendingLimits(whole=timedelta(seconds=1), step=timedelta(seconds=0.5), private=True)
 
@@ -128,6 +131,29 @@ def test_body__too_large__is_not_sent(hooks: Hooks) -> None:
     assert hooks.received == []
 
 
+# ---------------------------------------------------------------- https
+
+
+def test_https__asks_for_the_host_by_name__though_its_address_is_used() -> None:
+    with hook_server(CERTIFICATE) as secure:
+        believed = replace(QUICK, trust=ssl.create_default_context(cafile=str(CERTIFICATE)))
+        assert post_all([message(f"{secure.url}/ok")], believed) == [None]
+        [got] = secure.at("/ok")
+        assert got.headers["host"] == secure.url.removeprefix("https://")
+        assert secure.named == ["localhost"]
+
+
+def test_https__a_certificate_of_nobody_known__or_of_another_host__is_refused() -> None:
+    with hook_server(CERTIFICATE) as secure:
+        believed = replace(QUICK, trust=ssl.create_default_context(cafile=str(CERTIFICATE)))
+        other = secure.url.replace("localhost", "127.0.0.1")
+        for url, limits in ((secure.url, QUICK), (other, believed)):
+            [failure] = post_all([message(f"{url}/ok")], limits)
+            assert failure is not None
+            assert "certificate" in failure
+        assert secure.received == []
+
+
 # ---------------------------------------------------------------- where to
 
 
@@ -182,6 +208,13 @@ def test_private_address__is_not_posted_to__unless_allowed(hooks: Hooks, host: s
         ("::1", False),
         ("fe80::1%eth0", False),
         ("::ffff:127.0.0.1", False),
+        ("::127.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("2001:0:7f00:1::", False),
+        ("fec0::1", False),
+        ("fd00::1", False),
+        ("ff02::1", False),
         ("::ffff:8.8.8.8", True),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from molt_market.alerts import webhooks
-from molt_market.alerts.courier import AT_ONCE, MARGIN, Retries
+from molt_market.alerts.courier import AT_ONCE, KEPT, MARGIN, Retries
 from molt_market.alerts.kinds import AlertKind
 from molt_market.alerts.watch import GWEI, AlertLimits
 from molt_market.alerts.webhooks import SendingLimits
@@ -39,4 +39,5 @@ def test_delivery__is_as_the_page_says() -> None:
     assert f"Up to {AT_ONCE} are made" in told
     assert f"within {MARGIN.seconds} seconds" in told
     assert f"takes {sending.whole.seconds} seconds" in told
+    assert f"ended {KEPT.days} days ago" in told
     assert f"{webhooks.MOST_BODY:,} bytes" in PAGE.section("What is posted")
