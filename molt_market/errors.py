@@ -13,6 +13,7 @@ MoltError
     ├── InvalidStateTransition · Expired
     ├── NotReserved
     │   └── ReservationLapsed
+    ├── TooManyReservations · TooManyDocuments · TooManyRequests
     ├── SignatureError
     │   ├── InvalidSignature · WrongSigner
     │   └── UnsignedOffer · UnsignedOrder
@@ -28,6 +29,7 @@ MoltError
     │   ├── NodeUnreachable · NodeError · NodesDisagree · WrongChain · AnvilNotFound
     │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised
     ├── StorageUnavailable · NotFollowed
+    ├── ServerUnreachable · ServerError · MarketMismatch
     └── WalletError
         └── WalletNotFound · WrongPassword
 
@@ -196,6 +198,32 @@ class ReservationLapsed(NotReserved):
 
 
 # ----------------------------------------------------------------------------------------- signatures
+
+
+class TooManyReservations(MarketError):
+    """A buyer holds GPUs for as many matches as anyone may: open or release some of them first."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"{most} matches are reserved already: open or release some, or wait until they lapse"
+        )
+        self.most = most
+
+
+class TooManyDocuments(MarketError):
+    """A deal has as many documents at the market as any may have: hand the next one over directly."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the deal has {most:,} documents here, no more are kept: hand them over directly")
+        self.most = most
+
+
+class TooManyRequests(MarketError):
+    """The server takes no more from this account or address for now: wait `retry_after` seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"more requests than are taken at a time: try again in {retry_after} seconds")
+        self.retry_after = retry_after
 
 
 class SignatureError(MarketError):
@@ -398,6 +426,28 @@ class NotFollowed(MarketError):
 
 
 # ---------------------------------------------------------------------------------------------- chain
+
+
+class ServerUnreachable(MarketError):
+    """The market's server does not answer: check its address, or try again later."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"the server at {url} does not answer ({reason}): check the address, or try later")
+        self.url = url
+        self.reason = reason
+
+
+class ServerError(MarketError):
+    """The market's server failed, or answered what cannot be read: try again later, or tell its operator."""
+
+    def __init__(self, url: str, told: str) -> None:
+        super().__init__(f"the server at {url} failed: {told}; try again later, or tell its operator")
+        self.url = url
+        self.told = told
+
+
+class MarketMismatch(MarketError):
+    """The server is for another market than the deployment: use the one that belongs to it."""
 
 
 class ChainError(MarketError):

@@ -73,9 +73,10 @@ class AppContext:
             on_close,
         )
 
-    def client(self) -> MoltClient:
-        """Return the deployment, to read."""
-        return MoltClient(self.network, rpc_url=self.rpc_url, deployment=self.deployment)
+    def client(self, *, with_account: bool = False) -> MoltClient:
+        """Return the deployment, to read; `with_account` also to send as the wallet, if one is given."""
+        account = Wallet.from_file(self.wallet) if with_account and self.wallet else None
+        return MoltClient(self.network, rpc_url=self.rpc_url, deployment=self.deployment, account=account)
 
     def payments(self) -> PaymentService:
         """Return the payments of the wallet, written down in the database."""
@@ -94,11 +95,11 @@ class AppContext:
         """Return the account of the key file, which is not opened; None: none is given."""
         return None if self.wallet is None else Wallet.address_in(self.wallet)
 
-    def database(self) -> Database:
-        """Open the database."""
+    def database(self, *, must_exist: bool = True) -> Database:
+        """Open the database; a SQLite file that is not there is made only if it need not exist."""
         if self.database_url is None:
             raise InvalidValue("no database: give --database, or set MOLT_DATABASE, e.g. sqlite:///market.db")
-        database = Database(self.database_url, must_exist=True)
+        database = Database(self.database_url, must_exist=must_exist)
         self.on_close(database.close)
         return database
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from molt_market.cli import alerts, explain, logs, metrics, payments, reconcile, statement
+from molt_market.cli import alerts, explain, logs, metrics, payments, reconcile, serve, statement
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
 from molt_market.errors import InvalidValue, MoltError, NodeError, NodeUnreachable, StorageUnavailable
@@ -98,3 +98,4 @@ app.command("reconcile")(reconcile.reconcile)
 app.command("metrics")(metrics.metrics)
 app.command("statement")(statement.statement)
 app.add_typer(alerts.app, name="alerts")
+app.command("serve")(serve.serve)

@@ -137,7 +137,9 @@ class Amount:
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
             _amount_field,
-            serialization=core_schema.plain_serializer_function_ser_schema(_to_json),
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                _to_json, return_schema=_JSON_SCHEMA
+            ),
             json_schema_input_schema=_JSON_SCHEMA,
         )
 

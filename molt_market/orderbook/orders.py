@@ -47,6 +47,14 @@ class Orders:
             raise Expired(f"order {order.id} (until {utc(order.expires_at)})")
         self._orders[order.id] = order
 
+    def put(self, order: JobOrder) -> None:
+        """Take an order in as it stands, in place of what was there."""
+        self._orders[order.id] = order
+
+    def drop(self, order_id: OrderId) -> None:
+        """Forget an order. To repeat it is harmless."""
+        self._orders.pop(order_id, None)
+
     def add_part(self, order_id: OrderId, part: JobOrder, now: datetime) -> None:
         """Take in a part of an order."""
         self.add(part, now)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import RLock
 from typing import Any
 
@@ -27,7 +28,7 @@ from molt_market.payments.ports import EscrowChain, ReservationBook
 from molt_market.refusals import BuyerBalance, OrderAlreadyOpened, TokenRefused
 from molt_market.signing.hashes import deal_id, terms_of
 from molt_market.signing.messages import Policy
-from molt_market.signing.statements import sign_order, verify_offer
+from molt_market.signing.statements import sign_order, verify_offer, verify_order
 from molt_market.signing.wallet import TransactionSigner
 
 MOST_PERMITS = 3  # how many are signed for one opening, if others overtake it
@@ -105,10 +106,42 @@ class Openings:
         if payer.address != wallet.address:
             return [self._opened_alone(match, wallet) for match in matches]
         try:
-            all_planned = self._planned(matches, wallet)
-            refusals = self._refusals([each for each in all_planned if isinstance(each, Planned)], wallet)
+            planned = self._planned(matches, wallet)
+            refusals = self._refusals([each for each in planned if isinstance(each, Planned)], wallet)
         except MoltError as error:
             return [error] * len(matches)
+        return self._open_planned(planned, refusals, payer, buyer=wallet)
+
+    def open_resting(
+        self, matches: Sequence[OrderMatch], opener: TransactionSigner
+    ) -> list[EscrowId | MoltError]:
+        """Open the deals of matches whose orders are signed already; as `open_all`, but nothing is deposited.
+
+        `opener` pays for the gas. The money has to lie in the escrow, and the orders have to let him.
+        """
+        planned = [self._resting(match) for match in matches]
+        good = [each for each in planned if isinstance(each, Planned)]
+        try:
+            self._journal.plan_all([each.intent for each in good])
+            pairs = [(each.match.offer, each.match.order) for each in good]
+            answers = self._client.check_all(pairs, opener.address)
+        except MoltError as error:
+            return [error] * len(matches)
+        told = zip(good, answers, strict=True)
+        refusals = {each.deal: answer for each, answer in told if answer is not None}
+        return self._open_planned(planned, refusals, opener)
+
+    # ---------------------------------------------------------------- many at once
+
+    def _open_planned(
+        self,
+        all_planned: Sequence[Planned | MoltError],
+        refusals: Mapping[EscrowId, MoltError],
+        payer: TransactionSigner,
+        *,
+        buyer: TransactionSigner | None = None,
+    ) -> list[EscrowId | MoltError]:
+        """Hold the GPUs of what is planned and not refused, and open it; `buyer` deposits what he lacks."""
         answers: dict[int, EscrowId | MoltError] = {}
         ready: dict[int, tuple[Planned, Hold]] = {}
         for place, planned in enumerate(all_planned):
@@ -124,16 +157,13 @@ class Openings:
                 answers[place] = planned.deal
             else:
                 ready[place] = planned, hold
+        of_buyer = None if buyer is None else partial(self._deposit, [p for p, _ in ready.values()], buyer)
         outcomes = self._batches.send(
-            [self._payment(*each) for each in ready.values()],
-            payer,
-            deposit=lambda fresh: self._deposit([p for p, _ in ready.values()], fresh, wallet),
+            [self._payment(*each) for each in ready.values()], payer, deposit=of_buyer
         )
         for (place, (planned, hold)), outcome in zip(ready.items(), outcomes, strict=True):
             answers[place] = self._ended(planned, hold, outcome)
-        return [answers[place] for place in range(len(matches))]
-
-    # ---------------------------------------------------------------- many at once
+        return [answers[place] for place in range(len(all_planned))]
 
     def _opened_alone(self, match: OrderMatch, wallet: TransactionSigner) -> EscrowId | MoltError:
         try:
@@ -177,7 +207,7 @@ class Openings:
         return Payment(planned.key, (call,), is_checked=True, when_mined=hold.confirm)
 
     def _deposit(
-        self, planned: Sequence[Planned], fresh: Sequence[Payment], wallet: TransactionSigner
+        self, planned: Sequence[Planned], wallet: TransactionSigner, fresh: Sequence[Payment]
     ) -> Call | None:
         keys = {payment.key for payment in fresh}
         cost = sum((each.cost for each in planned if each.key in keys), start=Amount.zero(self._client.token))
@@ -255,10 +285,24 @@ class Openings:
         if unslotted:
             order = order.model_copy(update={"slot": slot})
         order = sign_order(order, wallet, self._client.domain, offer=match.offer)
-        terms = terms_of(match.offer, order, self._client.domain)
+        return self._plan(replace(match, order=order), slot_is_new=unslotted)
+
+    def _resting(self, match: OrderMatch) -> Planned | MoltError:
+        """Return what a match opens whose order its buyer has signed before, or what is wrong with it."""
+        try:
+            require_match(match, self._client.token)
+            verify_offer(match.offer, self._client.domain, self._client.is_approved)
+            verify_order(match.order, self._client.domain, self._client.is_approved)
+        except MoltError as error:
+            return error
+        planned = self._plan(match, slot_is_new=False)
+        entry = self._journal.get(planned.key)
+        return replace(planned, in_flight=entry is not None and entry.in_flight)
+
+    def _plan(self, match: OrderMatch, *, slot_is_new: bool) -> Planned:
+        terms = terms_of(match.offer, match.order, self._client.domain)
         deal = deal_id(terms, self._client.domain)
-        cost = Amount(price(terms), self._client.token)
-        return Planned(replace(match, order=order), terms, deal, cost, unslotted)
+        return Planned(match, terms, deal, Amount(price(terms), self._client.token), slot_is_new)
 
     def _slots(self, orders: Sequence[JobOrder], buyer: Address) -> dict[OrderId, int]:
         """Return the slot that each order was given before, else one of the buyer's that nobody is using.

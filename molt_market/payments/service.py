@@ -121,6 +121,17 @@ class PaymentService(DealEndings):
                 escrows.append(deal[0])
         return OpenedParts(tuple(escrows), tuple(failures))
 
+    def open_resting(self, matches: Sequence[OrderMatch]) -> list[EscrowId | MoltError]:
+        """Open the deals of orders that their buyers signed before and let wait; in few transactions.
+
+        Return, in their order, each deal, or why it is not open; one that fails leaves the others. The
+        client's account pays for the gas and has to be one that the orders let open them; it needs no right
+        over the money, which lies in the escrow. To call it again opens those that are missing.
+
+        Raises WalletError if the client has no account.
+        """
+        return self._openings.open_resting(matches, self._payer())
+
     def release_payment(
         self, escrow: EscrowAccount, proof: ExecutionProof, confirmation: Confirmation | None = None
     ) -> TransactionId:

@@ -118,6 +118,14 @@ class SqlFacts:
             told = [_POLICIES.validate_json(each) for each in connection.scalars(registered)]
         return {each.policy_id: each.policy.arbiter for each in told}
 
+    def deals_of(self, party: Address, after: EscrowId | None, limit: int) -> Sequence[DealRecord]:
+        """Return an account's deals as buyer, provider or agent, by their ids, behind one of them."""
+        his = or_(deals.c.buyer == party, deals.c.provider == party, deals.c.agent == party)
+        wanted = select(deals).where(self._of(deals), his, deals.c.deal_id > (after or ""))
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted.order_by(deals.c.deal_id).limit(limit))
+            return [_record(row) for row in rows]
+
     def live(self) -> Sequence[DealRecord]:
         with self._database.reading() as connection:
             rows = connection.execute(select(deals).where(self._of(deals), _IS_LIVE))

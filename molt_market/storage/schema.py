@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -185,7 +186,118 @@ deals = Table(
     Column("closed_at", SECOND),
     Index("ix_deals_deadline", "deployment", "status", "deadline"),
     Index("ix_deals_closed_at", "deployment", "closed_at"),
+    Index("ix_deals_buyer", "deployment", "buyer", "deal_id"),
+    Index("ix_deals_provider", "deployment", "provider", "deal_id"),
+    Index("ix_deals_agent", "deployment", "agent", "deal_id"),
     comment="Every deal as it stands: what its events come to.",
+)
+
+# ---------------------------------------------------------------- the market: what was posted, who holds what
+
+GPUS = BigInteger
+
+feeds = Table(
+    "feeds",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("last", BigInteger, nullable=False, comment="sequence number; who counts on locks the row"),
+)
+
+feed = Table(
+    "feed",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", SECOND, nullable=False),
+    Column("update", Text, nullable=False, comment="what happened, as JSON"),
+    comment="Every step of the market, without a gap.",
+)
+
+offers = Table(
+    "offers",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("offer_id", HASH, primary_key=True, comment="its EIP-712 hash"),
+    Column("provider", ADDRESS, nullable=False),
+    Column("slot", Uint, nullable=False),
+    Column("posted_at", SECOND, nullable=False),
+    Column("expires_at", SECOND, nullable=False),
+    Column("stands", Boolean, nullable=False, comment="in the book"),
+    Column("offer", Text, nullable=False, comment="the signed offer, as JSON"),
+    Index("ix_offers_stands", "deployment", "stands", "expires_at"),
+    Index("ix_offers_provider", "deployment", "provider", "offer_id"),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("order_id", HASH, primary_key=True, comment="its EIP-712 hash"),
+    Column("buyer", ADDRESS, nullable=False),
+    Column("slot", Uint, nullable=False),
+    Column("posted_at", SECOND, nullable=False),
+    Column("expires_at", SECOND, nullable=False),
+    Column("rests", Boolean, nullable=False, comment="waits in the book; else it came for one match"),
+    Column("state", String(16), nullable=False, comment="pending, matched, opened, cancelled, expired"),
+    Column("order", Text, nullable=False, comment="the signed order, as JSON"),
+    Index(
+        "uq_orders_slot",
+        "deployment",
+        "buyer",
+        "slot",
+        unique=True,
+        sqlite_where=text("state IN ('matched', 'opened')"),
+        postgresql_where=text("state IN ('matched', 'opened')"),
+    ),
+    Index("ix_orders_state", "deployment", "state", "expires_at"),
+    Index("ix_orders_buyer", "deployment", "buyer", "order_id"),
+)
+
+pools = Table(
+    "pools",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("provider", ADDRESS, primary_key=True),
+    Column("slot", Uint, primary_key=True),
+    Column("held", GPUS, nullable=False, comment="GPUs, by reservations and by locked deals"),
+    comment="The GPUs that the offers of one slot share. Who takes some changes `held` if they are free.",
+)
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("deployment", DEPLOYMENT, nullable=False),
+    Column("deal_id", HASH, nullable=False, comment="of the deal that the match opens"),
+    Column("order_id", HASH, nullable=False),
+    Column("offer_id", HASH, comment="unknown of a deal that came another way"),
+    Column("buyer", ADDRESS, nullable=False),
+    Column("provider", ADDRESS, nullable=False),
+    Column("slot", Uint, nullable=False),
+    Column("gpu_count", GPUS, nullable=False),
+    Column("until", SECOND, nullable=False),
+    Column("state", String(16), nullable=False, comment="held, opened, freed, released, lapsed, cancelled"),
+    Column("opened_at", SECOND),
+    UniqueConstraint("deployment", "deal_id"),
+    Index("ix_reservations_state", "deployment", "state", "until"),
+    Index("ix_reservations_buyer", "deployment", "buyer", "state"),
+    Index("ix_reservations_order_id", "deployment", "order_id"),
+    comment="Who holds, or held, which GPUs: one row for each deal that a match was to open.",
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("deal_id", HASH, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="counts the deal's up from 1"),
+    Column("digest", HASH, nullable=False, comment="of the whole document"),
+    Column("kind", String(16), nullable=False, comment="voucher, receipt, dispute, letter"),
+    Column("sender", ADDRESS, nullable=False),
+    Column("posted_at", SECOND, nullable=False),
+    Column("document", Text, nullable=False, comment="as JSON; a letter's text is sealed"),
+    UniqueConstraint("deployment", "deal_id", "digest"),
+    comment="What the parties of a deal leave for each other.",
 )
 
 # ---------------------------------------------------------------- alerts, and whom they go to

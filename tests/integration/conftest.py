@@ -18,6 +18,7 @@ ONCE = {
     "test_faults.py": "18",
     "test_relayer.py": "6",
     "test_reorganisations.py": "18",
+    "test_service.py": "6",
     "test_stuck.py": "18",
 }
 

@@ -1,0 +1,59 @@
+"""Asking the book, and holding what it has."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from molt_market.api.common import Here, PageLimit, limited
+from molt_market.wire.messages import (
+    Ask,
+    ExplanationAnswer,
+    Match,
+    Matches,
+    Offers,
+    QuoteAnswer,
+    Reserve,
+    Reserved,
+)
+
+router = APIRouter(tags=["matching"])
+asked = Depends(limited)
+
+
+@router.post("/matches", operation_id="match", dependencies=[asked])
+def match(body: Ask, here: Here) -> Matches:
+    """Return what fits an order and could be opened now, the best first. Keeps nothing."""
+    found = here.market.book.match_order(body.order)
+    return Matches(matches=tuple(Match.of(each) for each in found[: body.limit]))
+
+
+@router.post("/quotes", operation_id="quote", dependencies=[asked])
+def quote(body: Ask, here: Here) -> QuoteAnswer:
+    """Say what the book would do with an order now, and what that costs. Keeps nothing."""
+    return QuoteAnswer.of(here.market.book.quote(body.order))
+
+
+@router.post("/explanations", operation_id="explain", dependencies=[asked])
+def explain(body: Ask, here: Here) -> ExplanationAnswer:
+    """Say why an order does not match, and the least that would make it match. Keeps nothing."""
+    return ExplanationAnswer.of(here.market.book.explain(body.order, body.limit))
+
+
+@router.get("/search", operation_id="search", dependencies=[asked])
+def search(
+    here: Here,
+    q: Annotated[str, Query(max_length=1_000, description="For example `gpu_model=H100 price<3`.")],
+    limit: PageLimit = 20,
+) -> Offers:
+    """Return the offers that a query of the search language is for."""
+    return Offers(offers=tuple(here.market.book.search(q, limit)))
+
+
+@router.post("/reservations", status_code=201, operation_id="reserve")
+def reserve(body: Reserve, here: Here) -> Reserved:
+    """Hold an offer's GPUs for an order that its buyer signed; nobody else gets them meanwhile."""
+    here.limits.take(body.order.buyer_id)
+    reservation, deal_id = here.market.reserve_for(body.offer_id, body.order, body.seconds)
+    return Reserved.of(reservation, deal_id)

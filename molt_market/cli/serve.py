@@ -1,0 +1,45 @@
+"""`molt serve`: a market's server, until it is told to stop."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from molt_market.cli.context import AppContext
+from molt_market.domain.ids import Hash32
+from molt_market.errors import InvalidValue
+
+
+def serve(
+    context: typer.Context,
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0: a free one.")] = 8080,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="Id of a policy to point users to; may be given more than once.")
+    ] = None,
+    second_rpc_url: Annotated[
+        str | None, typer.Option(help="Another node of the chain, to be asked beside the first.")
+    ] = None,
+) -> None:
+    """Serve the market of a deployment from the database, and follow the chain into it.
+
+    With a wallet it also matches the orders that wait, and pays for the opening of their deals.
+    """
+    shared: AppContext = context.obj
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        raise InvalidValue("a server needs more packages: pip install 'molt-market[server]'")
+    from molt_market.api.run import serve as run  # noqa: PLC0415 - only a server has these packages
+
+    database = shared.database(must_exist=False)
+    run(
+        shared.client(with_account=True),
+        database,
+        host=host,
+        port=port,
+        policies=[Hash32(each) for each in policy or []],
+        second_rpc_url=second_rpc_url,
+        when_listening=lambda url: shared.output.line(f"market of {shared.network.name} at {url}"),
+    )

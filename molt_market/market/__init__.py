@@ -1,0 +1,1 @@
+"""The market as a service: signed offers and orders posted, GPUs reserved, everything told in one feed."""

@@ -1,0 +1,347 @@
+"""Buyer, provider and attestor at a market: the few calls that each of them makes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from molt_market.attestation.receipts import assemble_proof, countersign
+from molt_market.chain.client import MoltClient
+from molt_market.chain.deployments import Deployment
+from molt_market.chain.networks import Network
+from molt_market.domain.amounts import Amount
+from molt_market.domain.deals import EscrowAccount
+from molt_market.domain.documents import Document, DocumentKind
+from molt_market.domain.ids import EscrowId, Hash32, PartyId
+from molt_market.domain.matches import OrderMatch
+from molt_market.domain.offers import CapacityOffer
+from molt_market.domain.orders import JobOrder
+from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
+from molt_market.domain.requests import Side
+from molt_market.domain.settlement import SettlementResult
+from molt_market.domain.transactions import TransactionReceipt
+from molt_market.domain.updates import FeedItem
+from molt_market.errors import InvalidValue, MarketMismatch, MatchMismatch
+from molt_market.orderbook.constraints import names_broken
+from molt_market.orderbook.demand import Demand
+from molt_market.orderbook.listing import Listing, Pool
+from molt_market.payments.fees import FeePolicy
+from molt_market.payments.journal import Journal
+from molt_market.payments.service import PaymentService
+from molt_market.sdk.api import MarketApi
+from molt_market.sdk.book import UNLISTING_SECONDS, RemoteBook
+from molt_market.sdk.feed import follow_feed
+from molt_market.signing.hashes import offer_hash, order_hash
+from molt_market.signing.listings import sign_unlisting
+from molt_market.signing.statements import (
+    sign_offer,
+    sign_order,
+    sign_voucher,
+    verify_offer,
+    verify_receipt,
+    verify_voucher,
+)
+from molt_market.signing.wallet import TransactionSigner, Wallet
+from molt_market.wire.messages import DealState, ExplanationAnswer, OrderState, QuoteAnswer
+
+OFFERS_PER_GROUP, ORDERS_PER_GROUP = 4, 128
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What a cancel came to: whether it was on the book, and until when the chain still takes it.
+
+    Until then whoever has seen the signature can open a deal with it, as far as money and GPUs allow.
+    """
+
+    digest: Hash32
+    was_listed: bool
+    stands_until: datetime
+
+
+class _Party:
+    """One account at one market, and on its chain.
+
+    Args:
+        server: address of the market's server, or a MarketApi.
+        wallet: the account, or its key file. It stays here: the server sees signatures only.
+        network: the chain. rpc_url, deployment: as MoltClient; the contract's code is compared with it.
+        journal: where payments are written down (default: in memory; see `connect`).
+        fees: what is offered for gas.
+
+    Raises:
+        MarketMismatch: the server is for another chain or contract.
+        ServerUnreachable, ServerError: of the server. As MoltClient does, of the chain.
+    """
+
+    def __init__(
+        self,
+        server: str | MarketApi,
+        wallet: TransactionSigner | str | Path,
+        *,
+        network: Network = Network.LOCAL,
+        rpc_url: str | None = None,
+        deployment: Deployment | Path | None = None,
+        journal: Journal | None = None,
+        fees: FeePolicy | None = None,
+    ) -> None:
+        self.wallet = Wallet.from_file(wallet) if isinstance(wallet, (str, Path)) else wallet
+        self.client = MoltClient(network, rpc_url=rpc_url, deployment=deployment, account=self.wallet)
+        self.domain = self.client.domain
+        self.api = MarketApi(server) if isinstance(server, str) else server
+        try:
+            _require_same(self.api, self.client)
+        except BaseException:
+            self.close()
+            raise
+        book = RemoteBook(self.api, self.wallet, self.domain, self.client.clock)
+        self.payments = PaymentService(self.client, book=book, journal=journal, fees=fees)
+
+    def deposit(self, amount: Amount) -> TransactionReceipt:
+        """Move tokens into the account's balance in the escrow, for a bond, or for orders that wait."""
+        return self.client.deposit(amount)
+
+    def deals(self) -> Iterator[DealState]:
+        """Yield the account's deals as the server has followed them."""
+        return self.api.deals(self.wallet.address)
+
+    def escrow(self, deal_id: EscrowId) -> EscrowAccount:
+        """Return a deal as it is on the chain. Raises DealNotFound."""
+        return self.client.escrow(deal_id)
+
+    def settlement(self, deal_id: EscrowId) -> SettlementResult:
+        """Return what was paid of a deal so far, from the chain's log."""
+        return self.payments.settlement(deal_id)
+
+    def feed(self, after: int = 0) -> Generator[FeedItem]:
+        """Yield the market's steps behind a sequence number, and then each as it comes. Never ends."""
+        return follow_feed(self.api.transport.url, after)
+
+    def close(self) -> None:
+        """Close the connections to the server."""
+        self.api.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _unlist(self, digest: Hash32, expires_at: datetime) -> Cancelled:
+        until = self.client.now() + timedelta(seconds=UNLISTING_SECONDS)
+        gone = self.api.unlist([sign_unlisting(digest, self.wallet, self.domain, until=until)])
+        return Cancelled(digest, digest in gone, expires_at)
+
+    def _cancel(self, cancelled: Cancelled, side: Side, group: int) -> Cancelled:
+        """Cancel a group on the chain too, and say until when that leaves it."""
+        self.client.cancel(side, group)
+        takes_effect = self.client.now() + timedelta(seconds=self.client.deployment.cancel_delay_seconds)
+        return Cancelled(cancelled.digest, cancelled.was_listed, min(takes_effect, cancelled.stands_until))
+
+
+class Buyer(_Party):
+    """Finds GPUs, pays for them, and lets the provider be paid.
+
+    >>> buyer = Buyer("http://127.0.0.1:8080", "buyer.json")  # doctest: +SKIP
+    >>> escrow = buyer.open(buyer.match(order)[0])  # doctest: +SKIP
+    >>> buyer.release(escrow)  # doctest: +SKIP
+    """
+
+    def quote(self, order: JobOrder) -> QuoteAnswer:
+        """Return what an order would get now, and what that costs; the server's word."""
+        return self.api.quote(self._own(order))
+
+    def explain(self, order: JobOrder) -> ExplanationAnswer:
+        """Return why an order does not match, and what would make it match; the server's word."""
+        return self.api.explain(self._own(order))
+
+    def match(self, order: JobOrder, limit: int = 8) -> list[OrderMatch]:
+        """Return what fits an order now, the best first by the server's score, each checked here.
+
+        Raises:
+            MatchMismatch: the server shows an offer that does not fit: do not trust it.
+            InvalidSignature, UnsignedOffer: or one that its provider did not sign.
+            NoMatchingOffers, PriceExceedsBudget, InsufficientCapacity: nothing fits.
+        """
+        own = self._own(order)
+        return [self._checked(found.for_order(own)) for found in self.api.match(own, limit)]
+
+    def open(self, match: OrderMatch) -> EscrowAccount:
+        """Hold the GPUs, sign the order, lock the money: `PaymentService.create_job_escrow`."""
+        self._checked(match)
+        return self.payments.create_job_escrow(match, self.wallet)
+
+    def post(self, order: JobOrder) -> OrderState:
+        """Sign an order and let it wait. Its budget has to lie in the escrow (`deposit`).
+
+        Without a slot it gets the buyer's next one; without an opener it names the market's, who may open
+        its deal with an offer that fits, and nothing else.
+        """
+        own = self._own(order)
+        if own.opener is None and own.offer_hash is None:
+            own = own.model_copy(update={"opener": self.api.market().opener})
+        if own.slot is None:
+            own = own.model_copy(update={"slot": self._free_slot()})
+        [posted] = self.api.post_orders([sign_order(own, self.wallet, self.domain)])
+        return posted
+
+    def cancel(self, order: JobOrder, *, on_chain: bool = False) -> Cancelled:
+        """Take a signed order off the book; `on_chain` cancels its group of 128 slots there too.
+
+        What the answer says counts: until then it can still be opened on the chain.
+        """
+        gone = self._unlist(order_hash(order, self.domain), order.expires_at)
+        return self._cancel(gone, Side.ORDERS, (order.slot or 0) // ORDERS_PER_GROUP) if on_chain else gone
+
+    def orders(self) -> Iterator[OrderState]:
+        """Yield all orders of the account that the server knows."""
+        return self.api.orders(self.wallet.address)
+
+    def release(self, escrow: EscrowAccount, gpu_seconds: int | None = None) -> Confirmation:
+        """Release the first `gpu_seconds` of a deal (default: all), and leave the voucher for the provider.
+
+        Earlier ones are included. The money moves when he redeems it.
+        """
+        much = escrow.terms.gpu_seconds if gpu_seconds is None else gpu_seconds
+        if not 0 < much <= escrow.terms.gpu_seconds:
+            raise InvalidValue(
+                f"{much} GPU-seconds of {escrow.terms.gpu_seconds}: give more than 0, at most all"
+            )
+        voucher = sign_voucher(escrow.id, much, self.wallet, self.domain)
+        self.api.post_document(Document(voucher=voucher))
+        return voucher
+
+    def _free_slot(self) -> int:
+        """Return the lowest slot that opened no deal, and that none of the account's other orders has."""
+        taken = {each.order.slot for each in self.orders() if each.order.slot is not None}
+        return self.client.next_order_slot(self.wallet.address, taken)
+
+    def _own(self, order: JobOrder) -> JobOrder:
+        mine = self.wallet.address
+        if order.buyer_id.address not in {None, mine}:
+            raise InvalidValue(f"the order is {order.buyer_id}'s, not {mine}'s: use his wallet")
+        return order.model_copy(update={"buyer_id": PartyId(mine)})
+
+    def _checked(self, match: OrderMatch) -> OrderMatch:
+        """Trust no server: check the provider's signature, and every constraint, price and budget too."""
+        offer = match.offer
+        verify_offer(offer, self.domain, self.client.is_approved)
+        listing = Listing.of(offer, Pool(), offer_hash(offer, self.domain))
+        wrong = names_broken(listing, Demand.of_order(match.order, self.client.now()))
+        if wrong:
+            raise MatchMismatch(
+                f"offer {offer.id} does not fit order {match.order.id} ({', '.join(sorted(wrong))}): match"
+                " again, and do not trust this server if it comes back"
+            )
+        return match
+
+
+class Provider(_Party):
+    """Offers GPUs, and is paid for what he delivers.
+
+    >>> provider = Provider("http://127.0.0.1:8080", "provider.json")  # doctest: +SKIP
+    >>> offer = provider.offer(offer)  # doctest: +SKIP
+    """
+
+    def offer(self, offer: CapacityOffer) -> CapacityOffer:
+        """Sign an offer and list it. Its bond has to lie in the escrow (`deposit`)."""
+        signed = sign_offer(offer, self.wallet, self.domain)
+        [posted] = self.api.post_offers([signed])
+        return signed.model_copy(update={"id": posted.id})
+
+    def offers(self) -> Iterator[CapacityOffer]:
+        """Yield the account's offers that stand at the server."""
+        return self.api.offers(self.wallet.address)
+
+    def cancel(self, offer: CapacityOffer, *, on_chain: bool = False) -> Cancelled:
+        """Take an offer off the book; `on_chain` cancels its group of 4 slots there too.
+
+        What the answer says counts: until then it can still be taken on the chain.
+        """
+        gone = self._unlist(offer_hash(offer, self.domain), offer.expires_at)
+        return self._cancel(gone, Side.OFFERS, offer.slot // OFFERS_PER_GROUP) if on_chain else gone
+
+    def vouchers(self, escrow: EscrowAccount) -> list[Confirmation]:
+        """Return the vouchers that lie ready for a deal and are its voucher signer's, the largest last."""
+        found = [
+            verified
+            for posted in self.api.documents(escrow.id, DocumentKind.VOUCHER)
+            if (verified := posted.document.voucher) is not None
+        ]
+        for voucher in found:
+            verify_voucher(voucher, escrow.terms, self.domain, self.client.is_approved)
+        return sorted(found, key=lambda voucher: voucher.gpu_seconds)
+
+    def redeem(self, deal_id: EscrowId) -> SettlementResult:
+        """Redeem the largest voucher that lies ready for a deal, if it brings anything; say what was paid."""
+        escrow = self.payments.present(deal_id)
+        vouchers = self.vouchers(escrow)
+        if vouchers and vouchers[-1].gpu_seconds > escrow.paid_gpu_seconds:
+            self.payments.redeem(escrow, vouchers[-1])
+        return self.settlement(deal_id)
+
+    def post_receipt(self, receipt: Attestation) -> None:
+        """Leave the agent's receipt for the attestors of its deal."""
+        self.api.post_document(Document(receipt=receipt))
+
+    def claim(self, receipt: Attestation) -> SettlementResult:
+        """Claim what a receipt says, with the attestors' signatures of it that lie ready.
+
+        Call it again after the buyer's time to contest it, to finalize. Raises as `settle_job` does.
+        """
+        escrow = self.payments.present(receipt.deal_id)
+        self.payments.advance(escrow, self.proof(receipt))
+        return self.settlement(receipt.deal_id)
+
+    def proof(self, receipt: Attestation) -> ExecutionProof:
+        """Put a receipt and the attestors' signatures of it together, as they lie ready."""
+        policy = self.client.policy(self.client.escrow(receipt.deal_id).terms.policy_id)
+        signed = [
+            other
+            for posted in self.api.documents(receipt.deal_id, DocumentKind.RECEIPT)
+            if (other := posted.document.receipt) is not None
+            and other.signer in policy.attestors
+            and other.same_receipt_as(receipt)
+        ]
+        return assemble_proof(receipt, signed, policy)
+
+
+class Attestor(_Party):
+    """Signs receipts of deals whose policy names him, for what he has seen himself.
+
+    >>> attestor = Attestor("http://127.0.0.1:8080", "attestor.json")  # doctest: +SKIP
+    """
+
+    def receipts(self, deal_id: EscrowId) -> Sequence[Attestation]:
+        """Return the receipts of a deal's agent that lie ready and are his."""
+        agent = self.client.escrow(deal_id).terms.agent
+        found = [
+            receipt
+            for posted in self.api.documents(deal_id, DocumentKind.RECEIPT)
+            if (receipt := posted.document.receipt) is not None and receipt.signer == agent
+        ]
+        for receipt in found:
+            verify_receipt(receipt, self.domain, self.client.is_approved)
+        return found
+
+    def attest(self, receipt: Attestation) -> Attestation:
+        """Sign a receipt of an agent, and leave it for the provider. To check it first is your business."""
+        signed = countersign(receipt, self.wallet, self.domain)
+        self.api.post_document(Document(receipt=signed))
+        return signed
+
+
+def _require_same(api: MarketApi, client: MoltClient) -> None:
+    """Refuse a server that is for another market than the deployment that we brought along."""
+    told, here = api.market(), client.deployment
+    if (told.chain_id, told.escrow) != (here.chain_id, here.escrow):
+        raise MarketMismatch(
+            f"the server is for escrow {told.escrow} on chain {told.chain_id}, the deployment says"
+            f" {here.escrow} on chain {here.chain_id}: use the server of your market, or its deployment"
+        )

@@ -1,0 +1,1 @@
+"""What goes over the wire between the server and its SDK: requests, answers, problems."""

@@ -1,0 +1,63 @@
+"""A market's server as a process of its own, for tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from molt_market.testing import Devnet
+
+PASSWORD = "secret"
+LISTENING = re.compile(r"market of local at (http://127\.0\.0\.1:\d+)")
+
+
+@contextmanager
+def server(
+    net: Devnet, database: str, folder: Path, *, port: int = 0, wallet: Path | None = None
+) -> Iterator[Server]:
+    """Run `molt serve`, and stop it at the end of the block."""
+    started = Server(net, database, folder, port, wallet)
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+class Server:
+    """`molt serve` of a devnet, over a database."""
+
+    def __init__(
+        self, net: Devnet, database: str, folder: Path, port: int = 0, wallet: Path | None = None
+    ) -> None:
+        (folder / f"{net.deployment.chain_id}.json").write_text(net.deployment.model_dump_json())
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MOLT_")}
+        environment |= {"MOLT_RPC_URL": net.url, "MOLT_DEPLOYMENTS": str(folder), "MOLT_DATABASE": database}
+        if wallet is not None:
+            environment |= {"MOLT_WALLET": str(wallet), "MOLT_WALLET_PASSWORD": PASSWORD}
+        self.net = net
+        command = [sys.executable, "-m", "molt_market.cli", "serve", "--port", str(port)]
+        command += ["--policy", net.policy_id]
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        found = LISTENING.match(self.process.stdout.readline())
+        assert found is not None
+        self.url = found[1]
+
+    def kill(self) -> None:
+        """End it at once, as a power cut does."""
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+    def stop(self) -> None:
+        """Ask it to end; it has to do so by itself, without an error, unless it was killed."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        assert self.process.wait(timeout=20) in {0, -signal.SIGKILL, -signal.SIGTERM}
