@@ -13,7 +13,7 @@ from molt_market.storage.database import Database
 
 def main(url: str, deployment: str) -> None:
     sources = Sources(list, dict, lambda: datetime.now(UTC))
-    sending = SendingLimits(whole=timedelta(seconds=2), step=timedelta(seconds=1), private=True)
+    sending = SendingLimits(whole=timedelta(seconds=6), step=timedelta(seconds=3), private=True)
     Courier(sources, SqlAlerts(Database(url), deployment), sending=sending).deliver()
 
 

@@ -30,7 +30,7 @@ from tests.hooks import Hooks, hook_server
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECRET = "5e" * 32
-QUICK = SendingLimits(whole=timedelta(seconds=2), step=timedelta(seconds=1), private=True)
+QUICK = SendingLimits(whole=timedelta(seconds=6), step=timedelta(seconds=3), private=True)
 RETRIES = Retries(timedelta(seconds=30), timedelta(minutes=5), attempts=7)
 PARTY, OTHER = Address.of(11), Address.of(12)
 HERE = "31337:0xaa:0xbb"

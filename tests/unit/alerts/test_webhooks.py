@@ -28,7 +28,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECRET = "5e" * 32
 CERTIFICATE = Path(__file__).with_name("localhost.pem")  # signed by itself, until 2126; its key is no secret
 BODY = b'{"id":"claim_opened:0x12:7"}'
-QUICK = SendingLimits(whole=timedelta(seconds=1), step=timedelta(seconds=0.5), private=True)
+QUICK = SendingLimits(whole=timedelta(seconds=4), step=timedelta(seconds=2), private=True)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_answer__that_never_ends__is_cut_off(hooks: Hooks, path: str) -> None:
     started = time.monotonic()
     [failure] = post_all([message(hooks.url + path)], QUICK)
     assert failure is not None
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_answer__one_that_hangs__does_not_hold_up_the_others(hooks: Hooks) -> None:
@@ -115,7 +115,7 @@ def test_answer__one_that_hangs__does_not_hold_up_the_others(hooks: Hooks) -> No
     assert (second, fifth, fourth) == (None, None, "the answer was 500")
     assert first is not None
     assert third is not None
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_nobody_there__is_a_failure() -> None:
