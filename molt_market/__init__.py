@@ -20,6 +20,7 @@ from molt_market.errors import (
     DeploymentNotFound,
     EscrowError,
     Expired,
+    GasBudgetUsedUp,
     InexactAmount,
     InsufficientCapacity,
     InsufficientGas,
@@ -38,6 +39,7 @@ from molt_market.errors import (
     NodeUnreachable,
     NoFaucet,
     NoMatchingOffers,
+    NotFollowed,
     NotReserved,
     NotYet,
     OfferNotFound,
@@ -74,7 +76,11 @@ from molt_market.errors import (
 )
 
 if TYPE_CHECKING:
-    from molt_market.app import connect, follow
+    from molt_market.alerts.courier import Courier, Retries
+    from molt_market.alerts.kinds import Alert, AlertKind
+    from molt_market.alerts.watch import AlertLimits
+    from molt_market.alerts.webhooks import SendingLimits, verify_webhook
+    from molt_market.app import account_statement, alert_courier, connect, follow, relayer
     from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
     from molt_market.attestation.usage import Heartbeat, UsageLog
     from molt_market.attestation.verdict import verify_proof
@@ -136,9 +142,11 @@ if TYPE_CHECKING:
     from molt_market.orderbook.scoring import ScoreWeights
     from molt_market.payments.asynchronous import AsyncPaymentService
     from molt_market.payments.fees import FeePolicy
+    from molt_market.payments.gas import GasBudget, GasPolicy
     from molt_market.payments.journal import Journal, MemoryJournal
     from molt_market.payments.keeper import Keeper
     from molt_market.payments.parts import FailedPart, OpenedParts
+    from molt_market.payments.relayer import Relayer
     from molt_market.payments.service import PaymentService
     from molt_market.payments.settlement import settle_job, settle_jobs
     from molt_market.sdk.api import MarketApi
@@ -184,6 +192,9 @@ if TYPE_CHECKING:
 __all__ = [
     "MOLT",
     "Address",
+    "Alert",
+    "AlertKind",
+    "AlertLimits",
     "Amount",
     "AnvilNotFound",
     "ApprovingSigner",
@@ -200,6 +211,7 @@ __all__ = [
     "Concession",
     "Confirmation",
     "ContestQuote",
+    "Courier",
     "Database",
     "DealNotFound",
     "DealStatus",
@@ -227,6 +239,9 @@ __all__ = [
     "FeePolicy",
     "Fill",
     "Follower",
+    "GasBudget",
+    "GasBudgetUsedUp",
+    "GasPolicy",
     "GpuCapacity",
     "Hash32",
     "Heartbeat",
@@ -259,6 +274,7 @@ __all__ = [
     "NodeError",
     "NodeUnreachable",
     "NodesDisagree",
+    "NotFollowed",
     "NotReserved",
     "NotYet",
     "OfferId",
@@ -288,14 +304,17 @@ __all__ = [
     "Quote",
     "Refused",
     "Relaxation",
+    "Relayer",
     "Reservation",
     "ReservationLapsed",
+    "Retries",
     "Role",
     "RoleHolder",
     "Ruling",
     "RulingVote",
     "ScorePart",
     "ScoreWeights",
+    "SendingLimits",
     "ServerError",
     "ServerUnreachable",
     "SettlementQuote",
@@ -339,6 +358,8 @@ __all__ = [
     "WrongChain",
     "WrongPassword",
     "WrongSigner",
+    "account_statement",
+    "alert_courier",
     "assemble_proof",
     "connect",
     "countersign",
@@ -358,6 +379,7 @@ __all__ = [
     "quote_settlement",
     "quote_split",
     "quote_unattested_claim",
+    "relayer",
     "settle_job",
     "settle_jobs",
     "sign_cancellation",
@@ -387,10 +409,15 @@ __all__ = [
     "verify_statement",
     "verify_vote",
     "verify_voucher",
+    "verify_webhook",
 ]
 
 _HOMES = {
-    "app": "connect follow",
+    "alerts.courier": "Courier Retries",
+    "alerts.kinds": "Alert AlertKind",
+    "alerts.watch": "AlertLimits",
+    "alerts.webhooks": "SendingLimits verify_webhook",
+    "app": "account_statement alert_courier connect follow relayer",
     "attestation.receipts": "assemble_proof countersign issue_receipt",
     "attestation.usage": "Heartbeat UsageLog",
     "attestation.verdict": "verify_proof",
@@ -438,9 +465,11 @@ _HOMES = {
     "sdk.api": "MarketApi",
     "payments.asynchronous": "AsyncPaymentService",
     "payments.fees": "FeePolicy",
+    "payments.gas": "GasBudget GasPolicy",
     "payments.journal": "Journal MemoryJournal",
     "payments.keeper": "Keeper",
     "payments.parts": "FailedPart OpenedParts",
+    "payments.relayer": "Relayer",
     "payments.service": "PaymentService",
     "payments.settlement": "settle_job settle_jobs",
     "signing.agreements": (

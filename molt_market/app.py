@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from molt_market.alerts.courier import Courier, Retries, Sources
+from molt_market.alerts.watch import AlertLimits
+from molt_market.alerts.webhooks import SendingLimits
 from molt_market.chain.client import MoltClient
 from molt_market.chain.deployments import Deployment
 from molt_market.chain.log import EscrowLog
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
 from molt_market.domain.amounts import Amount
-from molt_market.domain.ids import PartyId
-from molt_market.errors import InvalidStateTransition, InvalidValue
+from molt_market.domain.ids import Address, PartyId
+from molt_market.errors import InvalidStateTransition, InvalidValue, NotFollowed
 from molt_market.indexer.follower import Change, Follower
 from molt_market.indexer.reliability import ProviderReliability
+from molt_market.indexer.statements import Statement, require_span, statement_of
 from molt_market.orderbook import OrderBook
 from molt_market.payments.fees import FeePolicy
+from molt_market.payments.gas import GasPolicy
 from molt_market.payments.journal import Journal
+from molt_market.payments.relayer import Relayer
 from molt_market.payments.service import PaymentService
 from molt_market.signing.wallet import TransactionSigner, Wallet
+from molt_market.storage.alerts import SqlAlerts
+from molt_market.storage.budgets import SqlBudgets
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
 from molt_market.storage.journal import SqlJournal
@@ -106,7 +116,7 @@ def follow(
         nodes.append(Node(second_rpc_url))
         nodes[1].require_chain(client.deployment.chain_id)
     store = database if isinstance(database, Database) else Database(database)
-    facts = SqlFacts(store, f"{client.chain_name()}:{client.deployment.escrow}")
+    facts = SqlFacts(store, deployment_name(client))
     follower = Follower(
         [EscrowLog(node, client.deployment.escrow) for node in nodes],
         facts,
@@ -121,6 +131,99 @@ def follow(
         _let_score(book, known, follower)
         follower.listen(partial(_tell, book))
     return follower
+
+
+def account_statement(
+    client: MoltClient,
+    database: Database | str | Path,
+    account: Address,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Statement:
+    """Return an account's statement out of what was followed into a database; `follow` it first.
+
+    `since` is inclusive, `until` exclusive; without them the statement has everything.
+
+    Raises:
+        InvalidValue: a time has no zone, or `until` is not after `since`.
+        NotFollowed: nothing was followed yet.
+        StorageUnavailable, NodeUnreachable, NodeError: as they say.
+
+    >>> account_statement(payments.client, "market.db", wallet.address).closing  # doctest: +SKIP
+    1000000000000000000
+    """
+    require_span(since, until)
+    store = database if isinstance(database, Database) else Database(database)
+    facts = SqlFacts(store, deployment_name(client))
+    fee_recipient = client.deployment.fee_recipient
+    at, logged = facts.account_log(account, all_deals=account == fee_recipient)
+    if at is None:
+        raise NotFollowed
+    return statement_of(
+        logged, account, client.token, fee_recipient=fee_recipient, block=at.number, since=since, until=until
+    )
+
+
+def deployment_name(client: MoltClient) -> str:
+    """Return how a client's deployment is named in a database: `<chain>:<escrow>`."""
+    return f"{client.chain_name()}:{client.deployment.escrow}"
+
+
+def alert_courier(
+    client: MoltClient,
+    database: Database | str | Path,
+    *,
+    payers: Collection[Address] = (),
+    limits: AlertLimits | None = None,
+    retries: Retries | None = None,
+    sending: SendingLimits | None = None,
+) -> Courier:
+    """Return what finds alerts in what was followed into a database, and delivers them; `look` or `run` it.
+
+    `payers` are the accounts whose gas money is watched. Everything else as Courier says. Whoever follows
+    the log has to do so beside it.
+
+    Raises:
+        StorageUnavailable: the database cannot be used. NodeUnreachable, NodeError: no node answers.
+
+    >>> alert_courier(payments.client, "market.db").run(stop)  # doctest: +SKIP
+    """
+    store = database if isinstance(database, Database) else Database(database)
+    deployment = deployment_name(client)
+    facts = SqlFacts(store, deployment)
+    sources = Sources(
+        facts.live,
+        facts.arbiters,
+        client.now,
+        lambda account: client.node.number("eth_getBalance", account, "latest"),
+        tuple(payers),
+    )
+    alerts = SqlAlerts(store, deployment)
+    return Courier(sources, alerts, limits=limits, retries=retries, sending=sending)
+
+
+def alert_store(client: MoltClient, database: Database) -> SqlAlerts:
+    """Return who gets the alerts of a client's deployment, as a database has it."""
+    return SqlAlerts(database, deployment_name(client))
+
+
+def relayer(
+    client: MoltClient, database: Database | str | Path, gas: GasPolicy, *, fees: FeePolicy | None = None
+) -> Relayer:
+    """Return what brings to the chain what others signed, and pays the gas from the client's account.
+
+    `gas` says how much for whom; what was paid is written into the database, and payments with it.
+
+    Raises:
+        StorageUnavailable: the database cannot be used. NodeUnreachable, NodeError: no node answers.
+
+    >>> relay = relayer(client, "market.db", GasPolicy(wei_per_token=10**12)).relay  # doctest: +SKIP
+    """
+    store = database if isinstance(database, Database) else Database(database)
+    budgets = SqlBudgets(store, deployment_name(client))
+    journal = journal_in(store, client)
+    return Relayer(client, client.calls, journal=journal, budgets=budgets, gas=gas, fees=fees)
 
 
 def _let_score(book: OrderBook, reliability: ProviderReliability, follower: Follower) -> None:

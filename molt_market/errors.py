@@ -24,11 +24,11 @@ MoltError
     │   ├── TransactionFailed · TransactionDropped · TransactionPending
     │   ├── TransactionRejected
     │   │   └── TransactionUnderpriced
-    │   └── InsufficientTokens · InsufficientGas
+    │   └── InsufficientTokens · InsufficientGas · GasBudgetUsedUp
     ├── ChainError
     │   ├── NodeUnreachable · NodeError · NodesDisagree · WrongChain · AnvilNotFound
     │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised · NoFaucet
-    ├── StorageUnavailable
+    ├── StorageUnavailable · NotFollowed
     ├── ServerUnreachable · ServerError · MarketMismatch
     └── WalletError
         └── WalletNotFound · WrongPassword
@@ -392,6 +392,20 @@ class InsufficientGas(PaymentFailed):
         self.available = available
 
 
+class GasBudgetUsedUp(PaymentFailed):
+    """Too little is left of the gas that is paid for an account: nothing was sent. Figures in wei."""
+
+    def __init__(self, account: str, needed: int, left: int, renews_at: datetime) -> None:
+        super().__init__(
+            f"to relay this takes up to {needed} wei of gas, and {left} wei are left for {account} until"
+            f" {utc(renews_at)}: deposit more, call again then, or send it from an account of your own"
+        )
+        self.account = account
+        self.needed = needed
+        self.left = left
+        self.renews_at = renews_at
+
+
 # -------------------------------------------------------------------------------------------- storage
 
 
@@ -402,6 +416,13 @@ class StorageUnavailable(MarketError):
         self.url = url
         self.reason = reason.strip()
         super().__init__(f"the database {url} cannot be used: {self.reason}; mend that, then call again")
+
+
+class NotFollowed(MarketError):
+    """The chain's log was not followed into this database yet: `follow(..).advance()` first."""
+
+    def __init__(self) -> None:
+        super().__init__("the log of this deployment was not followed into the database yet: follow it first")
 
 
 # ---------------------------------------------------------------------------------------------- chain

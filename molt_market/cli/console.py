@@ -36,6 +36,10 @@ class Output:
         """Print a line; ids and hashes in it are never broken."""
         self.console.print(Text(text, style), soft_wrap=True)
 
+    def text(self, text: str) -> None:
+        """Print a text as it is: what a file would have."""
+        self.console.file.write(text)
+
     def show(self, renderable: RenderableType) -> None:
         """Print a table, or anything else that Rich can."""
         self.console.print(renderable)

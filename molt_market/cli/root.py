@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from molt_market.cli import (
+    alerts,
     arbiter,
     deal,
     devnet,
@@ -23,6 +24,7 @@ from molt_market.cli import (
     reconcile,
     serve,
     signed,
+    statement,
     wallet,
 )
 from molt_market.cli.console import Output
@@ -111,6 +113,8 @@ app.command("payments")(payments.payments)
 app.command("explain")(explain.explain)
 app.command("reconcile")(reconcile.reconcile)
 app.command("metrics")(metrics.metrics)
+app.command("statement")(statement.statement)
+app.add_typer(alerts.app, name="alerts")
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.command("index")(index.index)

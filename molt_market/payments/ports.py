@@ -25,6 +25,7 @@ from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.proofs import Confirmation, ExecutionProof
+from molt_market.domain.requests import SignedRequest
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
 from molt_market.errors import MarketError, Refused
@@ -71,6 +72,12 @@ class Calls(Protocol):
     def deposit_with_permit(self, permit: SignedPermit) -> Call: ...
 
     def bundle(self, calls: Sequence[Call], *, skip: bool = False) -> Call: ...
+
+
+class RelayCalls(Protocol):
+    """Encodes what an account asks for its balance and its groups of slots."""
+
+    def relayed(self, request: SignedRequest | SignedPermit) -> Call: ...
 
 
 class Transactions(Protocol):

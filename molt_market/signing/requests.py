@@ -10,7 +10,7 @@ from datetime import datetime
 
 from molt_market.domain.amounts import Amount
 from molt_market.domain.fields import seconds
-from molt_market.domain.ids import Address
+from molt_market.domain.ids import Address, Hash32
 from molt_market.domain.requests import OrdersCancellation, Side, SignedRequest, Withdrawal, WithdrawalRequest
 from molt_market.signing import messages
 from molt_market.signing.signers import Approvals, Signer, require_signer
@@ -63,6 +63,11 @@ def verify_request(request: SignedRequest, domain: Domain, approvals: Approvals 
         InvalidSignature: it is nobody's signature of it; WrongSigner says whose it would be.
     """
     return require_signer(_message(request), domain, request.signature, request.account, approvals)
+
+
+def request_digest(request: SignedRequest, domain: Domain) -> Hash32:
+    """Return the digest that the account signed."""
+    return Hash32.of(_message(request).digest(domain))
 
 
 def _message(request: SignedRequest) -> Message:

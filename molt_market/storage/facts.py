@@ -16,6 +16,7 @@ from molt_market.domain.ids import Address, EscrowId, Hash32, TransactionId
 from molt_market.domain.terms import Terms
 from molt_market.indexer.ports import Checkpoint
 from molt_market.indexer.records import LIVE, DealRecord, Fact
+from molt_market.indexer.statements import Logged
 from molt_market.storage.database import Database, in_parts, insert_unless_there
 from molt_market.storage.schema import checkpoints, cursors, deals, events
 
@@ -29,9 +30,16 @@ _EVENTS: dict[str, TypeAdapter[Event]] = {
     for name, kind in vars(kinds).items()
     if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
 }
+_OF_ACCOUNTS = ("Deposited", "Withdrawn", "DealRuled")  # they name the account whose balance they change
+_POLICIES = TypeAdapter(kinds.PolicyRegistered)
 _IS_LIVE = deals.c.status.in_([int(status) for status in LIVE])
 _TERMS = tuple(each.name for each in fields(Terms))
 _DEAL = tuple(each.name for each in fields(Deal))
+
+
+def _names(account: Address) -> ColumnElement[bool]:
+    """Match events that change an account's balance by naming it, and may match others that name it."""
+    return events.c.name.in_(_OF_ACCOUNTS) & events.c.event.contains(f'"{account}"')
 
 
 class SqlFacts:
@@ -83,6 +91,32 @@ class SqlFacts:
                 select(deals).where(self._of(deals), deals.c.deal_id == deal_id)
             ).one_or_none()
             return None if found is None else _record(found)
+
+    def account_log(
+        self, account: Address, *, all_deals: bool = False
+    ) -> tuple[Checkpoint | None, Sequence[Logged]]:
+        """Return how far the log is followed, and all events that may move an account's money, in order.
+
+        `all_deals`: also those of deals that it is no party of, as for who gets the fee.
+        """
+        party = or_(deals.c.buyer == account, deals.c.provider == account)
+        ruled = select(events.c.deal_id).where(self._of(events), _names(account))
+        ours = select(deals.c.deal_id).where(self._of(deals), or_(party, deals.c.deal_id.in_(ruled)))
+        of_deals = events.c.deal_id.is_not(None) if all_deals else events.c.deal_id.in_(ours)
+        wanted = select(events).where(self._of(events), or_(of_deals, _names(account)))
+        with self._database.reading() as connection:
+            at = connection.execute(select(cursors).where(self._of(cursors))).one_or_none()
+            rows = connection.execute(wanted.order_by(events.c.block, events.c.log_index))
+            return _checkpoint(at), [
+                Logged(_EVENTS[row.name].validate_json(row.event), row.time) for row in rows
+            ]
+
+    def arbiters(self) -> Mapping[Hash32, Address]:
+        """Return the arbiter of each registered policy."""
+        registered = select(events.c.event).where(self._of(events), events.c.name == "PolicyRegistered")
+        with self._database.reading() as connection:
+            told = [_POLICIES.validate_json(each) for each in connection.scalars(registered)]
+        return {each.policy_id: each.policy.arbiter for each in told}
 
     def deals_of(self, party: Address, after: EscrowId | None, limit: int) -> Sequence[DealRecord]:
         """Return an account's deals as buyer, provider or agent, by their ids, behind one of them."""

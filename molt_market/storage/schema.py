@@ -299,3 +299,64 @@ documents = Table(
     UniqueConstraint("deployment", "deal_id", "digest"),
     comment="What the parties of a deal leave for each other.",
 )
+
+# ---------------------------------------------------------------- alerts, and whom they go to
+
+alert_subscriptions = Table(
+    "alert_subscriptions",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("deployment", DEPLOYMENT, nullable=False),
+    Column("party", ADDRESS, comment="whose alerts; null: the operator's"),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False, comment="signs what is sent there"),
+    Column("created_at", UtcTime, nullable=False),
+    Index("ix_alert_subscriptions_deployment", "deployment"),
+)
+
+alert_deliveries = Table(
+    "alert_deliveries",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("subscription_id", BIG, ForeignKey("alert_subscriptions.id", ondelete="CASCADE"), nullable=False),
+    Column("alert_id", String(200), nullable=False),
+    Column("body", Text, nullable=False, comment="as it was found first, and is signed"),
+    Column("state", String(16), nullable=False, comment="waiting, delivered, given_up"),
+    Column("attempts", Integer, nullable=False, comment="that were made"),
+    Column("due_at", UtcTime, nullable=False, comment="not before this"),
+    Column("holder", String(32), comment="who is at it"),
+    Column("held_until", UtcTime, comment="nobody else takes it before this"),
+    Column("created_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime, comment="when it was delivered, or given up"),
+    Column("failure", Text, comment="of the last attempt"),
+    UniqueConstraint("subscription_id", "alert_id"),
+    Index("ix_alert_deliveries_due_at", "state", "due_at"),
+    comment="Each alert once for each subscription. Who takes one holds it for a while.",
+)
+
+# ---------------------------------------------------------------- gas that is paid for others
+
+gas_budgets = Table(
+    "gas_budgets",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("account", ADDRESS, primary_key=True),
+    Column("period", BigInteger, nullable=False, comment="that `used` is of"),
+    Column("used", Uint, nullable=False, comment="wei: paid or reserved"),
+    comment="Who reserves or spends locks the account's row.",
+)
+
+gas_charges = Table(
+    "gas_charges",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("key", String(300), primary_key=True, comment="of the payment"),
+    Column("account", ADDRESS, nullable=False),
+    Column("period", BigInteger, nullable=False),
+    Column("reserved", Uint, nullable=False, comment="wei; 0: it is settled, or given back"),
+    Column("paid", Uint, nullable=False, comment="wei in all, by the receipts"),
+    Column("holder", String(32), comment="who reserved it; null: nothing is reserved"),
+    Column("settled_by", HASH, comment="the transaction whose cost is in `paid`"),
+    Index("ix_gas_charges_account", "deployment", "account", "holder"),
+    comment="What each payment cost that was made for another account.",
+)

@@ -12,6 +12,7 @@ from tests.integration.scene import SPEC, Scene
 # `make test` runs this folder with a token of 18 decimals and, beside it, with one of 6. Where decimals play
 # no part once is enough: here is with which, so that both runs take about as long.
 ONCE = {
+    "test_alerts.py": "18",
     "test_indexer.py": "6",
     "test_cli.py": "18",
     "test_cli_deal.py": "6",
@@ -19,6 +20,7 @@ ONCE = {
     "test_cli_doctor.py": "18",
     "test_cli_keeper.py": "6",
     "test_faults.py": "18",
+    "test_relayer.py": "6",
     "test_reorganisations.py": "18",
     "test_service.py": "6",
     "test_stuck.py": "18",
