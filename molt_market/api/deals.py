@@ -15,6 +15,8 @@ from molt_market.errors import DealNotFound, ProofMismatch
 from molt_market.market.documents import sender_of
 from molt_market.wire.messages import Deals, DealState, DocumentNumber, Documents
 
+MOST = 2**31 - 1
+
 router = APIRouter(tags=["deals"], dependencies=[Depends(limited)])
 
 
@@ -63,7 +65,7 @@ def list_documents(
     deal_id: EscrowId,
     here: Here,
     kind: DocumentKind | None = None,
-    after: Annotated[int, Query(ge=0, description="The last number that you have.")] = 0,
+    after: Annotated[int, Query(ge=0, le=MOST, description="The last number that you have.")] = 0,
     limit: PageLimit = 50,
 ) -> Documents:
     """List what the parties of a deal have left for each other; letters are sealed."""

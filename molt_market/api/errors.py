@@ -16,8 +16,9 @@ from molt_market.wire.problems import MEDIA_TYPE, TYPE, Problem, problem_of
 log = logging.getLogger(__name__)
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text, "content": {MEDIA_TYPE: {}}}
+    status: {"description": text}
     for status, text in {
+        400: "The body cannot be read as JSON.",
         403: "A signature is missing or another's.",
         404: "There is no such thing here.",
         409: "The market cannot do it as things stand.",

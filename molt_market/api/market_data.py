@@ -29,6 +29,7 @@ router = APIRouter(tags=["market data"], dependencies=[Depends(limited)])
 Model = Annotated[str | None, Query(max_length=100, description="A GPU model; all if left out.")]
 Region = Annotated[str | None, Query(max_length=31, description="A region; all if left out.")]
 MOST_TRADES = 1_000
+LARGEST = 2**63 - 1  # number that a database counts to
 
 
 @router.get("/market", operation_id="market")
@@ -101,7 +102,7 @@ def prices(
 @router.get("/feed", operation_id="feed")
 def feed(
     here: Here,
-    after: Annotated[int, Query(ge=0, description="The last sequence number that you have.")] = 0,
+    after: Annotated[int, Query(ge=0, le=LARGEST, description="The last sequence number that you have.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> FeedPage:
     """Return the steps of the market behind a sequence number.

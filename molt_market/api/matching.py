@@ -14,8 +14,8 @@ from molt_market.wire.messages import (
     Matches,
     Offers,
     QuoteAnswer,
+    ReservationAnswer,
     Reserve,
-    Reserved,
 )
 
 router = APIRouter(tags=["matching"], dependencies=[Depends(limited)])
@@ -51,7 +51,7 @@ def search(
 
 
 @router.post("/reservations", status_code=201, operation_id="reserve")
-def reserve(body: Reserve, here: Here) -> Reserved:
+def reserve(body: Reserve, here: Here) -> ReservationAnswer:
     """Hold an offer's GPUs for an order that its buyer signed; nobody else gets them meanwhile."""
     reservation, deal_id = here.market.reserve_for(body.offer_id, body.order, body.seconds)
-    return Reserved.of(reservation, deal_id)
+    return ReservationAnswer.of(reservation, deal_id)

@@ -11,6 +11,7 @@ from molt_market.api import deals, market_data, matching, posting
 from molt_market.api.bodies import LimitBodies
 from molt_market.api.errors import RESPONSES, tell_errors
 from molt_market.api.live import LiveFeed
+from molt_market.api.openapi import describe
 from molt_market.api.service import VERSION, Service
 from molt_market.api.upkeep import Upkeep
 
@@ -38,12 +39,13 @@ def create_app(service: Service, upkeep: Upkeep | None = None) -> FastAPI:
     app.state.service = service
     app.add_middleware(LimitBodies)
     tell_errors(app)
+    describe(app, service)
     for part in (market_data, posting, matching, deals):
         app.include_router(part.router)
 
     @app.websocket("/feed/live")
     async def feed_live(socket: WebSocket, after: int = 0) -> None:
-        await live.serve(socket, max(after, 0))
+        await live.serve(socket, min(max(after, 0), market_data.LARGEST))
 
     return app
 

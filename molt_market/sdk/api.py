@@ -135,10 +135,10 @@ class MarketApi:
         """Return the offers that a query is for."""
         return self.transport.get("/search", wire.Offers, q=query, limit=limit).offers
 
-    def reserve(self, offer_id: OfferId, order: JobOrder, seconds: int = 110) -> wire.Reserved:
+    def reserve(self, offer_id: OfferId, order: JobOrder, seconds: int = 110) -> wire.ReservationAnswer:
         """Hold an offer's GPUs for a signed order."""
         body = wire.Reserve(offer_id=offer_id, order=order, seconds=seconds)
-        return self.transport.post("/reservations", body, wire.Reserved)
+        return self.transport.post("/reservations", body, wire.ReservationAnswer)
 
     # ---------------------------------------------------------------- deals
 

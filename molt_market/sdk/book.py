@@ -15,7 +15,7 @@ from molt_market.signing.listings import sign_unlisting
 from molt_market.signing.signers import Signer
 from molt_market.signing.typed_data import Domain
 from molt_market.telling import tell
-from molt_market.wire.messages import Reserved
+from molt_market.wire.messages import ReservationAnswer
 
 UNLISTING_SECONDS = 600
 
@@ -29,16 +29,16 @@ class RemoteBook:
         self._domain = domain
         self._clock = clock
 
-    def reserve(self, match: OrderMatch, until: datetime) -> Reserved:
+    def reserve(self, match: OrderMatch, until: datetime) -> ReservationAnswer:
         """Hold the GPUs of a match whose order is signed. Raises as Market.reserve does."""
         seconds = int((until - self._clock.now()).total_seconds())
         named = OfferId(offer_hash(match.offer, self._domain))
         return self._api.reserve(named, match.order, max(seconds, 1))
 
-    def confirm(self, reservation: Reserved, deal_id: EscrowId) -> None:
+    def confirm(self, reservation: ReservationAnswer, deal_id: EscrowId) -> None:
         """Do nothing: the server learns of the deal from the chain."""
 
-    def release(self, reservation: Reserved) -> None:
+    def release(self, reservation: ReservationAnswer) -> None:
         """Let the GPUs go. If the server cannot be told, they go when the reservation lapses."""
         until = self._clock.now() + timedelta(seconds=UNLISTING_SECONDS)
         request = sign_unlisting(reservation.deal_id, self._buyer, self._domain, until=until)

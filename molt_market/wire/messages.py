@@ -271,7 +271,7 @@ class Reserve(Value):
     seconds: Annotated[int, Field(ge=1, le=120)] = 110
 
 
-class Reserved(Value):
+class ReservationAnswer(Value):
     """GPUs that are held until a moment; who opens the deal before it has them."""
 
     deal_id: EscrowId
