@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,8 +97,19 @@ def look_into(url: str | Path) -> Tables:
 
 def insert_unless_there(connection: Connection, table: Table, *rows: Mapping[str, Any]) -> None:
     """Insert rows with the same columns, but for those whose key is there."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+    connection.execute(_insertion(table, connection.dialect.name), rows)
+
+
+def is_inserted(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless its key is there; tell whether it is new."""
+    return connection.execute(_insertion(table, connection.dialect.name), row).rowcount == 1
+
+
+@cache
+def _insertion(table: Table, dialect: str) -> Any:
+    """Build a statement once: that is most of what it costs."""
+    kind = postgresql if dialect == "postgresql" else sqlite
+    return kind.insert(table).on_conflict_do_nothing()
 
 
 def in_parts(values: Sequence[Found]) -> Iterator[Sequence[Found]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, insert, select, update
 
 from molt_market.domain.fields import moment, seconds
 from molt_market.domain.updates import FeedItem, Update
@@ -14,6 +14,16 @@ from molt_market.storage.database import insert_unless_there
 from molt_market.storage.schema import feed, feeds
 
 _UPDATE: TypeAdapter[Update] = TypeAdapter(Update)
+
+
+# Built once: most of what a statement costs is the building of it.
+_COUNT = (
+    update(feeds)
+    .where(feeds.c.deployment == bindparam("here"))
+    .values(last=feeds.c.last + bindparam("more", type_=BigInteger))
+    .returning(feeds.c.last)
+)
+_TELL = insert(feed)
 
 
 def append(connection: Connection, deployment: str, now: datetime, updates: Sequence[Update]) -> None:
@@ -24,12 +34,11 @@ def append(connection: Connection, deployment: str, now: datetime, updates: Sequ
     """
     if not updates:
         return
-    counted = update(feeds).where(feeds.c.deployment == deployment)
-    counted = counted.values(last=feeds.c.last + len(updates))
-    last = connection.execute(counted.returning(feeds.c.last)).scalar()
+    counted = {"here": deployment, "more": len(updates)}
+    last = connection.execute(_COUNT, counted).scalar()
     if last is None:
         insert_unless_there(connection, feeds, {"deployment": deployment, "last": 0})
-        last = connection.execute(counted.returning(feeds.c.last)).scalar_one()
+        last = connection.execute(_COUNT, counted).scalar_one()
     rows = [
         {
             "deployment": deployment,
@@ -39,7 +48,7 @@ def append(connection: Connection, deployment: str, now: datetime, updates: Sequ
         }
         for sequence, each in enumerate(updates, start=last - len(updates) + 1)
     ]
-    connection.execute(insert(feed), rows)
+    connection.execute(_TELL, rows)
 
 
 def read(connection: Connection, deployment: str, after: int, limit: int) -> list[FeedItem]:

@@ -27,9 +27,10 @@ from molt_market.orderbook.market_data import RETENTION
 from molt_market.orderbook.replica import Standing
 from molt_market.refusals import OrderAlreadyOpened
 from molt_market.storage import documents, feed
-from molt_market.storage.database import Database, in_parts, insert_unless_there
+from molt_market.storage.database import Database, in_parts, insert_unless_there, is_inserted
 from molt_market.storage.holding import Holding
 from molt_market.storage.schema import deals, offers, orders, pools, reservations
+from molt_market.storage.together import Together
 
 
 class SqlMarket:
@@ -45,22 +46,16 @@ class SqlMarket:
         self._database = database
         self._deployment = deployment
         self._token = token
+        self._offers_together = Together(self._post_offers)
+        self._orders_together = Together(self._post_orders)
 
     # ---------------------------------------------------------------- posting
 
     def post_offers(self, given: Sequence[CapacityOffer], now: datetime) -> None:
-        rows = {offer.id: self._offer_row(offer, now) for offer in given}
-        with self._database.writing() as connection:
-            new = self._new(connection, offers, offers.c.offer_id, rows)
-            updates = [OfferPosted(offer=offer) for offer in given if offer.id in new]
-            feed.append(connection, self._deployment, now, updates)
+        self._offers_together.add((given, now))
 
     def post_orders(self, given: Sequence[JobOrder], now: datetime) -> None:
-        rows = {order.id: self._order_row(order, now, rests=True) for order in given}
-        with self._database.writing() as connection:
-            new = self._new(connection, orders, orders.c.order_id, rows)
-            updates = [OrderPosted(order=order) for order in given if order.id in new]
-            feed.append(connection, self._deployment, now, updates)
+        self._orders_together.add((given, now))
 
     def remove_offers(self, offer_ids: Collection[OfferId], now: datetime) -> Collection[OfferId]:
         with self._database.writing() as connection:
@@ -198,6 +193,22 @@ class SqlMarket:
 
     # ---------------------------------------------------------------- inside
 
+    def _post_offers(self, posts: Sequence[tuple[Sequence[CapacityOffer], datetime]]) -> None:
+        rows = {offer.id: self._offer_row(offer, now) for given, now in posts for offer in given}
+        offered = {offer.id: offer for given, _ in posts for offer in given}
+        with self._database.writing() as connection:
+            new = self._new(connection, offers, offers.c.offer_id, rows)
+            updates = [OfferPosted(offer=offer) for id_, offer in offered.items() if id_ in new]
+            feed.append(connection, self._deployment, posts[-1][1], updates)
+
+    def _post_orders(self, posts: Sequence[tuple[Sequence[JobOrder], datetime]]) -> None:
+        rows = {order.id: self._order_row(order, now, rests=True) for given, now in posts for order in given}
+        ordered = {order.id: order for given, _ in posts for order in given}
+        with self._database.writing() as connection:
+            new = self._new(connection, orders, orders.c.order_id, rows)
+            updates = [OrderPosted(order=order) for id_, order in ordered.items() if id_ in new]
+            feed.append(connection, self._deployment, posts[-1][1], updates)
+
     @contextmanager
     def _changing(self, now: datetime) -> Iterator[tuple[Connection, Holding]]:
         """Run a transaction that changes what is held; the feed is told at its end."""
@@ -216,6 +227,9 @@ class SqlMarket:
         self, connection: Connection, table: Table, key: Any, rows: dict[Any, dict[str, Any]]
     ) -> Collection[str]:
         """Insert rows, but for those whose key is there; return the keys of the new ones."""
+        if len(rows) == 1:  # the database itself tells whether it is new
+            [row] = rows.values()
+            return rows.keys() if is_inserted(connection, table, row) else ()
         there: set[str] = set()
         for some in in_parts(sorted(rows)):
             there |= set(connection.execute(select(key).where(self._among(key, some))).scalars())

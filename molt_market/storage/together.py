@@ -1,0 +1,50 @@
+"""Group commit: what several threads want written at the same moment goes into one transaction.
+
+A commit waits for the disk, whatever it holds. Who comes while one is under way joins the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Together(Generic[Item]):
+    """Hands items that come at the same time to `write`, all at once; whoever brought one waits for that.
+
+    `write` is all or nothing: if it raises, it raises to everyone whose item was in it. Nobody waits for
+    others to come.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Item]], None]) -> None:
+        self._write = write
+        self._waiting: list[tuple[Item, Future[None]]] = []
+        self._joining, self._writing = threading.Lock(), threading.Lock()
+
+    def add(self, item: Item) -> None:
+        """Have an item written, and return when it is. Raises what `write` raises."""
+        done: Future[None] = Future()
+        with self._joining:
+            self._waiting.append((item, done))
+        with self._writing:
+            if not done.done():  # else somebody has written it with his own
+                self._write_waiting()
+        done.result()
+
+    def _write_waiting(self) -> None:
+        with self._joining:
+            batch, self._waiting = self._waiting, []
+        try:
+            self._write([item for item, _ in batch])
+        except BaseException as error:
+            for _, done in batch:
+                done.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for _, done in batch:
+                done.set_result(None)
