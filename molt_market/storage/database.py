@@ -102,7 +102,8 @@ def insert_unless_there(connection: Connection, table: Table, *rows: Mapping[str
 
 def is_inserted(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless its key is there; tell whether it is new."""
-    return connection.execute(_insertion(table, connection.dialect.name), row).rowcount == 1
+    asked = _insertion(table, connection.dialect.name).execution_options(preserve_rowcount=True)
+    return int(connection.execute(asked, row).rowcount) == 1
 
 
 @cache
