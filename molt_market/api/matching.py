@@ -18,6 +18,8 @@ from molt_market.wire.messages import (
     Reserve,
 )
 
+COUNTED = 100  # offers that a quote looks at
+
 router = APIRouter(tags=["matching"], dependencies=[Depends(limited)])
 
 
@@ -30,8 +32,11 @@ def match(body: Ask, here: Here) -> Matches:
 
 @router.post("/quotes", operation_id="quote")
 def quote(body: Ask, here: Here) -> QuoteAnswer:
-    """Say what the book would do with an order now, and what that costs. Keeps nothing."""
-    return QuoteAnswer.of(here.market.book.quote(body.order))
+    """Say what the book would do with an order now, and what that costs. Keeps nothing.
+
+    No more than the best 100 offers are counted, however many fit.
+    """
+    return QuoteAnswer.of(here.market.book.quote(body.order, COUNTED))
 
 
 @router.post("/explanations", operation_id="explain")

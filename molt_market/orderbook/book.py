@@ -8,7 +8,7 @@ from datetime import datetime
 
 from molt_market.domain.clock import Clock, SystemClock
 from molt_market.domain.ids import OfferId, PartyId
-from molt_market.domain.matches import OrderMatch
+from molt_market.domain.matches import MILLION, OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus, TimeInForce
 from molt_market.errors import MarketError
@@ -16,14 +16,14 @@ from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.entries import alone
 from molt_market.orderbook.explain import Explanation, explain
 from molt_market.orderbook.feed import Feed
-from molt_market.orderbook.fills import Execution, Fill, Open, fill, unfilled
+from molt_market.orderbook.fills import Execution, Fill, Open, fill, unfilled, whole
 from molt_market.orderbook.index import OfferIndex, PriceIndex
 from molt_market.orderbook.matcher import Matcher
-from molt_market.orderbook.openable import Check, openable, openable_fill
+from molt_market.orderbook.openable import MOST_ASKED, Check, openable, openable_fill
 from molt_market.orderbook.priority import Funds, in_turn
 from molt_market.orderbook.quote import BondBps, Quote, quote
 from molt_market.orderbook.reservations import require_in_time
-from molt_market.orderbook.scoring import Reliability, ScoreWeights, Scoring
+from molt_market.orderbook.scoring import NEUTRAL_RELIABILITY, Reliability, ScoreWeights, Scoring
 from molt_market.orderbook.search import parse_query, search
 from molt_market.orderbook.search_query import Query
 
@@ -71,7 +71,8 @@ class OrderBook(Feed):
         self.bond_bps = bond_bps
         self.funds = funds
         self.reliability = reliability
-        self._matcher = Matcher(self._index, Scoring(weights or ScoreWeights(), self._reliability))
+        scoring = Scoring(weights or ScoreWeights(), self._reliability, self._most_reliable)
+        self._matcher = Matcher(self._index, scoring)
 
     # ------------------------------------------------------------------------------------ matching
 
@@ -100,7 +101,8 @@ class OrderBook(Feed):
     @alone
     def _fitting(self, order: JobOrder) -> list[OrderMatch]:
         demand = self._demand(order, self._now())
-        found = self._matcher.find(demand)
+        asked = self.check is not None  # then so many are asked about, and no more
+        found = self._matcher.best(demand, MOST_ASKED) if asked else self._matcher.find(demand)
         if not found and (obstacle := self._matcher.obstacle(demand)):
             raise obstacle
         return [ranked.match(order, demand) for ranked in found]
@@ -109,7 +111,7 @@ class OrderBook(Feed):
     def best_offers(self, requirements: JobRequirements, limit: int) -> list[CapacityOffer]:
         """Return at most `limit` offers that fit these requirements, whoever asks, the best first."""
         demand = Demand.of_requirements(requirements, self._now())
-        best = self._matcher.find(demand)[: max(limit, 0)]
+        best = self._matcher.best(demand, max(limit, 0))
         return [ranked.listing.offer for ranked in best]
 
     @alone
@@ -127,12 +129,14 @@ class OrderBook(Feed):
 
     # ------------------------------------------------------------------------------------ asking
 
-    def quote(self, order: JobOrder) -> Quote:
+    def quote(self, order: JobOrder, most: int | None = None) -> Quote:
         """Say what the book would do with an order now, and what that costs. Changes nothing.
+
+        With `most`, no more than the best so many offers are counted, however many fit.
 
         Raises Expired, InvalidStateTransition, OrderNotYetValid, as `match_order`.
         """
-        rest, matches = self._asked(order)
+        rest, matches = self._asked(order, most)
         try:
             filled: Fill | MarketError = self.fill(order)
         except MarketError as obstacle:
@@ -209,11 +213,15 @@ class OrderBook(Feed):
     def _reliability(self, provider: PartyId) -> int | None:
         return None if self.reliability is None else self.reliability(provider)
 
+    def _most_reliable(self) -> int:
+        return NEUTRAL_RELIABILITY if self.reliability is None else MILLION
+
     @alone
-    def _asked(self, order: JobOrder) -> tuple[Open, list[OrderMatch]]:
-        """Return what is open of an order, and what matches all of that."""
+    def _asked(self, order: JobOrder, most: int | None) -> tuple[Open, list[OrderMatch]]:
+        """Return what is open of an order, and what matches all of that; the best so many of it."""
         rest = self._open(order)
-        return rest, [ranked.match(order, rest.demand) for ranked in self._matcher.find(rest.demand)]
+        found = self._matcher.find(rest.demand) if most is None else self._matcher.best(rest.demand, most)
+        return rest, [ranked.match(order, rest.demand) for ranked in found]
 
     def _fill(self, order: JobOrder) -> tuple[Fill, frozenset[OfferId]]:
         """Return the fill, and the offers left out because they could not be opened."""
@@ -224,6 +232,10 @@ class OrderBook(Feed):
     @alone
     def _planned(self, order: JobOrder, refused: Collection[OfferId]) -> Fill:
         rest = self._open(order)
+        if not rest.order.split:
+            for ranked in self._matcher.best(rest.demand, len(refused) + 1):
+                if ranked.listing.offer.id not in refused:  # all of it at once: no other fill is better
+                    return whole(rest, ranked)
         near = self._matcher.near(rest.demand)
         usable = [o for o in near if o.price <= rest.demand.price_limit and o.offer.id not in refused]
         found = fill(rest, self._matcher.rank(usable, rest.demand))

@@ -79,11 +79,19 @@ def fill(rest: Open, ranked: Sequence[Ranked]) -> Fill | None:
     parts = _of_several(ranked, rest.demand) if rest.order.split else _of_one(ranked, rest.demand)
     if sum(gpus for _, gpus in parts) < rest.least:
         return None
-    if rest.is_whole and [gpus for _, gpus in parts] == [rest.order.requirements.min_gpu_count]:
-        return Fill(rest.order, (parts[0][0].match(rest.order, rest.demand),))
+    if [gpus for _, gpus in parts] == [rest.demand.gpu_count]:
+        return whole(rest, parts[0][0])
     ordered = _in_order_of_opening(parts)
     numbered = zip(ordered, rest.numbers, strict=False)  # there is always another number
     return Fill(rest.order, tuple(_match(rest, number, *part) for part, number in numbered))
+
+
+def whole(rest: Open, ranked: Ranked) -> Fill:
+    """Fill all that is open of an order by one offer that fits it."""
+    if rest.is_whole:
+        return Fill(rest.order, (ranked.match(rest.order, rest.demand),))
+    number = next(rest.numbers)
+    return Fill(rest.order, (_match(rest, number, ranked, rest.demand.gpu_count),))
 
 
 def unfilled(rest: Open, near: Sequence[Listing]) -> MarketError:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import insort
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from heapq import heapify, heappop, heapreplace
+from itertools import chain
 from typing import NamedTuple
 
 from molt_market.domain.amounts import Amount
@@ -47,6 +50,18 @@ class Ranked(NamedTuple):
         )
 
 
+class Head(NamedTuple):
+    """What stands first in a group, and where the best of the group could stand: score and price.
+
+    `group_id` only keeps two heads from being compared any further.
+    """
+
+    at_best: tuple[int, int]
+    group_id: int
+    listing: Listing
+    group: Iterator[Listing]
+
+
 class Matcher:
     """Looks a demand up in an index and ranks what fits."""
 
@@ -56,7 +71,36 @@ class Matcher:
 
     def find(self, demand: Demand) -> list[Ranked]:
         """Return all that fits, the best first."""
-        return self.rank((o for o in self._index.candidates(demand) if fits(o, demand)), demand)
+        found = chain.from_iterable(self._index.candidates(demand))
+        return self.rank((o for o in found if fits(o, demand)), demand)
+
+    def best(self, demand: Demand, limit: int) -> list[Ranked]:
+        """Return the first `limit` of what `find` returns, without looking at all that fits.
+
+        Each group of the index comes by price, so that what stands at its head says how good the rest of it
+        can be at most. The groups are gone through by that, until nothing better can come: the threshold
+        algorithm of Fagin, Lotem and Naor, Optimal Aggregation Algorithms for Middleware, 2003.
+        """
+        groups = (self._next(group, demand) for group in self._index.candidates(demand))
+        heads = [head for head in groups if head is not None]
+        heapify(heads)
+        found: list[Ranked] = []
+        while limit and heads and (len(found) < limit or found[-1].place() > heads[0].at_best):
+            _, _, listing, group = heads[0]
+            if (following := self._next(group, demand)) is None:
+                heappop(heads)
+            else:
+                heapreplace(heads, following)
+            if fits(listing, demand):
+                insort(found, self._ranked(listing, demand), key=Ranked.place)
+                del found[limit:]
+        return found
+
+    def _next(self, group: Iterator[Listing], demand: Demand) -> Head | None:
+        listing = next(group, None)
+        if listing is None:
+            return None
+        return Head((-self._scoring.at_most(listing, demand), listing.price), id(group), listing, group)
 
     def rank(self, listings: Iterable[Listing], demand: Demand) -> list[Ranked]:
         """Sort listings, none above the price limit, the best first."""

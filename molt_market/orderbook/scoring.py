@@ -50,11 +50,17 @@ class ScoreWeights:
 
 
 class Scoring:
-    """Scores by fixed weights; reliability comes from whoever counts outcomes."""
+    """Scores by fixed weights; reliability comes from whoever counts outcomes, who may know its maximum."""
 
-    def __init__(self, weights: ScoreWeights, reliability: Reliability) -> None:
+    def __init__(
+        self,
+        weights: ScoreWeights,
+        reliability: Reliability,
+        most_reliable: Callable[[], int] = lambda: MILLION,
+    ) -> None:
         self._weights = weights
         self._reliability = reliability
+        self._most_reliable = most_reliable
 
     def parts(self, listing: Listing, demand: Demand) -> tuple[ScorePart, ...]:
         weights = self._weights
@@ -66,6 +72,18 @@ class Scoring:
             _part("features", weights.features, _features(listing, demand)),
             _part("reliability", weights.reliability, self._outcomes(listing)),
         )
+
+    def at_most(self, listing: Listing, demand: Demand) -> int:
+        """Return the most that an offer of this model with these features scores at this price or above."""
+        weights = self._weights
+        exact = (
+            (weights.price, _price(listing, demand)[0]),
+            (weights.model, _model(listing, demand)[0]),
+            (weights.features, _features(listing, demand)[0]),
+            (weights.reliability, self._most_reliable()),
+        )
+        others = weights.utilization + weights.bandwidth
+        return others + sum(weight * millionths // MILLION for weight, millionths in exact)
 
     def _outcomes(self, listing: Listing) -> Share:
         known = self._reliability(listing.provider)

@@ -36,10 +36,11 @@ class WholeList:
     def remove(self, listing: Listing) -> None:
         self._listings.remove(listing)
 
-    def candidates(self, demand: Demand) -> Iterator[Listing]:
-        return iter(self._listings)
+    def candidates(self, demand: Demand) -> Iterator[Iterator[Listing]]:
+        return (iter([listing]) for listing in self._listings if listing.price <= demand.price_limit)
 
-    candidates_at_any_price = candidates
+    def candidates_at_any_price(self, demand: Demand) -> Iterator[Listing]:
+        return iter(self._listings)
 
 
 @given(OFFERS, some.requirements(), st.data())
@@ -56,7 +57,7 @@ def test_price_index__leaves_out_nothing_that_fits(
     left = {o.offer.id: o for o in listings if o not in gone}
     demand = Demand.of_requirements(needs, NOON)
 
-    found = {o.offer.id for o in index.candidates(demand)}
+    found = {o.offer.id for group in index.candidates(demand) for o in group}
     assert {name for name, o in left.items() if fits(o, demand)} <= found <= left.keys()
     found = {o.offer.id for o in index.candidates_at_any_price(demand)}
     assert {name for name, o in left.items() if Kind.NEEDS not in broken(o, demand)} <= found <= left.keys()
@@ -71,8 +72,21 @@ def test_price_index__looks_at_the_wanted_models_up_to_the_limit_only() -> None:
     demand = Demand.of_requirements(
         make_requirements(required_models=["H100"], max_price_per_hour=Amount.from_molt(10)), NOON
     )
-    assert [o.offer.id for o in index.candidates(demand)] == ["H100-9", "H100-10"]
+    assert [o.offer.id for group in index.candidates(demand) for o in group] == ["H100-9", "H100-10"]
     assert len(list(index.candidates_at_any_price(demand))) == 3
+
+
+@given(OFFERS, some.requirements())
+def test_price_index__groups__are_of_one_model_and_the_same_features__the_cheapest_first(
+    offers: list[CapacityOffer], needs: JobRequirements
+) -> None:
+    index = PriceIndex()
+    for offer in offers:
+        index.add(Listing.of(offer, Pool(), None))
+    for group in index.candidates(Demand.of_requirements(needs, NOON)):
+        listings = list(group)
+        assert len({(o.model, o.features) for o in listings}) <= 1
+        assert [o.price for o in listings] == sorted(o.price for o in listings)
 
 
 @pytest.mark.parametrize("gone", [0, 1, 2])
@@ -83,7 +97,7 @@ def test_price_index__equal_offers__removes_the_one_that_is_meant(gone: int) -> 
         index.add(listing)
     index.remove(listings.pop(gone))
     left = index.candidates(Demand.of_requirements(make_requirements(), NOON))
-    assert {o.offer.id for o in left} == {o.offer.id for o in listings}
+    assert {o.offer.id for group in left for o in group} == {o.offer.id for o in listings}
 
 
 @given(OFFERS, some.requirements())
