@@ -70,7 +70,10 @@ class MarketStore(Protocol):
         ...
 
     def tidy(self, now: datetime) -> int:
-        """Let go what has run out of time: reservations, offers, orders; return how many."""
+        """Let go what has run out of time: reservations, orders, offers, each in its own transaction.
+
+        Return how many.
+        """
         ...
 
     def note_deals(self, now: datetime, deal_ids: Collection[EscrowId] | None = None) -> int:

@@ -43,7 +43,7 @@ class Database:
         if must_exist:
             _require_file(self.url)
         self.engine = _engine(self.url)
-        self._readers = self.engine.execution_options(reading=True)
+        self._readers = self.engine.execution_options(reading=True, **self._of_readers())
         try:
             with unavailable(self.url):
                 migrate(self.engine)
@@ -54,6 +54,10 @@ class Database:
     @property
     def is_postgres(self) -> bool:
         return self.engine.dialect.name == "postgresql"
+
+    def _of_readers(self) -> dict[str, Any]:
+        """SQLite's readers see one state anyway; PostgreSQL's would see each statement's own."""
+        return {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if self.is_postgres else {}
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -1,6 +1,6 @@
 """Who holds which GPUs, in a database that any number of processes share.
 
-Every transaction here locks rows in one order (orders, then reservations, then pools by provider and slot,
+Every transaction here locks rows in one order (an offer, orders, reservations, pools by provider and slot,
 then the feed's counter), so that no two of them wait for each other.
 """
 

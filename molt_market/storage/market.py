@@ -95,20 +95,15 @@ class SqlMarket:
             return holding.let_go(reservations.c.deal_id == deal_id, "released") > 0
 
     def tidy(self, now: datetime) -> int:
-        if not self._has_outlived(now):
-            return 0
-        second = seconds(now)
-        with self._changing(now) as (connection, holding):
-            lapsed = holding.let_go(reservations.c.until <= second, "lapsed")
-            over = and_(orders.c.deployment == self._deployment, orders.c.state == "pending")
-            ended = update(orders).where(over, orders.c.expires_at <= second).values(state="expired")
-            rows = connection.execute(ended.returning(orders.c.order_id, orders.c.rests)).all()
-            gone = self._removed(connection, offers.c.expires_at <= second)
-            holding.updates += [OfferRemoved(offer_id=each, reason="expired") for each in gone]
-            holding.updates += [
-                OrderRemoved(order_id=OrderId(row.order_id), reason="expired") for row in rows if row.rests
-            ]
-        return lapsed + len(gone) + len(rows)
+        second, done = seconds(now), 0
+        if self._is_there(reservations, reservations.c.state == "held", reservations.c.until <= second):
+            with self._changing(now) as (_, holding):
+                done += holding.let_go(reservations.c.until <= second, "lapsed")
+        if self._is_there(orders, orders.c.state == "pending", orders.c.expires_at <= second):
+            done += self._expire_orders(now)
+        if self._is_there(offers, offers.c.stands, offers.c.expires_at <= second):
+            done += self._expire_offers(now)
+        return done
 
     def note_deals(self, now: datetime, deal_ids: Collection[EscrowId] | None = None) -> int:
         with self._changing(now) as (_, holding):
@@ -298,20 +293,28 @@ class SqlMarket:
         present = OrderStatus.ESCROWED.name if state == "opened" else str(state).upper()
         raise InvalidStateTransition(present, OrderStatus.MATCHED.name)
 
-    def _has_outlived(self, now: datetime) -> bool:
-        """Look, without a lock, whether anything has run out of time."""
-        second = seconds(now)
-        each = (
-            select(reservations.c.id).where(
-                self._is(reservations), reservations.c.state == "held", reservations.c.until <= second
-            ),
-            select(orders.c.order_id).where(
-                self._is(orders), orders.c.state == "pending", orders.c.expires_at <= second
-            ),
-            select(offers.c.offer_id).where(self._is(offers), offers.c.stands, offers.c.expires_at <= second),
-        )
+    def _is_there(self, table: Table, *which: ColumnElement[bool]) -> bool:
+        """Look, without a lock, whether there is such a row."""
         with self._database.reading() as connection:
-            return any(connection.execute(wanted.limit(1)).first() is not None for wanted in each)
+            wanted = select(1).select_from(table).where(self._is(table), *which).limit(1)
+            return connection.execute(wanted).first() is not None
+
+    def _expire_orders(self, now: datetime) -> int:
+        over = and_(self._is(orders), orders.c.state == "pending", orders.c.expires_at <= seconds(now))
+        ended = update(orders).where(over).values(state="expired")
+        with self._database.writing() as connection:
+            rows = connection.execute(ended.returning(orders.c.order_id, orders.c.rests)).all()
+            gone = [OrderId(row.order_id) for row in rows if row.rests]
+            updates = [OrderRemoved(order_id=each, reason="expired") for each in gone]
+            feed.append(connection, self._deployment, now, updates)
+        return len(rows)
+
+    def _expire_offers(self, now: datetime) -> int:
+        with self._database.writing() as connection:
+            gone = self._removed(connection, offers.c.expires_at <= seconds(now))
+            updates = [OfferRemoved(offer_id=each, reason="expired") for each in gone]
+            feed.append(connection, self._deployment, now, updates)
+        return len(gone)
 
     def _resting(self, connection: Connection, now: datetime) -> list[JobOrder]:
         """Return the orders of the book: those that wait, and those that are matched."""

@@ -175,3 +175,13 @@ def test_must_exist__no_file__is_not_made(tmp_path: Path) -> None:
     assert not path.exists()
     Database(path).close()
     Database(path, must_exist=True).close()
+
+
+def test_reading__sees_one_state__whatever_is_written_meanwhile(database: Database) -> None:
+    with database.reading() as connection:
+        before = connection.execute(select(accounts)).all()
+        with database.writing() as other:
+            other.execute(insert(accounts).values(chain="c", address="0x1"))
+        assert connection.execute(select(accounts)).all() == before == []
+    with database.reading() as connection:
+        assert len(connection.execute(select(accounts)).all()) == 1
