@@ -44,7 +44,14 @@ demo: $(PRODUCT) $(NODE)
 
 STAGES := unit contracts forge parity integration kills e2e wheel mutation
 .PHONY: $(STAGES:%=test-%)
-test: check $(STAGES:%=test-%)
+# Where a stage keeps one core busy, another one goes beside it; contracts, forge and integration use two themselves.
+test: check $(APE)
+	@scripts/make/beside test-unit 'test-parity test-wheel'
+	@$(MAKE) test-contracts
+	@$(MAKE) test-forge
+	@$(MAKE) test-integration
+	@scripts/make/beside test-kills test-e2e
+	@$(MAKE) test-mutation
 	@$(stage) --total check $(STAGES)
 
 check: $(PRODUCT) $(NODE) $(PROVE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from molt_market.errors import MoltError
 from molt_market.indexer.follower import Change, Follower
 from molt_market.market.market import Market
 from molt_market.telling import tell
+
+log = logging.getLogger(__name__)
 
 FEED_SECONDS = 0.1  # how late another process's steps are known here, at most
 LOG_SECONDS = 1.0
@@ -63,6 +66,8 @@ class Upkeep:
             task()
         except MoltError as error:
             tell("upkeep_failed", level=WARNING, task=task.__name__, reason=error)
+        except Exception:  # a fault of ours: it is told in full, and the other tasks go on
+            log.exception("upkeep failed at %s", task.__name__)
 
     def _note(self, change: Change) -> None:
         touched = [record.id for record in change.records]
