@@ -23,6 +23,7 @@ ONCE = {
     "test_relayer.py": "6",
     "test_reorganisations.py": "18",
     "test_api_fuzz.py": "18",
+    "test_live_feed.py": "18",
     "test_open_resting.py": "6",
     "test_service.py": "6",
     "test_stuck.py": "18",
