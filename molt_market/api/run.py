@@ -50,10 +50,10 @@ def opened(
     """
     clock = SteadyClock(client.clock)
     named = f"{client.chain_name()}:{client.deployment.escrow}"
-    book = ReplicaBook(clock)
-    let_ask(book, client)
     known = tuple(KnownPolicy(policy_id=each, policy=client.policy(each)) for each in policies)
     store, signers = SqlMarket(database, named, client.token), limits or Limits()
+    book = ReplicaBook(clock, store)
+    let_ask(book, client)
     market = Market(store, client, client.domain, clock, book=book, admit=signers.take)
     follower = follow(client, database, second_rpc_url=second_rpc_url)
     opener = client.account.address if client.account else None

@@ -52,7 +52,7 @@ class Market:
         chain: asked for signatures by approval, policies and balances (`MoltClient`).
         domain: of the escrow.
         clock: the chain's.
-        book: an empty copy (default: one with the readable index).
+        book: a copy of the store's book that was not started (default: a new one).
         admit: told who has signed what comes, before anything is kept; it may raise TooManyRequests.
     """
 
@@ -68,7 +68,7 @@ class Market:
     ) -> None:
         self.store = store
         self.domain = domain
-        self.book = ReplicaBook(clock) if book is None else book
+        self.book = ReplicaBook(clock, store) if book is None else book
         self._chain = chain
         self._clock = clock
         self._admit = admit

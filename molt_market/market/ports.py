@@ -15,6 +15,7 @@ from molt_market.domain.orders import JobOrder
 from molt_market.domain.updates import FeedItem
 from molt_market.orderbook import Reservation, Trade
 from molt_market.orderbook.replica import Standing
+from molt_market.orderbook.stored import Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class PostedOrder:
     deal_id: EscrowId | None
 
 
-class MarketStore(Protocol):
+class MarketStore(Shelf, Protocol):
     """Offers, orders and reservations of one deployment, shared by any number of processes.
 
     Times are the chain's. Every change appends to the feed in the same transaction. All of them raise

@@ -85,6 +85,10 @@ class Demand:
         """What the order can come to at most: its budget, or less if the limit price allows no more."""
         return min(self.budget, self.total_at(self.price_limit))
 
+    def may_be_met_by(self, model: str, features: int) -> bool:
+        """Tell whether an offer of this model with these features may do."""
+        return not self.features & ~features and (not self.required_models or model in self.required_models)
+
     def is_for(self, model: str | None, region: str | None) -> bool:
         """Tell whether a model, in a region, would do; None: whatever it is."""
         return (model is None or not self.required_models or model in self.required_models) and (

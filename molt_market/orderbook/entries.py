@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from molt_market.domain.clock import Clock
 from molt_market.domain.fields import seconds
@@ -49,13 +49,27 @@ def alone(method: Callable[Concatenate[Book, P], R]) -> Callable[Concatenate[Boo
     return locked
 
 
+class Listings(Protocol):
+    """Listings by the ids of their offers; a dict is one."""
+
+    def __contains__(self, offer_id: object, /) -> bool: ...
+
+    def __getitem__(self, offer_id: OfferId, /) -> Listing: ...
+
+    def __setitem__(self, offer_id: OfferId, listing: Listing, /) -> None: ...
+
+    def __delitem__(self, offer_id: OfferId, /) -> None: ...
+
+    def values(self) -> Iterable[Listing]: ...
+
+
 class Entries:
     """Offers and orders as they come, change and go. The first layer of the OrderBook."""
 
     def __init__(self, clock: Clock, index: OfferIndex) -> None:
         self._clock = clock
         self._index = index
-        self._listings: dict[OfferId, Listing] = {}
+        self._listings: Listings = {}
         self._orders = Orders()
         self._reservations = Reservations()
         self._lock = threading.RLock()

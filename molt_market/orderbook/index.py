@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Iterator
-from itertools import chain, islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing
+
+
+class Group(Protocol):
+    """Offers of one model with the same features, the cheapest first, by their places from 0 up."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def features(self) -> int: ...
+
+    def __len__(self) -> int: ...
+
+    def price(self, place: int) -> int: ...
+
+    def listing(self, place: int) -> Listing: ...
 
 
 class OfferIndex(Protocol):
@@ -21,13 +37,32 @@ class OfferIndex(Protocol):
 
     def remove(self, listing: Listing) -> None: ...
 
-    def candidates(self, demand: Demand) -> Iterator[Iterator[Listing]]:
-        """Give at least all that fit, in groups of one model with the same features, the cheapest first."""
+    def candidates(self, demand: Demand) -> Iterator[Group]:
+        """Give at least all that fit, none above the price limit."""
         ...
 
     def candidates_at_any_price(self, demand: Demand) -> Iterator[Listing]:
         """Give at least all that would fit if neither money nor the GPU count mattered, in any order."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ListedGroup:
+    """A group out of a list of listings, up to an end."""
+
+    model: str
+    features: int
+    listings: Sequence[Listing]
+    end: int
+
+    def __len__(self) -> int:
+        return self.end
+
+    def price(self, place: int) -> int:
+        return self.listings[place].price
+
+    def listing(self, place: int) -> Listing:
+        return self.listings[place]
 
 
 class PriceIndex:
@@ -43,19 +78,16 @@ class PriceIndex:
         listings = self._groups[listing.model, listing.features]
         del listings[bisect_right(listings, _place(listing), key=_place) - 1]
 
-    def candidates(self, demand: Demand) -> Iterator[Iterator[Listing]]:
-        for listings in self._wanted(demand):
-            yield islice(listings, bisect_right(listings, demand.price_limit, key=_price))
+    def candidates(self, demand: Demand) -> Iterator[Group]:
+        for (model, features), listings in self._groups.items():
+            if demand.may_be_met_by(model, features):
+                end = bisect_right(listings, demand.price_limit, key=_price)
+                yield ListedGroup(model, features, listings, end)
 
     def candidates_at_any_price(self, demand: Demand) -> Iterator[Listing]:
-        return chain.from_iterable(self._wanted(demand))
-
-    def _wanted(self, demand: Demand) -> Iterator[list[Listing]]:
         for (model, features), listings in self._groups.items():
-            if not demand.features & ~features and (
-                not demand.required_models or model in demand.required_models
-            ):
-                yield listings
+            if demand.may_be_met_by(model, features):
+                yield from listings
 
 
 def _price(listing: Listing) -> int:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from heapq import heapify, heappop, heapreplace
-from itertools import chain
 from typing import NamedTuple
 
 from molt_market.domain.amounts import Amount
@@ -16,7 +15,7 @@ from molt_market.domain.orders import JobOrder
 from molt_market.errors import InsufficientCapacity, MarketError, NoMatchingOffers, PriceExceedsBudget
 from molt_market.orderbook.constraints import Kind, broken, fits
 from molt_market.orderbook.demand import Demand
-from molt_market.orderbook.index import OfferIndex
+from molt_market.orderbook.index import Group, OfferIndex
 from molt_market.orderbook.listing import Listing
 from molt_market.orderbook.scoring import Scoring
 
@@ -51,15 +50,15 @@ class Ranked(NamedTuple):
 
 
 class Head(NamedTuple):
-    """What stands first in a group, and where the best of the group could stand: score and price.
+    """The next place of a group, and where the best of what is left of it could stand: score and price.
 
     `group_id` only keeps two heads from being compared any further.
     """
 
     at_best: tuple[int, int]
     group_id: int
-    listing: Listing
-    group: Iterator[Listing]
+    place: int
+    group: Group
 
 
 class Matcher:
@@ -71,36 +70,37 @@ class Matcher:
 
     def find(self, demand: Demand) -> list[Ranked]:
         """Return all that fits, the best first."""
-        found = chain.from_iterable(self._index.candidates(demand))
+        groups = self._index.candidates(demand)
+        found = (group.listing(place) for group in groups for place in range(len(group)))
         return self.rank((o for o in found if fits(o, demand)), demand)
 
     def best(self, demand: Demand, limit: int) -> list[Ranked]:
         """Return the first `limit` of what `find` returns, without looking at all that fits.
 
-        Each group of the index comes by price, so that what stands at its head says how good the rest of it
-        can be at most. The groups are gone through by that, until nothing better can come: the threshold
+        Each group of the index comes by price, so that what is next in it says how good the rest of it can
+        be at most. The groups are gone through by that, until nothing better can come: the threshold
         algorithm of Fagin, Lotem and Naor, Optimal Aggregation Algorithms for Middleware, 2003.
         """
-        groups = (self._next(group, demand) for group in self._index.candidates(demand))
-        heads = [head for head in groups if head is not None]
+        groups = [group for group in self._index.candidates(demand) if len(group)]
+        heads = [self._head(group, 0, demand) for group in groups]
         heapify(heads)
         found: list[Ranked] = []
         while limit and heads and (len(found) < limit or found[-1].place() > heads[0].at_best):
-            _, _, listing, group = heads[0]
-            if (following := self._next(group, demand)) is None:
-                heappop(heads)
+            _, _, place, group = heads[0]
+            if place + 1 < len(group):
+                heapreplace(heads, self._head(group, place + 1, demand))
             else:
-                heapreplace(heads, following)
+                heappop(heads)
+            listing = group.listing(place)
             if fits(listing, demand):
                 insort(found, self._ranked(listing, demand), key=Ranked.place)
                 del found[limit:]
         return found
 
-    def _next(self, group: Iterator[Listing], demand: Demand) -> Head | None:
-        listing = next(group, None)
-        if listing is None:
-            return None
-        return Head((-self._scoring.at_most(listing, demand), listing.price), id(group), listing, group)
+    def _head(self, group: Group, place: int, demand: Demand) -> Head:
+        price = group.price(place)
+        at_most = self._scoring.at_most(price, group.model, group.features, demand)
+        return Head((-at_most, price), id(group), place, group)
 
     def rank(self, listings: Iterable[Listing], demand: Demand) -> list[Ranked]:
         """Sort listings, none above the price limit, the best first."""

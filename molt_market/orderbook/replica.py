@@ -7,12 +7,11 @@ the store then refuses.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
-from molt_market.domain.ids import Hash32, OrderId, PartyId
-from molt_market.domain.offers import CapacityOffer
+from molt_market.domain.clock import Clock
+from molt_market.domain.ids import OrderId, PartyId
 from molt_market.domain.orders import JobOrder, OrderStatus
 from molt_market.domain.updates import (
     DealFreed,
@@ -26,9 +25,11 @@ from molt_market.domain.updates import (
     Released,
     Reserved,
 )
-from molt_market.errors import Expired, OfferNotFound
 from molt_market.orderbook.book import OrderBook
 from molt_market.orderbook.market_data import Trade
+from molt_market.orderbook.matcher import Matcher
+from molt_market.orderbook.scoring import ScoreWeights, Scoring
+from molt_market.orderbook.stored import Shelf, StoredIndex, StoredListings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +37,28 @@ class Standing:
     """All of a book at one sequence number of its feed. `held` is GPUs by provider and slot."""
 
     sequence: int
-    offers: Iterable[CapacityOffer] = ()
     orders: Iterable[JobOrder] = ()
     held: Mapping[tuple[PartyId, int], int] = field(default_factory=dict)
     trades: Iterable[Trade] = ()
 
 
 class ReplicaBook(OrderBook):
-    """An order book to ask, not to change: `start` and `apply` alone write to it."""
+    """An order book to ask, not to change: `start` and `apply` alone write to it.
 
-    sequence: int = 0
+    Its offers lie on a shelf, and are read when a question comes to them.
+    """
+
+    def __init__(self, clock: Clock, shelf: Shelf) -> None:
+        super().__init__(clock)
+        self.sequence = 0
+        self._stored = StoredListings(shelf, self._reservations)
+        self._index = StoredIndex(shelf, self._stored)
+        self._listings = self._stored
+        self._matcher = Matcher(self._index, Scoring(ScoreWeights(), self._reliability, self._most_reliable))
 
     def start(self, standing: Standing) -> None:
         """Begin with what stands."""
         with self._lock:
-            for offer in standing.offers:
-                self._list(offer)
             for order in standing.orders:
                 self._orders.put(order)
             for (provider, slot), held in standing.held.items():
@@ -74,12 +81,16 @@ class ReplicaBook(OrderBook):
 
     @_apply.register
     def _(self, update: OfferPosted, _: FeedItem) -> None:
-        self._list(update.offer)
+        listing = self._stored.listing_of(update.offer)
+        self._stored[update.offer.id] = listing
+        self._index.add(listing)
 
     @_apply.register
     def _(self, update: OfferRemoved, _: FeedItem) -> None:
-        with suppress(OfferNotFound):  # it had expired before this copy began
-            self.remove_offer(update.offer_id)
+        listing = self._stored.known(update.offer_id)
+        if listing is not None:
+            self._index.remove(listing)
+            del self._stored[update.offer_id]
 
     @_apply.register
     def _(self, update: OrderPosted, _: FeedItem) -> None:
@@ -110,10 +121,6 @@ class ReplicaBook(OrderBook):
     @_apply.register
     def _(self, update: DocumentPosted, _: FeedItem) -> None:
         """Documents are between the parties of a deal: no business of the book's."""
-
-    def _list(self, offer: CapacityOffer) -> None:
-        with suppress(Expired):
-            self.add_offer(offer, offer_hash=Hash32(offer.id))
 
     def _let_hold(
         self, update: Reserved | Released | DealOpened | DealFreed, order: OrderStatus | None

@@ -65,21 +65,21 @@ class Scoring:
     def parts(self, listing: Listing, demand: Demand) -> tuple[ScorePart, ...]:
         weights = self._weights
         return (
-            _part("price", weights.price, _price(listing, demand)),
-            _part("model", weights.model, _model(listing, demand)),
+            _part("price", weights.price, _price(listing.price, demand)),
+            _part("model", weights.model, _model(listing.model, demand)),
             _part("utilization", weights.utilization, _utilization(listing)),
             _part("bandwidth", weights.bandwidth, _bandwidth(listing)),
-            _part("features", weights.features, _features(listing, demand)),
+            _part("features", weights.features, _features(listing.features, demand)),
             _part("reliability", weights.reliability, self._outcomes(listing)),
         )
 
-    def at_most(self, listing: Listing, demand: Demand) -> int:
+    def at_most(self, price: int, model: str, features: int, demand: Demand) -> int:
         """Return the most that an offer of this model with these features scores at this price or above."""
         weights = self._weights
         exact = (
-            (weights.price, _price(listing, demand)[0]),
-            (weights.model, _model(listing, demand)[0]),
-            (weights.features, _features(listing, demand)[0]),
+            (weights.price, _price(price, demand)[0]),
+            (weights.model, _model(model, demand)[0]),
+            (weights.features, _features(features, demand)[0]),
             (weights.reliability, self._most_reliable()),
         )
         others = weights.utilization + weights.bandwidth
@@ -97,19 +97,19 @@ def _part(name: str, weight: int, share: Share) -> ScorePart:
     return ScorePart(name, weight * millionths // MILLION, text)
 
 
-def _price(listing: Listing, demand: Demand) -> Share:
-    saved = (demand.price_limit - listing.price) * MILLION // demand.price_limit
+def _price(price: int, demand: Demand) -> Share:
+    saved = (demand.price_limit - price) * MILLION // demand.price_limit
     return saved, f"{saved // 10_000} % below the limit price"
 
 
-def _model(listing: Listing, demand: Demand) -> Share:
+def _model(model: str, demand: Demand) -> Share:
     preferred = demand.preferred_models
     if not preferred:
         return MILLION, "no model is preferred"
-    if listing.model not in preferred:
-        return 0, f"{listing.model} is not preferred"
-    rank = preferred.index(listing.model)
-    return (len(preferred) - rank) * MILLION // len(preferred), f"{listing.model} is choice {rank + 1}"
+    if model not in preferred:
+        return 0, f"{model} is not preferred"
+    rank = preferred.index(model)
+    return (len(preferred) - rank) * MILLION // len(preferred), f"{model} is choice {rank + 1}"
 
 
 def _utilization(listing: Listing) -> Share:
@@ -127,7 +127,7 @@ def _bandwidth(listing: Listing) -> Share:
     return min(speed, full) * MILLION // full, f"{speed} GB/s, unsigned"
 
 
-def _features(listing: Listing, demand: Demand) -> Share:
-    extra = features_from_bits(listing.features & ~demand.features)
+def _features(features: int, demand: Demand) -> Share:
+    extra = features_from_bits(features & ~demand.features)
     text = f"also {', '.join(extra)}" if extra else "none beyond the required"
     return len(extra) * MILLION // len(Feature), text

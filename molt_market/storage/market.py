@@ -14,6 +14,7 @@ from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.documents import Document, DocumentKind, PostedDocument
 from molt_market.domain.fields import SECONDS_PER_HOUR, moment, seconds
+from molt_market.domain.gpus import feature_bits
 from molt_market.domain.ids import Address, EscrowId, OfferId, OrderId, PartyId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer, OfferStatus
@@ -25,6 +26,7 @@ from molt_market.market.ports import PostedOrder
 from molt_market.orderbook import Reservation, Trade
 from molt_market.orderbook.market_data import RETENTION
 from molt_market.orderbook.replica import Standing
+from molt_market.orderbook.stored import Priced
 from molt_market.refusals import OrderAlreadyOpened
 from molt_market.storage import documents, feed
 from molt_market.storage.database import Database, in_parts, insert_unless_there, is_inserted
@@ -159,20 +161,31 @@ class SqlMarket:
 
     def standing(self, now: datetime) -> Standing:
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(offers.c.offer)
-                .where(self._is(offers), offers.c.stands, offers.c.expires_at > seconds(now))
-                .order_by(offers.c.posted_at, offers.c.offer_id)
-            )
-            standing = [CapacityOffer.model_validate_json(row.offer) for row in rows]
             held = select(pools).where(self._is(pools), pools.c.held > 0)
             return Standing(
                 sequence=feed.last(connection, self._deployment),
-                offers=standing,
                 orders=self._resting(connection, now),
                 held={(PartyId(row.provider), row.slot): row.held for row in connection.execute(held)},
                 trades=self._trades(connection, now - RETENTION),
             )
+
+    def priced(self, models: Collection[str] | None) -> Sequence[Priced]:
+        mine = and_(self._is(offers), offers.c.stands)
+        if models is not None:
+            mine = and_(mine, offers.c.gpu_model.in_(sorted(models)))
+        wanted = select(offers.c.gpu_model, offers.c.features, offers.c.price_per_gpu_hour, offers.c.offer_id)
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted.where(mine))
+            return [Priced(*row) for row in rows]
+
+    def offers(self, offer_ids: Collection[OfferId]) -> Sequence[tuple[CapacityOffer, bool]]:
+        found: list[tuple[CapacityOffer, bool]] = []
+        with self._database.reading() as connection:
+            for some in in_parts(sorted(offer_ids)):
+                wanted = select(offers.c.offer, offers.c.stands)
+                rows = connection.execute(wanted.where(self._among(offers.c.offer_id, some)))
+                found += [(CapacityOffer.model_validate_json(row.offer), row.stands) for row in rows]
+        return found
 
     def trades(self, since: datetime) -> Sequence[Trade]:
         with self._database.reading() as connection:
@@ -242,6 +255,9 @@ class SqlMarket:
             "posted_at": seconds(now),
             "expires_at": seconds(offer.expires_at),
             "stands": True,
+            "gpu_model": offer.gpu_capacity.gpu_model,
+            "features": feature_bits(offer.features),
+            "price_per_gpu_hour": offer.price_per_hour.base_units,
             "offer": offer.model_dump_json(),
         }
 

@@ -223,8 +223,12 @@ offers = Table(
     Column("posted_at", SECOND, nullable=False),
     Column("expires_at", SECOND, nullable=False),
     Column("stands", Boolean, nullable=False, comment="in the book"),
+    Column("gpu_model", String(100), nullable=False),
+    Column("features", BigInteger, nullable=False, comment="the contract's mask"),
+    Column("price_per_gpu_hour", Uint, nullable=False, comment="base units"),
     Column("offer", Text, nullable=False, comment="the signed offer, as JSON"),
     Index("ix_offers_stands", "deployment", "stands", "expires_at"),
+    Index("ix_offers_gpu_model", "deployment", "stands", "gpu_model"),
     Index("ix_offers_provider", "deployment", "provider", "offer_id"),
 )
 

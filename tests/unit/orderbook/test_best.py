@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from molt_market.domain.amounts import Amount
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobRequirements
 from molt_market.orderbook.demand import Demand
-from molt_market.orderbook.index import PriceIndex
+from molt_market.orderbook.index import Group, ListedGroup, PriceIndex
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.orderbook.matcher import Matcher
 from molt_market.orderbook.scoring import Reliability, ScoreWeights, Scoring
@@ -54,18 +55,19 @@ def test_best__of_many__looks_at_few() -> None:
     found._scoring._most_reliable = lambda: 500_000
     looked = 0
 
-    class Counting:
-        def candidates(self, demand: Demand) -> Iterator[Iterator[Listing]]:
-            return (self._counted(group) for group in index.candidates(demand))
-
-        def _counted(self, group: Iterator[Listing]) -> Iterator[Listing]:
+    class Counting(ListedGroup):
+        def listing(self, place: int) -> Listing:
             nonlocal looked
-            for listing in group:
-                looked += 1
-                yield listing
+            looked += 1
+            return self.listings[place]
+
+    class CountingIndex:
+        def candidates(self, demand: Demand) -> Iterator[Group]:
+            groups = (cast(ListedGroup, group) for group in index.candidates(demand))
+            return (Counting(each.model, each.features, each.listings, each.end) for each in groups)
 
     demand = Demand.of_requirements(make_requirements(max_price_per_hour=Amount(10**6)), NOON)
     expected = found.find(demand)[:10]
-    found._index = Counting()  # type: ignore[assignment]
+    found._index = CountingIndex()  # type: ignore[assignment]
     assert found.best(demand, 10) == expected
     assert looked < 20

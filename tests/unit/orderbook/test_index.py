@@ -14,6 +14,7 @@ from molt_market.domain.orders import JobRequirements
 from molt_market.orderbook import OrderBook, PriceIndex
 from molt_market.orderbook.constraints import Kind, broken, fits
 from molt_market.orderbook.demand import Demand
+from molt_market.orderbook.index import Group, ListedGroup
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.testing import ManualClock
 from tests.factories import NOON, make_offer, make_requirements
@@ -22,6 +23,10 @@ from tests.unit.orderbook import strategies as some
 OFFERS = st.lists(
     some.offers(st.uuids().map(lambda each: each.hex)), max_size=12, unique_by=lambda offer: offer.id
 )
+
+
+def listed(groups: Iterator[Group]) -> Iterator[Listing]:
+    return (group.listing(place) for group in groups for place in range(len(group)))
 
 
 class WholeList:
@@ -36,8 +41,10 @@ class WholeList:
     def remove(self, listing: Listing) -> None:
         self._listings.remove(listing)
 
-    def candidates(self, demand: Demand) -> Iterator[Iterator[Listing]]:
-        return (iter([listing]) for listing in self._listings if listing.price <= demand.price_limit)
+    def candidates(self, demand: Demand) -> Iterator[Group]:
+        for each in self._listings:
+            if each.price <= demand.price_limit:
+                yield ListedGroup(each.model, each.features, [each], 1)
 
     def candidates_at_any_price(self, demand: Demand) -> Iterator[Listing]:
         return iter(self._listings)
@@ -57,7 +64,7 @@ def test_price_index__leaves_out_nothing_that_fits(
     left = {o.offer.id: o for o in listings if o not in gone}
     demand = Demand.of_requirements(needs, NOON)
 
-    found = {o.offer.id for group in index.candidates(demand) for o in group}
+    found = {o.offer.id for o in listed(index.candidates(demand))}
     assert {name for name, o in left.items() if fits(o, demand)} <= found <= left.keys()
     found = {o.offer.id for o in index.candidates_at_any_price(demand)}
     assert {name for name, o in left.items() if Kind.NEEDS not in broken(o, demand)} <= found <= left.keys()
@@ -72,7 +79,7 @@ def test_price_index__looks_at_the_wanted_models_up_to_the_limit_only() -> None:
     demand = Demand.of_requirements(
         make_requirements(required_models=["H100"], max_price_per_hour=Amount.from_molt(10)), NOON
     )
-    assert [o.offer.id for group in index.candidates(demand) for o in group] == ["H100-9", "H100-10"]
+    assert [o.offer.id for o in listed(index.candidates(demand))] == ["H100-9", "H100-10"]
     assert len(list(index.candidates_at_any_price(demand))) == 3
 
 
@@ -84,9 +91,9 @@ def test_price_index__groups__are_of_one_model_and_the_same_features__the_cheape
     for offer in offers:
         index.add(Listing.of(offer, Pool(), None))
     for group in index.candidates(Demand.of_requirements(needs, NOON)):
-        listings = list(group)
-        assert len({(o.model, o.features) for o in listings}) <= 1
-        assert [o.price for o in listings] == sorted(o.price for o in listings)
+        listings = [group.listing(place) for place in range(len(group))]
+        assert {(o.model, o.features) for o in listings} <= {(group.model, group.features)}
+        assert [group.price(place) for place in range(len(group))] == sorted(o.price for o in listings)
 
 
 @pytest.mark.parametrize("gone", [0, 1, 2])
@@ -97,7 +104,7 @@ def test_price_index__equal_offers__removes_the_one_that_is_meant(gone: int) -> 
         index.add(listing)
     index.remove(listings.pop(gone))
     left = index.candidates(Demand.of_requirements(make_requirements(), NOON))
-    assert {o.offer.id for group in left for o in group} == {o.offer.id for o in listings}
+    assert {o.offer.id for o in listed(left)} == {o.offer.id for o in listings}
 
 
 @given(OFFERS, some.requirements())

@@ -102,7 +102,7 @@ def kinds(market: SqlMarket) -> list[str]:
 
 
 def copy(market: SqlMarket) -> ReplicaBook:
-    book = ReplicaBook(ManualClock(NOON))
+    book = ReplicaBook(ManualClock(NOON), market)
     book.start(market.standing(NOON))
     return book
 

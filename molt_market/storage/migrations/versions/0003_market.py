@@ -41,10 +41,14 @@ def upgrade() -> None:
         sa.Column("posted_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("stands", sa.Boolean(), nullable=False, comment="in the book"),
+        sa.Column("gpu_model", sa.String(length=100), nullable=False),
+        sa.Column("features", sa.BigInteger(), nullable=False, comment="the contract's mask"),
+        sa.Column("price_per_gpu_hour", types.Uint(length=78), nullable=False, comment="base units"),
         sa.Column("offer", sa.Text(), nullable=False, comment="the signed offer, as JSON"),
         sa.PrimaryKeyConstraint("deployment", "offer_id", name=op.f("pk_offers")),
     )
     op.create_index("ix_offers_provider", "offers", ["deployment", "provider", "offer_id"], unique=False)
+    op.create_index("ix_offers_gpu_model", "offers", ["deployment", "stands", "gpu_model"], unique=False)
     op.create_index("ix_offers_stands", "offers", ["deployment", "stands", "expires_at"], unique=False)
     op.create_table(
         "orders",
