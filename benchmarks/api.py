@@ -175,6 +175,8 @@ def of_book(net: Devnet, bare: tuple[float, float], size: int, folder: Path) -> 
         asking = posting(running.url, "/quotes", asked)
         asking[0]()
         restart = time.perf_counter() - start
+        while not httpx.get(f"{running.url}/health").json()["book_is_read"]:
+            time.sleep(0.2)
         quote, post = latencies(asking), latencies(posting(running.url, "/offers", bodies))
         fan_out = fanned_out(net, running)
     book = f"{size:,} offers"

@@ -55,6 +55,7 @@ def health(here: Here) -> Health:
     cursor = here.facts.cursor()
     return Health(
         status="ok",
+        book_is_read=here.market.book.is_read,
         followed_block=None if cursor is None else cursor.number,
         time=here.clock.now(),
         sequence=here.market.book.sequence,

@@ -56,6 +56,8 @@ class Upkeep:
 
     def _run(self) -> None:
         while not self._stopped.wait(FEED_SECONDS):
+            if not self._market.book.is_read:
+                self._try(self._market.book.read_on)
             for task, (every, at) in list(self._due.items()):
                 if time.monotonic() >= at and not self._stopped.is_set():
                     self._try(task)

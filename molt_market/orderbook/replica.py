@@ -45,15 +45,17 @@ class Standing:
 class ReplicaBook(OrderBook):
     """An order book to ask, not to change: `start` and `apply` alone write to it.
 
-    Its offers lie on a shelf, and are read when a question comes to them.
+    Its offers lie on a shelf, and are read when a question comes to them; `is_read` tells whether the prices
+    of all are at hand.
     """
 
     def __init__(self, clock: Clock, shelf: Shelf) -> None:
         super().__init__(clock)
         self.sequence = 0
+        self.is_read = False
         self._stored = StoredListings(shelf, self._reservations)
-        self._index = StoredIndex(shelf, self._stored)
-        self._listings = self._stored
+        self._stored_index = StoredIndex(shelf, self._stored)
+        self._listings, self._index = self._stored, self._stored_index
         self._matcher = Matcher(self._index, Scoring(ScoreWeights(), self._reliability, self._most_reliable))
 
     def start(self, standing: Standing) -> None:
@@ -66,6 +68,12 @@ class ReplicaBook(OrderBook):
             for trade in standing.trades:
                 self._tape.note(trade)
             self.sequence = standing.sequence
+
+    def read_on(self) -> bool:
+        """Have the prices of one more GPU model at hand before anyone asks; False if none is left."""
+        with self._lock:
+            self.is_read = not self._stored_index.read_on()
+            return not self.is_read
 
     def apply(self, item: FeedItem) -> None:
         """Go on by one step; one that was made already is passed over."""

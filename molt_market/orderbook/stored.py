@@ -33,6 +33,10 @@ class Priced(NamedTuple):
 class Shelf(Protocol):
     """Where the offers lie."""
 
+    def models(self) -> Collection[str]:
+        """Return the GPU models of the offers that stand."""
+        ...
+
     def priced(self, models: Collection[str] | None) -> Iterable[Priced]:
         """Return all offers of these models that stand, in any order; None: of all models."""
         ...
@@ -159,6 +163,13 @@ class StoredIndex:
         for (model, features), places in self._wanted(demand):
             group = StoredGroup(model, features, places, len(places), self._listings)
             yield from map(group.listing, range(len(group)))
+
+    def read_on(self) -> bool:
+        """Read one more model ahead of all questions; False if none is left."""
+        left = [] if self._has_all else sorted(set(self._shelf.models()) - self._models)
+        if left:
+            self._know(left[:1])
+        return len(left) > 1
 
     def _wanted(self, demand: Demand) -> list[tuple[tuple[str, int], list[Place]]]:
         self._know(demand.required_models or None)

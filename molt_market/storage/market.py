@@ -169,6 +169,11 @@ class SqlMarket:
                 trades=self._trades(connection, now - RETENTION),
             )
 
+    def models(self) -> Collection[str]:
+        wanted = select(offers.c.gpu_model).where(self._is(offers), offers.c.stands).distinct()
+        with self._database.reading() as connection:
+            return connection.execute(wanted).scalars().all()
+
     def priced(self, models: Collection[str] | None) -> Sequence[Priced]:
         mine = and_(self._is(offers), offers.c.stands)
         if models is not None:

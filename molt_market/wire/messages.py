@@ -62,9 +62,13 @@ class KnownPolicy(Value):
 
 
 class Health(Value):
-    """How the server is: the block that the log was followed to, the chain's time, the feed's last number."""
+    """How the server is: the block that the log was followed to, the chain's time, the feed's last number.
+
+    `book_is_read` tells whether it has all prices at hand; before, a question may have to wait for them.
+    """
 
     status: str
+    book_is_read: bool
     followed_block: int | None
     time: Moment
     sequence: int

@@ -39,6 +39,9 @@ class Cupboard:
         self.there[offer.id] = offer
         self.standing.add(offer.id)
 
+    def models(self) -> Collection[str]:
+        return {each.gpu_capacity.gpu_model for each in self.there.values() if each.id in self.standing}
+
     def priced(self, models: Collection[str] | None) -> Iterator[Priced]:
         for offer in self.there.values():
             model, price = offer.gpu_capacity.gpu_model, offer.price_per_hour.base_units
@@ -82,6 +85,8 @@ def test_stored_book__whatever_is_posted_and_removed__answers_as_one_in_memory(
                 cupboard.standing.discard(gone)
                 waiting.append(OfferRemoved(offer_id=gone, reason="cancelled"))
         if data.draw(st.booleans()):
+            book.read_on()
+        if data.draw(st.booleans()):
             book.best_offers(data.draw(st.sampled_from(needs)), 3)  # reads some of it, perhaps too early
         if data.draw(st.booleans()):
             for update in waiting:
@@ -103,3 +108,12 @@ def test_stored_book__asked_for_one_model__reads_few_offers() -> None:
     needs = make_requirements(required_models=["A100"], max_price_per_hour=limit)
     assert [int(each.id, 16) for each in book.best_offers(needs, 3)] == [1, 4, 7]
     assert cupboard.reads < 200
+    read = cupboard.reads
+    assert book.read_on()
+    assert not book.is_read
+    assert not book.read_on()
+    assert book.is_read
+    assert cupboard.reads == read  # prices only
+    assert [
+        int(each.id, 16) for each in book.best_offers(make_requirements(max_price_per_hour=limit), 2)
+    ] == [0, 1]
