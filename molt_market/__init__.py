@@ -150,6 +150,7 @@ if TYPE_CHECKING:
     from molt_market.payments.service import PaymentService
     from molt_market.payments.settlement import settle_job, settle_jobs
     from molt_market.sdk.api import MarketApi
+    from molt_market.sdk.asynchronous import AsyncAttestor, AsyncBuyer, AsyncMarketApi, AsyncProvider
     from molt_market.sdk.parties import Attestor, Buyer, Provider
     from molt_market.signing.agreements import (
         sign_cancellation,
@@ -198,7 +199,11 @@ __all__ = [
     "Amount",
     "AnvilNotFound",
     "ApprovingSigner",
+    "AsyncAttestor",
+    "AsyncBuyer",
+    "AsyncMarketApi",
     "AsyncPaymentService",
+    "AsyncProvider",
     "Attestation",
     "Attestor",
     "Balances",
@@ -463,6 +468,7 @@ _HOMES = {
     "orderbook.scoring": "ScoreWeights",
     "sdk.parties": "Attestor Buyer Provider",
     "sdk.api": "MarketApi",
+    "sdk.asynchronous": "AsyncAttestor AsyncBuyer AsyncMarketApi AsyncProvider",
     "payments.asynchronous": "AsyncPaymentService",
     "payments.fees": "FeePolicy",
     "payments.gas": "GasBudget GasPolicy",

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -63,7 +64,7 @@ class Cancelled:
     stands_until: datetime
 
 
-class _Party:
+class Party:
     """One account at one market, and on its chain.
 
     Args:
@@ -100,6 +101,7 @@ class _Party:
             raise
         book = RemoteBook(self.api, self.wallet, self.domain, self.client.clock)
         self.payments = PaymentService(self.client, book=book, journal=journal, fees=fees)
+        self._posting = Lock()
 
     def deposit(self, amount: Amount) -> TransactionReceipt:
         """Move tokens into the account's balance in the escrow, for a bond, or for orders that wait."""
@@ -145,7 +147,7 @@ class _Party:
         return Cancelled(cancelled.digest, cancelled.was_listed, min(takes_effect, cancelled.stands_until))
 
 
-class Buyer(_Party):
+class Buyer(Party):
     """Finds GPUs, pays for them, and lets the provider be paid.
 
     >>> buyer = Buyer("http://127.0.0.1:8080", "buyer.json")  # doctest: +SKIP
@@ -186,9 +188,10 @@ class Buyer(_Party):
         own = self._own(order)
         if own.opener is None and own.offer_hash is None:
             own = own.model_copy(update={"opener": self.api.market().opener})
-        if own.slot is None:
-            own = own.model_copy(update={"slot": self._free_slot()})
-        [posted] = self.api.post_orders([sign_order(own, self.wallet, self.domain)])
+        with self._posting:  # the slot is taken once the server has the order
+            if own.slot is None:
+                own = own.model_copy(update={"slot": self._free_slot()})
+            [posted] = self.api.post_orders([sign_order(own, self.wallet, self.domain)])
         return posted
 
     def cancel(self, order: JobOrder, *, on_chain: bool = False) -> Cancelled:
@@ -242,7 +245,7 @@ class Buyer(_Party):
         return match
 
 
-class Provider(_Party):
+class Provider(Party):
     """Offers GPUs, and is paid for what he delivers.
 
     >>> provider = Provider("http://127.0.0.1:8080", "provider.json")  # doctest: +SKIP
@@ -312,7 +315,7 @@ class Provider(_Party):
         return assemble_proof(receipt, signed, policy)
 
 
-class Attestor(_Party):
+class Attestor(Party):
     """Signs receipts of deals whose policy names him, for what he has seen himself.
 
     >>> attestor = Attestor("http://127.0.0.1:8080", "attestor.json")  # doctest: +SKIP

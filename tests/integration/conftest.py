@@ -23,6 +23,7 @@ ONCE = {
     "test_relayer.py": "6",
     "test_reorganisations.py": "18",
     "test_service.py": "6",
+    "test_service_async.py": "18",
     "test_stuck.py": "18",
 }
 
