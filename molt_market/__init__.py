@@ -40,6 +40,7 @@ from molt_market.errors import (
     NoFaucet,
     NoMatchingOffers,
     NotFollowed,
+    NotRelayed,
     NotReserved,
     NotYet,
     OfferNotFound,
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus, Priority, TimeInForce
     from molt_market.domain.policies import Policy
     from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
+    from molt_market.domain.relays import RelayRequest
     from molt_market.domain.requests import OrdersCancellation, Side, Withdrawal, WithdrawalRequest
     from molt_market.domain.roles import EscrowConfig, Role, RoleHolder
     from molt_market.domain.settlement import (
@@ -168,6 +170,7 @@ if TYPE_CHECKING:
         verify_vote,
     )
     from molt_market.signing.hashes import deal_id, offer_hash, order_hash, policy_id, terms_of
+    from molt_market.signing.relays import sign_relay_request, verify_relay_request
     from molt_market.signing.requests import (
         sign_orders_cancellation,
         sign_withdrawal,
@@ -280,6 +283,7 @@ __all__ = [
     "NodeUnreachable",
     "NodesDisagree",
     "NotFollowed",
+    "NotRelayed",
     "NotReserved",
     "NotYet",
     "OfferId",
@@ -309,6 +313,7 @@ __all__ = [
     "Quote",
     "Refused",
     "Relaxation",
+    "RelayRequest",
     "Relayer",
     "Reservation",
     "ReservationLapsed",
@@ -394,6 +399,7 @@ __all__ = [
     "sign_order",
     "sign_orders_cancellation",
     "sign_receipt",
+    "sign_relay_request",
     "sign_ruling",
     "sign_split",
     "sign_stop",
@@ -408,6 +414,7 @@ __all__ = [
     "verify_order",
     "verify_proof",
     "verify_receipt",
+    "verify_relay_request",
     "verify_request",
     "verify_ruling",
     "verify_split",
@@ -449,6 +456,7 @@ _HOMES = {
     "domain.orders": "JobOrder JobRequirements OrderStatus Priority TimeInForce",
     "domain.policies": "Policy",
     "domain.proofs": "Attestation Confirmation ExecutionProof",
+    "domain.relays": "RelayRequest",
     "domain.requests": "OrdersCancellation Side Withdrawal WithdrawalRequest",
     "domain.roles": "EscrowConfig Role RoleHolder",
     "domain.settlement": (
@@ -484,6 +492,7 @@ _HOMES = {
         " verify_dispute verify_ruling verify_split verify_statement verify_vote"
     ),
     "signing.hashes": "deal_id offer_hash order_hash policy_id terms_of",
+    "signing.relays": "sign_relay_request verify_relay_request",
     "signing.requests": "sign_orders_cancellation sign_withdrawal sign_withdrawal_request verify_request",
     "signing.signers": "ApprovingSigner LocalSigner Signer",
     "signing.statements": (

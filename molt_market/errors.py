@@ -29,7 +29,7 @@ MoltError
     │   ├── NodeUnreachable · NodeError · NodesDisagree · WrongChain · AnvilNotFound
     │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised · NoFaucet
     ├── StorageUnavailable · NotFollowed
-    ├── ServerUnreachable · ServerError · MarketMismatch
+    ├── ServerUnreachable · ServerError · MarketMismatch · NotRelayed
     └── WalletError
         └── WalletNotFound · WrongPassword
 
@@ -448,6 +448,15 @@ class ServerError(MarketError):
 
 class MarketMismatch(MarketError):
     """The server is for another market than the deployment: use the one that belongs to it."""
+
+
+class NotRelayed(MarketError):
+    """This server brings nothing to the chain for others: send it yourself, or through another server."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this server brings nothing to the chain for others: send it yourself, or through another server"
+        )
 
 
 class ChainError(MarketError):

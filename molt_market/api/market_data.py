@@ -43,6 +43,7 @@ def market(here: Here) -> MarketInfo:
         fee_bps=config.fee_bps,
         paused_until=config.paused_until,
         opener=here.opener,
+        relayer=None if here.relays is None else here.relays.payer,
         policies=here.policies,
         version=VERSION,
     )

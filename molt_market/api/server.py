@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI, WebSocket
 
-from molt_market.api import deals, market_data, matching, posting
+from molt_market.api import deals, market_data, matching, posting, relaying
 from molt_market.api.bodies import LimitBodies
 from molt_market.api.errors import RESPONSES, tell_errors
 from molt_market.api.live import LiveFeed
@@ -38,7 +38,7 @@ def create_app(service: Service, upkeep: Upkeep | None = None) -> FastAPI:
     app.state.service = service
     app.add_middleware(LimitBodies)
     tell_errors(app)
-    for part in (market_data, posting, matching, deals):
+    for part in (market_data, posting, matching, deals, relaying):
         app.include_router(part.router)
 
     @app.websocket("/feed/live")

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Protocol
 
 from molt_market.api.limits import Limits
+from molt_market.api.relay_desk import RelayDesk
 from molt_market.chain.client import MoltClient
 from molt_market.domain.clock import Clock
 from molt_market.domain.ids import Address, EscrowId
@@ -34,7 +35,7 @@ class Service:
     """A market, the chain that it settles on, and what was followed of that chain's log.
 
     `policies` are those that the operator points to. `clock` is the chain's. `opener` opens the deals of
-    orders that wait. `limits` are those of each network address.
+    orders that wait, `relays` brings what others signed. `limits` are those of each network address.
     """
 
     market: Market
@@ -43,4 +44,5 @@ class Service:
     clock: Clock
     policies: tuple[KnownPolicy, ...] = ()
     opener: Address | None = None
+    relays: RelayDesk | None = None
     limits: Limits = field(default_factory=lambda: Limits(per_second=500, burst=5_000))

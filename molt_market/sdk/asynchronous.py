@@ -61,6 +61,8 @@ class AsyncMarketApi(AtServer[MarketApi]):
     explain = in_thread(MarketApi.explain)
     search = in_thread(MarketApi.search)
     reserve = in_thread(MarketApi.reserve)
+    relay = in_thread(MarketApi.relay)
+    gas_budget = in_thread(MarketApi.gas_budget)
     deal = in_thread(MarketApi.deal)
     deals = in_thread_all(MarketApi.deals)
     post_document = in_thread(MarketApi.post_document)
@@ -105,6 +107,8 @@ class AsyncParty(AtServer[Party_co]):
         return follow_feed_async(self._url.rstrip("/"), after)
 
     deposit = in_thread(Party.deposit)
+    relay = in_thread(Party.relay)
+    gas_budget = in_thread(Party.gas_budget)
     deals = in_thread_all(Party.deals)
     escrow = in_thread(Party.escrow)
     settlement = in_thread(Party.settlement)

@@ -17,7 +17,7 @@ from molt_market.chain.networks import Network
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.documents import Document, DocumentKind
-from molt_market.domain.ids import EscrowId, Hash32, PartyId
+from molt_market.domain.ids import EscrowId, Hash32, PartyId, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
@@ -31,13 +31,16 @@ from molt_market.orderbook.constraints import names_broken
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.payments.fees import FeePolicy
+from molt_market.payments.gas import GasBudget
 from molt_market.payments.journal import Journal
+from molt_market.payments.relayer import Relayed
 from molt_market.payments.service import PaymentService
 from molt_market.sdk.api import MarketApi
 from molt_market.sdk.book import UNLISTING_SECONDS, RemoteBook
 from molt_market.sdk.feed import follow_feed
 from molt_market.signing.hashes import offer_hash, order_hash
 from molt_market.signing.listings import sign_unlisting
+from molt_market.signing.relays import EitherPartys, sign_relay_request
 from molt_market.signing.statements import (
     sign_offer,
     sign_order,
@@ -107,6 +110,21 @@ class Party:
         """Move tokens into the account's balance in the escrow, for a bond, or for orders that wait."""
         return self.client.deposit(amount)
 
+    def relay(self, message: Relayed) -> TransactionId:
+        """Have the server bring what was signed to the chain, and pay: `MarketApi.relay`.
+
+        Who signed it is charged; a voucher or a split is charged to this account, which signs for that.
+        """
+        asked = None
+        if isinstance(message, EitherPartys):
+            until = self.client.now() + timedelta(seconds=UNLISTING_SECONDS)
+            asked = sign_relay_request(message, self.wallet, self.domain, until=until)
+        return self.api.relay(message, asked)
+
+    def gas_budget(self) -> GasBudget:
+        """Return what the server pays for the account's gas."""
+        return self.api.gas_budget(self.wallet.address)
+
     def deals(self) -> Iterator[DealState]:
         """Yield the account's deals as the server has followed them."""
         return self.api.deals(self.wallet.address)
@@ -140,9 +158,12 @@ class Party:
         gone = self.api.unlist([sign_unlisting(digest, self.wallet, self.domain, until=until)])
         return Cancelled(digest, digest in gone, expires_at)
 
-    def _cancel(self, cancelled: Cancelled, side: Side, group: int) -> Cancelled:
+    def _cancel(self, cancelled: Cancelled, side: Side, group: int, *, relayed: bool) -> Cancelled:
         """Cancel a group on the chain too, and say until when that leaves it."""
-        self.client.cancel(side, group)
+        if relayed:
+            self.relay(self.client.orders_cancellation(self.wallet, side, group))
+        else:
+            self.client.cancel(side, group)
         takes_effect = self.client.now() + timedelta(seconds=self.client.deployment.cancel_delay_seconds)
         return Cancelled(cancelled.digest, cancelled.was_listed, min(takes_effect, cancelled.stands_until))
 
@@ -194,13 +215,16 @@ class Buyer(Party):
             [posted] = self.api.post_orders([sign_order(own, self.wallet, self.domain)])
         return posted
 
-    def cancel(self, order: JobOrder, *, on_chain: bool = False) -> Cancelled:
+    def cancel(self, order: JobOrder, *, on_chain: bool = False, relayed: bool = False) -> Cancelled:
         """Take a signed order off the book; `on_chain` cancels its group of 128 slots there too.
 
-        What the answer says counts: until then it can still be opened on the chain.
+        `relayed` does that through the server, which pays. What the answer says counts: until then it can
+        still be opened on the chain.
         """
         gone = self._unlist(order_hash(order, self.domain), order.expires_at)
-        return self._cancel(gone, Side.ORDERS, (order.slot or 0) // ORDERS_PER_GROUP) if on_chain else gone
+        if not (on_chain or relayed):
+            return gone
+        return self._cancel(gone, Side.ORDERS, (order.slot or 0) // ORDERS_PER_GROUP, relayed=relayed)
 
     def orders(self) -> Iterator[OrderState]:
         """Yield all orders of the account that the server knows."""
@@ -262,13 +286,16 @@ class Provider(Party):
         """Yield the account's offers that stand at the server."""
         return self.api.offers(self.wallet.address)
 
-    def cancel(self, offer: CapacityOffer, *, on_chain: bool = False) -> Cancelled:
+    def cancel(self, offer: CapacityOffer, *, on_chain: bool = False, relayed: bool = False) -> Cancelled:
         """Take an offer off the book; `on_chain` cancels its group of 4 slots there too.
 
-        What the answer says counts: until then it can still be taken on the chain.
+        `relayed` does that through the server, which pays. What the answer says counts: until then it can
+        still be taken on the chain.
         """
         gone = self._unlist(offer_hash(offer, self.domain), offer.expires_at)
-        return self._cancel(gone, Side.OFFERS, offer.slot // OFFERS_PER_GROUP) if on_chain else gone
+        if not (on_chain or relayed):
+            return gone
+        return self._cancel(gone, Side.OFFERS, offer.slot // OFFERS_PER_GROUP, relayed=relayed)
 
     def vouchers(self, escrow: EscrowAccount) -> list[Confirmation]:
         """Return the vouchers that lie ready for a deal and are its voucher signer's, the largest last."""
@@ -281,12 +308,18 @@ class Provider(Party):
             verify_voucher(voucher, escrow.terms, self.domain, self.client.is_approved)
         return sorted(found, key=lambda voucher: voucher.gpu_seconds)
 
-    def redeem(self, deal_id: EscrowId) -> SettlementResult:
-        """Redeem the largest voucher that lies ready for a deal, if it brings anything; say what was paid."""
+    def redeem(self, deal_id: EscrowId, *, relayed: bool = False) -> SettlementResult:
+        """Redeem the largest voucher that lies ready for a deal, if it brings anything; say what was paid.
+
+        `relayed` does that through the server, which pays the gas.
+        """
         escrow = self.payments.present(deal_id)
         vouchers = self.vouchers(escrow)
         if vouchers and vouchers[-1].gpu_seconds > escrow.paid_gpu_seconds:
-            self.payments.redeem(escrow, vouchers[-1])
+            if relayed:
+                self.relay(vouchers[-1])
+            else:
+                self.payments.redeem(escrow, vouchers[-1])
         return self.settlement(deal_id)
 
     def post_receipt(self, receipt: Attestation) -> None:

@@ -21,6 +21,7 @@ ONCE = {
     "test_cli_keeper.py": "6",
     "test_faults.py": "18",
     "test_relayer.py": "6",
+    "test_relays_http.py": "18",
     "test_reorganisations.py": "18",
     "test_service.py": "6",
     "test_service_async.py": "18",

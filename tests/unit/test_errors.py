@@ -47,6 +47,7 @@ MADE = [
     errors.GasBudgetUsedUp("0xaa", 21_000, 5, NOON),
     errors.StorageUnavailable("sqlite:///market.db", "disk I/O error"),
     errors.NotFollowed(),
+    errors.NotRelayed(),
     errors.NodesDisagree(7, "one block", "another one"),
     errors.NodeUnreachable("http://localhost:8545"),
     errors.WrongChain(31_337, 1),
