@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query
 from molt_market.api.common import Here, limited
 from molt_market.api.relay_desk import RelayDesk
 from molt_market.domain.ids import Address
-from molt_market.errors import NotRelayed
+from molt_market.errors import NotOffered
 from molt_market.wire.relays import Brought, BudgetAnswer, Relay
 
 router = APIRouter(tags=["relays"], dependencies=[Depends(limited)])
@@ -18,7 +18,7 @@ router = APIRouter(tags=["relays"], dependencies=[Depends(limited)])
 
 def _desk(here: Here) -> RelayDesk:
     if here.relays is None:
-        raise NotRelayed
+        raise NotOffered("relays")
     return here.relays
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from molt_market.alerts.webhooks import SendingLimits
 from molt_market.cli.context import AppContext
 from molt_market.domain.ids import Hash32
 from molt_market.errors import InvalidValue
@@ -33,6 +34,12 @@ def serve(
     relay_most: Annotated[
         int | None, typer.Option(min=0, help="Gwei paid a day for an account at most, whatever it holds.")
     ] = None,
+    alerts: Annotated[
+        bool, typer.Option("--alerts", help="Also deliver alerts, and let parties subscribe to theirs.")
+    ] = False,
+    alerts_private: Annotated[
+        bool, typer.Option("--alerts-private", help="Also post alerts to addresses that are not public.")
+    ] = False,
 ) -> None:
     """Serve the market of a deployment from the database, and follow the chain into it.
 
@@ -54,6 +61,7 @@ def serve(
         policies=[Hash32(each) for each in policy or []],
         second_rpc_url=second_rpc_url,
         relays=_gas_policy(relay_gas, relay_most),
+        alerts=SendingLimits(private=alerts_private) if alerts else None,
         when_listening=lambda url: shared.output.line(f"market of {shared.network.name} at {url}"),
     )
 

@@ -13,11 +13,13 @@ from molt_market.domain.listings import Unlisting
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.relays import RelayRequest
+from molt_market.domain.subscriptions import AlertsRequest
 from molt_market.domain.updates import FeedItem
 from molt_market.payments.gas import GasBudget
 from molt_market.payments.relayer import Relayed
 from molt_market.sdk.transport import Transport
 from molt_market.wire import messages as wire
+from molt_market.wire.alerts import Subscribed, Subscriptions, SubscriptionState, Unsubscribed
 from molt_market.wire.relays import Brought, BudgetAnswer, Relay
 
 RELAY_SECONDS = 120  # a relay answers once its transaction is final
@@ -155,7 +157,7 @@ class MarketApi:
         (`sign_relay_request`), all else to who signed it.
 
         Raises:
-            NotRelayed: this server does not. GasBudgetUsedUp: too little is left; nothing was sent.
+            NotOffered: this server does not. GasBudgetUsedUp: too little is left; nothing was sent.
             TransactionPending: it may have been sent; call again. Others as `Relayer.relay` says.
         """
         body = Relay.of(message, asked)
@@ -164,6 +166,24 @@ class MarketApi:
     def gas_budget(self, account: Address) -> GasBudget:
         """Return what the server pays for an account's gas, for what it holds in the escrow."""
         return self.transport.get("/relays/budget", BudgetAnswer, account=account).budget
+
+    # ---------------------------------------------------------------- alerts
+
+    def subscribe_alerts(self, request: AlertsRequest) -> Subscribed:
+        """Have a party's alerts posted to its webhook; the answer has the secret that signs them, this once.
+
+        Raises:
+            NotOffered: this server has no alerts. TooManySubscriptions: end one first.
+        """
+        return self.transport.post("/alerts", request, Subscribed)
+
+    def alert_subscriptions(self, request: AlertsRequest) -> Sequence[SubscriptionState]:
+        """Return where a party's alerts go."""
+        return self.transport.signed("GET", "/alerts", request, Subscriptions).subscriptions
+
+    def unsubscribe_alerts(self, request: AlertsRequest) -> bool:
+        """End a party's subscription. False: there is none of this number."""
+        return self.transport.signed("DELETE", f"/alerts/{request.number}", request, Unsubscribed).was_there
 
     # ---------------------------------------------------------------- deals
 

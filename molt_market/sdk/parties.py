@@ -24,6 +24,7 @@ from molt_market.domain.orders import JobOrder
 from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
 from molt_market.domain.requests import Side
 from molt_market.domain.settlement import SettlementResult
+from molt_market.domain.subscriptions import AlertsRequest, AlertsVerb
 from molt_market.domain.transactions import TransactionReceipt
 from molt_market.domain.updates import FeedItem
 from molt_market.errors import InvalidValue, MarketMismatch, MatchMismatch
@@ -49,7 +50,9 @@ from molt_market.signing.statements import (
     verify_receipt,
     verify_voucher,
 )
+from molt_market.signing.subscriptions import sign_alerts_request
 from molt_market.signing.wallet import TransactionSigner, Wallet
+from molt_market.wire.alerts import Subscribed, SubscriptionState
 from molt_market.wire.messages import DealState, ExplanationAnswer, OrderState, QuoteAnswer
 
 OFFERS_PER_GROUP, ORDERS_PER_GROUP = 4, 128
@@ -125,6 +128,21 @@ class Party:
         """Return what the server pays for the account's gas."""
         return self.api.gas_budget(self.wallet.address)
 
+    def subscribe_alerts(self, url: str) -> Subscribed:
+        """Have the account's alerts posted to a webhook; the answer has the secret, this once.
+
+        `verify_webhook` wants it. None: they go there already.
+        """
+        return self.api.subscribe_alerts(self._alerts(AlertsVerb.SUBSCRIBE, url=url))
+
+    def alert_subscriptions(self) -> Sequence[SubscriptionState]:
+        """Return where the account's alerts go."""
+        return self.api.alert_subscriptions(self._alerts(AlertsVerb.LIST))
+
+    def unsubscribe_alerts(self, number: int) -> bool:
+        """End a subscription of the account. False: there is none of this number."""
+        return self.api.unsubscribe_alerts(self._alerts(AlertsVerb.UNSUBSCRIBE, number=number))
+
     def deals(self) -> Iterator[DealState]:
         """Yield the account's deals as the server has followed them."""
         return self.api.deals(self.wallet.address)
@@ -152,6 +170,10 @@ class Party:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self.close()
+
+    def _alerts(self, verb: AlertsVerb, *, url: str = "", number: int = 0) -> AlertsRequest:
+        until = self.client.now() + timedelta(seconds=UNLISTING_SECONDS)
+        return sign_alerts_request(verb, self.wallet, self.domain, until=until, url=url, number=number)
 
     def _unlist(self, digest: Hash32, expires_at: datetime) -> Cancelled:
         until = self.client.now() + timedelta(seconds=UNLISTING_SECONDS)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from molt_market.errors import InvalidValue, MoltError, ServerError, ServerUnreachable
 from molt_market.telling import tell
+from molt_market.wire.alerts import REQUEST
 from molt_market.wire.problems import Problem, error_of
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -58,6 +59,11 @@ class Transport:
         timeout = self._http.timeout if timeout_seconds is None else httpx.Timeout(timeout_seconds)
         sent = self._send("POST", path, content=body.model_dump_json(), headers=headers, timeout=timeout)
         return self._read(sent, kind)
+
+    def signed(self, method: str, path: str, request: BaseModel, kind: type[Answer]) -> Answer:
+        """Ask by a signed request that goes in a header. Raises as `get` does."""
+        headers = {REQUEST: request.model_dump_json()}
+        return self._read(self._send(method, path, headers=headers), kind)
 
     def close(self) -> None:
         self._http.close()

@@ -40,7 +40,7 @@ class MarketInfo(Value):
     """Which market this is: chain, contract and token, and what a deal costs in fees.
 
     `opener` opens the deals of orders that wait, if they let it; `relayer` brings to the chain what others
-    signed, and pays. None: nobody does here.
+    signed, and pays. None: nobody does here. `alerts` says whether parties can subscribe to theirs.
     Trust none of it: the SDK compares it with the deployment that it brought along.
     """
 
@@ -52,6 +52,7 @@ class MarketInfo(Value):
     paused_until: Moment | None
     opener: Address | None
     relayer: Address | None = None
+    alerts: bool = False
     policies: tuple[KnownPolicy, ...]
     version: str
 

@@ -13,6 +13,7 @@ from tests.integration.scene import SPEC, Scene
 # no part once is enough: here is with which, so that both runs take about as long.
 ONCE = {
     "test_alerts.py": "18",
+    "test_alerts_http.py": "18",
     "test_indexer.py": "6",
     "test_cli.py": "18",
     "test_cli_deal.py": "6",

@@ -25,7 +25,7 @@ from molt_market.errors import (
     GasBudgetUsedUp,
     InvalidSignature,
     InvalidValue,
-    NotRelayed,
+    NotOffered,
     ProofMismatch,
     WrongSigner,
 )
@@ -261,7 +261,7 @@ def test_message__posted_by_many_at_once__is_sent_once(net: Devnet, running: Ser
 def test_server_that_does_not_relay__says_so(net: Devnet, start: Start) -> None:
     with start(()) as running, Buyer(running.url, net.buyer, **reach(net)) as buyer:
         assert buyer.api.market().relayer is None
-        with pytest.raises(NotRelayed):
+        with pytest.raises(NotOffered):
             buyer.gas_budget()
-        with pytest.raises(NotRelayed):
+        with pytest.raises(NotOffered):
             buyer.relay(buyer.client.withdrawal_request(net.buyer, molt(1)))

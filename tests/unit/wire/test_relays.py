@@ -24,7 +24,7 @@ from molt_market.signing.agreements import (
     sign_stop,
     sign_unattested_claim,
 )
-from molt_market.signing.relays import sign_relay_request
+from molt_market.signing.relays import RelayFor, sign_relay_request
 from molt_market.signing.requests import (
     sign_orders_cancellation,
     sign_withdrawal,
@@ -35,6 +35,7 @@ from molt_market.signing.typed_data import Domain
 from molt_market.wire.problems import error_of, problem_of
 from molt_market.wire.relays import FIELDS, BudgetAnswer, Relay
 from tests.factories import NOON
+from tests.pages import Page
 from tests.unit.signing.keys import BUYER, PROVIDER
 
 DOMAIN = Domain(31_337, "0x5FbDB2315678afecb367f032d93F642f64180aa3")
@@ -107,3 +108,9 @@ def test_budget__and_what_is_raised_when_it_is_used_up__keep_their_figures() -> 
     again = error_of(type(problem).model_validate_json(problem.model_dump_json()))
     assert vars(again) == vars(error)
     assert problem_of(TransactionPending("0x77", 60)).status == 503
+
+
+def test_page__has_the_type_that_is_signed_and_the_fields() -> None:
+    told = Page("relayer.md").section("Over HTTP")
+    assert RelayFor.type_string() in told
+    assert all(f"`{name}`" in told for name in Relay.model_fields)
