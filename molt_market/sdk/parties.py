@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from molt_market.chain.networks import Network
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.documents import Document, DocumentKind
+from molt_market.domain.fields import moment
 from molt_market.domain.ids import EscrowId, Hash32, PartyId, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
@@ -27,7 +29,7 @@ from molt_market.domain.settlement import SettlementResult
 from molt_market.domain.subscriptions import AlertsRequest, AlertsVerb
 from molt_market.domain.transactions import TransactionReceipt
 from molt_market.domain.updates import FeedItem
-from molt_market.errors import InvalidValue, MarketMismatch, MatchMismatch
+from molt_market.errors import InvalidValue, MarketMismatch, MatchMismatch, TransactionPending
 from molt_market.orderbook.constraints import names_broken
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing, Pool
@@ -56,6 +58,7 @@ from molt_market.wire.alerts import Subscribed, SubscriptionState
 from molt_market.wire.messages import DealState, ExplanationAnswer, OrderState, QuoteAnswer
 
 OFFERS_PER_GROUP, ORDERS_PER_GROUP = 4, 128
+CHAIN_SECONDS = 10  # how long our node may lag behind the server's
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +186,25 @@ class Party:
     def _cancel(self, cancelled: Cancelled, side: Side, group: int, *, relayed: bool) -> Cancelled:
         """Cancel a group on the chain too, and say until when that leaves it."""
         if relayed:
-            self.relay(self.client.orders_cancellation(self.wallet, side, group))
+            takes_effect = self._cancel_relayed(side, group)
         else:
             self.client.cancel(side, group)
-        takes_effect = self.client.now() + timedelta(seconds=self.client.deployment.cancel_delay_seconds)
+            takes_effect = self.client.now() + timedelta(seconds=self.client.deployment.cancel_delay_seconds)
         return Cancelled(cancelled.digest, cancelled.was_listed, min(takes_effect, cancelled.stands_until))
+
+    def _cancel_relayed(self, side: Side, group: int) -> datetime:
+        """Have a cancel relayed; return when it takes effect by the chain, not by the server's word.
+
+        Raises TransactionPending if the chain has no such cancel.
+        """
+        request = self.client.orders_cancellation(self.wallet, side, group)
+        done = self.relay(request)
+        until = time.monotonic() + CHAIN_SECONDS
+        while (cutoff_at := self.client.cutoff_of(self.wallet.address, side, group)) == request.cutoff_at:
+            if time.monotonic() >= until:
+                raise TransactionPending(done, CHAIN_SECONDS)
+            time.sleep(0.2)
+        return moment(cutoff_at)
 
 
 class Buyer(Party):

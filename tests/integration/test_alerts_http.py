@@ -172,3 +172,7 @@ def test_server_without_alerts__says_so(net: Devnet, start: Start) -> None:
         with pytest.raises(NotOffered) as refused:
             buyer.subscribe_alerts(URL)
         assert refused.value.what == "alerts"
+        told = httpx.get(f"{running.url}/openapi.json").json()
+        routes = {(path, verb) for path, verbs in told["paths"].items() for verb in verbs}
+        assert routes >= {("/alerts", "post"), ("/alerts", "get"), ("/alerts/{number}", "delete")}
+        assert routes >= {("/relays", "post"), ("/relays/budget", "get")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from eth_account import Account
 
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.gpus import GpuCapacity
-from molt_market.domain.ids import Address
+from molt_market.domain.ids import Address, TransactionId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.domain.requests import Side
@@ -27,6 +28,7 @@ from molt_market.errors import (
     InvalidValue,
     NotOffered,
     ProofMismatch,
+    ServerUnreachable,
     WrongSigner,
 )
 from molt_market.sdk.parties import Buyer, Provider
@@ -265,3 +267,42 @@ def test_server_that_does_not_relay__says_so(net: Devnet, start: Start) -> None:
             buyer.gas_budget()
         with pytest.raises(NotOffered):
             buyer.relay(buyer.client.withdrawal_request(net.buyer, molt(1)))
+
+
+def test_server__killed_while_a_relay_waits_for_its_block__goes_on_with_it(
+    net: Devnet, tmp_path: Path, key_file: Path
+) -> None:
+    wallet = newcomer(net)
+    database = f"sqlite:///{tmp_path / 'market.db'}"
+    again: dict[str, Any] = {"wallet": key_file, "options": RELAYS}
+    count, patience = sent(net), time.monotonic() + 20
+    with server(net, database, tmp_path, **again) as running:
+        port = int(running.url.rpartition(":")[2])
+        with Buyer(running.url, wallet, **reach(net)) as buyer, ThreadPoolExecutor(1) as threads:
+            permit = buyer.client.permit(wallet, molt(200).base_units)
+            assert permit is not None
+            net.node.request("evm_setAutomine", False)
+            try:
+                waiting = threads.submit(buyer.relay, permit)
+                while pooled(net) == count and time.monotonic() < patience:
+                    time.sleep(0.02)
+                assert pooled(net) == count + 1
+                running.kill()
+            finally:
+                net.node.request("evm_setAutomine", True)
+                net.node.request("evm_mine")
+            with server(net, database, tmp_path, port=port, **again):
+                assert isinstance(waiting.exception(60), ServerUnreachable | None)
+                done = buyer.relay(permit)
+                assert sent(net) == count + 1
+                assert buyer.gas_budget().used == cost(net, buyer, done)
+
+
+def pooled(net: Devnet) -> int:
+    return net.node.number("eth_getTransactionCount", net.operator.address, "pending")
+
+
+def cost(net: Devnet, buyer: Buyer, transaction: TransactionId) -> int:
+    receipt = buyer.client.transactions.receipt(transaction)
+    assert receipt is not None
+    return receipt.gas_used * receipt.gas_price
