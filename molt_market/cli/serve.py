@@ -61,12 +61,20 @@ def serve(
         policies=[Hash32(each) for each in policy or []],
         second_rpc_url=second_rpc_url,
         relays=_gas_policy(relay_gas, relay_most),
-        alerts=SendingLimits(private=alerts_private) if alerts else None,
+        alerts=_sending(alerts=alerts, private=alerts_private),
         when_listening=lambda url: shared.output.line(f"market of {shared.network.name} at {url}"),
     )
 
 
 def _gas_policy(gwei_per_token: int, most_gwei: int | None) -> GasPolicy | None:
     if gwei_per_token == 0:
+        if most_gwei is not None:
+            raise InvalidValue("--relay-most without --relay-gas: nothing is relayed; give both")
         return None
     return GasPolicy(gwei_per_token * GWEI, most=None if most_gwei is None else most_gwei * GWEI)
+
+
+def _sending(*, alerts: bool, private: bool) -> SendingLimits | None:
+    if private and not alerts:
+        raise InvalidValue("--alerts-private without --alerts: nothing is delivered; give both")
+    return SendingLimits(private=private) if alerts else None

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from molt_market.cli.root import ExitCode
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.gpus import GpuCapacity
 from molt_market.domain.ids import Address, TransactionId
@@ -37,6 +38,7 @@ from molt_market.signing.relays import sign_relay_request
 from molt_market.signing.wallet import Wallet
 from molt_market.testing import Devnet
 from tests.databases import KINDS, database_url
+from tests.integration.commands import refused
 from tests.integration.endings import WEEK, split
 from tests.integration.scene import Scene, molt
 from tests.service import PASSWORD, Server, server
@@ -306,3 +308,19 @@ def cost(net: Devnet, buyer: Buyer, transaction: TransactionId) -> int:
     receipt = buyer.client.transactions.receipt(transaction)
     assert receipt is not None
     return receipt.gas_used * receipt.gas_price
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--relay-gas", "1"), "give --wallet"),
+        (("--relay-most", "1"), "give both"),
+        (("--alerts-private",), "give both"),
+    ],
+)
+def test_serve__with_half_of_what_it_needs__is_refused(
+    folder: Path, options: tuple[str, ...], told: str
+) -> None:
+    database = f"sqlite:///{folder / 'market.db'}"
+    arguments = ("--database", database, "serve", "--port", "0", *options)
+    assert told in refused(*arguments, code=ExitCode.BAD_INPUT)
