@@ -40,6 +40,7 @@ from molt_market.errors import (
     NoFaucet,
     NoMatchingOffers,
     NotFollowed,
+    NotOffered,
     NotReserved,
     NotYet,
     OfferNotFound,
@@ -59,6 +60,7 @@ from molt_market.errors import (
     TooManyDocuments,
     TooManyRequests,
     TooManyReservations,
+    TooManySubscriptions,
     TransactionDropped,
     TransactionFailed,
     TransactionPending,
@@ -118,6 +120,7 @@ if TYPE_CHECKING:
     from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus, Priority, TimeInForce
     from molt_market.domain.policies import Policy
     from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
+    from molt_market.domain.relays import RelayRequest
     from molt_market.domain.requests import OrdersCancellation, Side, Withdrawal, WithdrawalRequest
     from molt_market.domain.roles import EscrowConfig, Role, RoleHolder
     from molt_market.domain.settlement import (
@@ -150,6 +153,7 @@ if TYPE_CHECKING:
     from molt_market.payments.service import PaymentService
     from molt_market.payments.settlement import settle_job, settle_jobs
     from molt_market.sdk.api import MarketApi
+    from molt_market.sdk.asynchronous import AsyncAttestor, AsyncBuyer, AsyncMarketApi, AsyncProvider
     from molt_market.sdk.parties import Attestor, Buyer, Provider
     from molt_market.signing.agreements import (
         sign_cancellation,
@@ -167,6 +171,7 @@ if TYPE_CHECKING:
         verify_vote,
     )
     from molt_market.signing.hashes import deal_id, offer_hash, order_hash, policy_id, terms_of
+    from molt_market.signing.relays import sign_relay_request, verify_relay_request
     from molt_market.signing.requests import (
         sign_orders_cancellation,
         sign_withdrawal,
@@ -198,7 +203,11 @@ __all__ = [
     "Amount",
     "AnvilNotFound",
     "ApprovingSigner",
+    "AsyncAttestor",
+    "AsyncBuyer",
+    "AsyncMarketApi",
     "AsyncPaymentService",
+    "AsyncProvider",
     "Attestation",
     "Attestor",
     "Balances",
@@ -275,6 +284,7 @@ __all__ = [
     "NodeUnreachable",
     "NodesDisagree",
     "NotFollowed",
+    "NotOffered",
     "NotReserved",
     "NotYet",
     "OfferId",
@@ -304,6 +314,7 @@ __all__ = [
     "Quote",
     "Refused",
     "Relaxation",
+    "RelayRequest",
     "Relayer",
     "Reservation",
     "ReservationLapsed",
@@ -336,6 +347,7 @@ __all__ = [
     "TooManyDocuments",
     "TooManyRequests",
     "TooManyReservations",
+    "TooManySubscriptions",
     "Trade",
     "TransactionDropped",
     "TransactionFailed",
@@ -389,6 +401,7 @@ __all__ = [
     "sign_order",
     "sign_orders_cancellation",
     "sign_receipt",
+    "sign_relay_request",
     "sign_ruling",
     "sign_split",
     "sign_stop",
@@ -403,6 +416,7 @@ __all__ = [
     "verify_order",
     "verify_proof",
     "verify_receipt",
+    "verify_relay_request",
     "verify_request",
     "verify_ruling",
     "verify_split",
@@ -444,6 +458,7 @@ _HOMES = {
     "domain.orders": "JobOrder JobRequirements OrderStatus Priority TimeInForce",
     "domain.policies": "Policy",
     "domain.proofs": "Attestation Confirmation ExecutionProof",
+    "domain.relays": "RelayRequest",
     "domain.requests": "OrdersCancellation Side Withdrawal WithdrawalRequest",
     "domain.roles": "EscrowConfig Role RoleHolder",
     "domain.settlement": (
@@ -463,6 +478,7 @@ _HOMES = {
     "orderbook.scoring": "ScoreWeights",
     "sdk.parties": "Attestor Buyer Provider",
     "sdk.api": "MarketApi",
+    "sdk.asynchronous": "AsyncAttestor AsyncBuyer AsyncMarketApi AsyncProvider",
     "payments.asynchronous": "AsyncPaymentService",
     "payments.fees": "FeePolicy",
     "payments.gas": "GasBudget GasPolicy",
@@ -478,6 +494,7 @@ _HOMES = {
         " verify_dispute verify_ruling verify_split verify_statement verify_vote"
     ),
     "signing.hashes": "deal_id offer_hash order_hash policy_id terms_of",
+    "signing.relays": "sign_relay_request verify_relay_request",
     "signing.requests": "sign_orders_cancellation sign_withdrawal sign_withdrawal_request verify_request",
     "signing.signers": "ApprovingSigner LocalSigner Signer",
     "signing.statements": (

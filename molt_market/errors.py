@@ -13,7 +13,7 @@ MoltError
     ├── InvalidStateTransition · Expired
     ├── NotReserved
     │   └── ReservationLapsed
-    ├── TooManyReservations · TooManyDocuments · TooManyRequests
+    ├── TooManyReservations · TooManyDocuments · TooManySubscriptions · TooManyRequests
     ├── SignatureError
     │   ├── InvalidSignature · WrongSigner
     │   └── UnsignedOffer · UnsignedOrder
@@ -29,7 +29,7 @@ MoltError
     │   ├── NodeUnreachable · NodeError · NodesDisagree · WrongChain · AnvilNotFound
     │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised · NoFaucet
     ├── StorageUnavailable · NotFollowed
-    ├── ServerUnreachable · ServerError · MarketMismatch
+    ├── ServerUnreachable · ServerError · MarketMismatch · NotOffered
     └── WalletError
         └── WalletNotFound · WrongPassword
 
@@ -216,6 +216,14 @@ class TooManyDocuments(MarketError):
     def __init__(self, most: int) -> None:
         super().__init__(f"the deal has {most:,} documents here, no more are kept: hand them over directly")
         self.most = most
+
+
+class TooManySubscriptions(MarketError):
+    """A party has its alerts posted to so many webhooks already: end one first."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the party has {limit} subscriptions, as many as are allowed: end one first")
+        self.limit = limit
 
 
 class TooManyRequests(MarketError):
@@ -448,6 +456,14 @@ class ServerError(MarketError):
 
 class MarketMismatch(MarketError):
     """The server is for another market than the deployment: use the one that belongs to it."""
+
+
+class NotOffered(MarketError):
+    """This server does not do that for others: do it yourself, or use another server."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"this server offers no {what}: do without it, or use another server")
+        self.what = what
 
 
 class ChainError(MarketError):

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,12 +17,25 @@ PASSWORD = "secret"
 LISTENING = re.compile(r"market of local at (http://127\.0\.0\.1:\d+)")
 
 
+def key_file(net: Devnet, folder: Path) -> Path:
+    """Write the operator's key down, as a server opens it."""
+    path = folder / "operator.json"
+    net.operator.save(path, PASSWORD, iterations=2**10)
+    return path
+
+
 @contextmanager
 def server(
-    net: Devnet, database: str, folder: Path, *, port: int = 0, wallet: Path | None = None
+    net: Devnet,
+    database: str,
+    folder: Path,
+    *,
+    port: int = 0,
+    wallet: Path | None = None,
+    options: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Run `molt serve`, and stop it at the end of the block."""
-    started = Server(net, database, folder, port, wallet)
+    started = Server(net, database, folder, port, wallet=wallet, options=options)
     try:
         yield started
     finally:
@@ -33,7 +46,14 @@ class Server:
     """`molt serve` of a devnet, over a database."""
 
     def __init__(
-        self, net: Devnet, database: str, folder: Path, port: int = 0, wallet: Path | None = None
+        self,
+        net: Devnet,
+        database: str,
+        folder: Path,
+        port: int = 0,
+        *,
+        wallet: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         (folder / f"{net.deployment.chain_id}.json").write_text(net.deployment.model_dump_json())
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MOLT_")}
@@ -42,7 +62,7 @@ class Server:
             environment |= {"MOLT_WALLET": str(wallet), "MOLT_WALLET_PASSWORD": PASSWORD}
         self.net = net
         command = [sys.executable, "-m", "molt_market.cli", "serve", "--port", str(port)]
-        command += ["--policy", net.policy_id]
+        command += ["--policy", net.policy_id, *options]
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         found = LISTENING.match(self.process.stdout.readline())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import secrets
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
@@ -18,13 +19,14 @@ from hashlib import sha256
 import httpx
 
 from molt_market.domain.fields import seconds
+from molt_market.domain.subscriptions import MOST_URL
 from molt_market.errors import InvalidSignature, InvalidValue
 
 TIMESTAMP = "Molt-Timestamp"
 SIGNATURE = "Molt-Signature"
 ALERT_ID = "Molt-Alert-Id"
 VERSION = "v1="
-MOST_URL = 2_000  # characters
+SECRET_BYTES = 32
 MOST_BODY = 4_096  # bytes
 MOST_TEXT = 200  # characters of a failure that are kept
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -50,6 +52,11 @@ class SendingLimits:
 
 class _Failed(Exception):
     """An attempt that came to nothing; its text says why."""
+
+
+def new_secret() -> str:
+    """Return a secret that signs what is posted to one subscription."""
+    return secrets.token_hex(SECRET_BYTES)
 
 
 def checked_url(url: str) -> str:

@@ -44,6 +44,8 @@ def market(here: Here) -> MarketInfo:
         fee_bps=config.fee_bps,
         paused_until=config.paused_until,
         opener=here.opener,
+        relayer=None if here.relays is None else here.relays.payer,
+        alerts=here.alerts is not None,
         policies=here.policies,
         version=VERSION,
     )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI, WebSocket
 
-from molt_market.api import deals, market_data, matching, posting
+from molt_market.api import alerting, deals, market_data, matching, posting, relaying
+from molt_market.api.beside import Beside
 from molt_market.api.bodies import LimitBodies
 from molt_market.api.errors import RESPONSES, tell_errors
 from molt_market.api.live import LiveFeed
 from molt_market.api.openapi import describe
 from molt_market.api.service import VERSION, Service
-from molt_market.api.upkeep import Upkeep
 
 ABOUT = """\
 Signed offers and orders of GPU capacity meet here; the money moves on the chain.
@@ -24,15 +24,15 @@ error. Amounts are base units of the deployment's token, times UTC, GPUs counted
 """
 
 
-def create_app(service: Service, upkeep: Upkeep | None = None) -> FastAPI:
-    """Make the app of a market; `upkeep` runs as long as it does."""
+def create_app(service: Service, *beside: Beside) -> FastAPI:
+    """Make the app of a market; what is `beside` it runs as long as it does."""
     live = LiveFeed(service.market.store)
     service.market.listen(live.note)
     app = FastAPI(
         title="molt-market",
         version=VERSION,
         description=ABOUT,
-        lifespan=_lifespan(live, upkeep),
+        lifespan=_lifespan(live, beside),
         responses=RESPONSES,
         redoc_url=None,
     )
@@ -40,7 +40,7 @@ def create_app(service: Service, upkeep: Upkeep | None = None) -> FastAPI:
     app.add_middleware(LimitBodies)
     tell_errors(app)
     describe(app, service)
-    for part in (market_data, posting, matching, deals):
+    for part in (market_data, posting, matching, deals, relaying, alerting):
         app.include_router(part.router)
 
     @app.websocket("/feed/live")
@@ -51,18 +51,18 @@ def create_app(service: Service, upkeep: Upkeep | None = None) -> FastAPI:
 
 
 def _lifespan(
-    live: LiveFeed, upkeep: Upkeep | None
+    live: LiveFeed, beside: Sequence[Beside]
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         live.start()
-        if upkeep is not None:
-            upkeep.start()
+        for each in beside:
+            each.start()
         try:
             yield
         finally:
             live.stop()
-            if upkeep is not None:
-                upkeep.stop()
+            for each in beside:
+                each.stop()
 
     return running

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Protocol
 
 from molt_market.api.limits import Limits
+from molt_market.api.relay_desk import RelayDesk
 from molt_market.chain.client import MoltClient
 from molt_market.domain.clock import Clock
-from molt_market.domain.ids import Address, EscrowId
+from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.indexer.ports import Checkpoint
 from molt_market.indexer.records import DealRecord
 from molt_market.market.market import Market
+from molt_market.storage.alerts import SqlAlerts
 from molt_market.wire.messages import KnownPolicy
 
 VERSION = version("molt-market")
@@ -26,6 +28,8 @@ class DealFacts(Protocol):
 
     def deal(self, deal_id: EscrowId) -> DealRecord | None: ...
 
+    def arbiters(self) -> Mapping[Hash32, Address]: ...
+
     def deals_of(self, party: Address, after: EscrowId | None, limit: int) -> Sequence[DealRecord]: ...
 
 
@@ -34,7 +38,8 @@ class Service:
     """A market, the chain that it settles on, and what was followed of that chain's log.
 
     `policies` are those that the operator points to. `clock` is the chain's. `opener` opens the deals of
-    orders that wait. `limits` are those of each network address.
+    orders that wait, `relays` brings what others signed, `alerts` has who gets which. `limits` are those of
+    each network address.
     """
 
     market: Market
@@ -43,4 +48,6 @@ class Service:
     clock: Clock
     policies: tuple[KnownPolicy, ...] = ()
     opener: Address | None = None
+    relays: RelayDesk | None = None
+    alerts: SqlAlerts | None = None
     limits: Limits = field(default_factory=lambda: Limits(per_second=500, burst=5_000))

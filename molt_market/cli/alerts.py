@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
-import signal
 from datetime import timedelta
 from logging import WARNING
-from threading import Event as Flag
 from typing import Annotated, Any
 
 import typer
@@ -14,18 +11,17 @@ import typer
 from molt_market.alerts.courier import Courier
 from molt_market.alerts.ports import DeliveryState, Subscription
 from molt_market.alerts.watch import GWEI, AlertLimits
-from molt_market.alerts.webhooks import SendingLimits, checked_url
+from molt_market.alerts.webhooks import SendingLimits, checked_url, new_secret
 from molt_market.app import alert_courier, alert_store, follow
 from molt_market.cli.console import iso
 from molt_market.cli.context import AppContext
+from molt_market.cli.stopping import stop_on_signals
 from molt_market.domain.clock import SystemClock
 from molt_market.domain.ids import Address
 from molt_market.errors import InvalidValue, MarketError
 from molt_market.indexer.follower import Follower
 from molt_market.storage.alerts import SqlAlerts
 from molt_market.telling import tell
-
-SECRET_BYTES = 32
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks that tell what a party or the operator has to know.")
 
@@ -42,7 +38,7 @@ def add(
     """Have alerts posted to an address, and print the secret that signs them; it is shown only once."""
     shared: AppContext = context.obj
     whose = None if party is None else Address(party)
-    secret = secrets.token_hex(SECRET_BYTES)
+    secret = new_secret()
     made = _store(shared).subscribe(checked_url(url), whose, secret, SystemClock().now())
     if shared.output.as_json:
         shared.output.json(_machine(made) | {"secret": secret})
@@ -118,16 +114,14 @@ def run(
 
 
 def _until_told(follower: Follower, courier: Courier, every: timedelta) -> None:
-    stop = Flag()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.is_set():
-        for step in (follower.advance, courier.look):  # what is written down is delivered without a node too
-            try:
-                step()
-            except MarketError as error:
-                tell("alerts_fail", level=WARNING, reason=error)
-        stop.wait(every.total_seconds())
+    with stop_on_signals() as stop:
+        while not stop.is_set():
+            for step in (follower.advance, courier.look):  # what is written down is delivered without a node
+                try:
+                    step()
+                except MarketError as error:
+                    tell("alerts_fail", level=WARNING, reason=error)
+            stop.wait(every.total_seconds())
 
 
 def _store(shared: AppContext) -> SqlAlerts:

@@ -22,6 +22,7 @@ from molt_market.cli import (
     metrics,
     payments,
     reconcile,
+    relay,
     serve,
     signed,
     statement,
@@ -29,7 +30,14 @@ from molt_market.cli import (
 )
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
-from molt_market.errors import InvalidValue, MoltError, NodeError, NodeUnreachable, StorageUnavailable
+from molt_market.errors import (
+    InvalidValue,
+    MoltError,
+    NodeError,
+    NodeUnreachable,
+    ServerUnreachable,
+    StorageUnavailable,
+)
 
 
 class ExitCode(IntEnum):
@@ -38,7 +46,7 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1  # the market, the chain or the journal says no
     BAD_INPUT = 2  # an option, an argument or a variable is wrong in itself
-    UNREACHABLE = 3  # node or database cannot be reached: try again later
+    UNREACHABLE = 3  # node, server or database cannot be reached: try again later
 
 
 class Root(TyperGroup):
@@ -57,7 +65,7 @@ def code_of(error: MoltError) -> ExitCode:
     """Return the exit code of an error."""
     if isinstance(error, InvalidValue):
         return ExitCode.BAD_INPUT
-    if isinstance(error, (NodeUnreachable, NodeError, StorageUnavailable)):
+    if isinstance(error, (NodeUnreachable, NodeError, ServerUnreachable, StorageUnavailable)):
         return ExitCode.UNREACHABLE
     return ExitCode.FAILED
 
@@ -116,6 +124,7 @@ app.command("metrics")(metrics.metrics)
 app.command("statement")(statement.statement)
 app.add_typer(alerts.app, name="alerts")
 app.command("serve")(serve.serve)
+app.command("relay")(relay.relay)
 app.command("doctor")(doctor.doctor)
 app.command("index")(index.index)
 app.command("keeper")(keeper.keeper)

@@ -8,13 +8,21 @@ from types import TracebackType
 from typing import Self
 
 from molt_market.domain.documents import Document, DocumentKind, PostedDocument
-from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId
+from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId, OrderId, TransactionId
 from molt_market.domain.listings import Unlisting
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
+from molt_market.domain.relays import RelayRequest
+from molt_market.domain.subscriptions import AlertsRequest
 from molt_market.domain.updates import FeedItem
+from molt_market.payments.gas import GasBudget
+from molt_market.payments.relayer import Relayed
 from molt_market.sdk.transport import Transport
 from molt_market.wire import messages as wire
+from molt_market.wire.alerts import Subscribed, Subscriptions, SubscriptionState, Unsubscribed
+from molt_market.wire.relays import Brought, BudgetAnswer, Relay
+
+RELAY_SECONDS = 120  # a relay answers once its transaction is final
 
 
 class MarketApi:
@@ -139,6 +147,43 @@ class MarketApi:
         """Hold an offer's GPUs for a signed order."""
         body = wire.Reserve(offer_id=offer_id, order=order, seconds=seconds)
         return self.transport.post("/reservations", body, wire.ReservationAnswer)
+
+    # ---------------------------------------------------------------- relays
+
+    def relay(self, message: Relayed, asked: RelayRequest | None = None) -> TransactionId:
+        """Have what was signed brought to the chain at the server's expense; return the transaction.
+
+        To call it again is harmless. A voucher or a split is charged to the account that `asked`
+        (`sign_relay_request`), all else to who signed it.
+
+        Raises:
+            NotOffered: this server does not. GasBudgetUsedUp: too little is left; nothing was sent.
+            TransactionPending: it may have been sent; call again. Others as `Relayer.relay` says.
+        """
+        body = Relay.of(message, asked)
+        return self.transport.post("/relays", body, Brought, timeout_seconds=RELAY_SECONDS).transaction_id
+
+    def gas_budget(self, account: Address) -> GasBudget:
+        """Return what the server pays for an account's gas, for what it holds in the escrow."""
+        return self.transport.get("/relays/budget", BudgetAnswer, account=account).budget
+
+    # ---------------------------------------------------------------- alerts
+
+    def subscribe_alerts(self, request: AlertsRequest) -> Subscribed:
+        """Have a party's alerts posted to its webhook; the answer has the secret that signs them, this once.
+
+        Raises:
+            NotOffered: this server has no alerts. TooManySubscriptions: end one first.
+        """
+        return self.transport.post("/alerts", request, Subscribed)
+
+    def alert_subscriptions(self, request: AlertsRequest) -> Sequence[SubscriptionState]:
+        """Return where a party's alerts go."""
+        return self.transport.signed("GET", "/alerts", request, Subscriptions).subscriptions
+
+    def unsubscribe_alerts(self, request: AlertsRequest) -> bool:
+        """End a party's subscription. False: there is none of this number."""
+        return self.transport.signed("DELETE", f"/alerts/{request.number}", request, Unsubscribed).was_there
 
     # ---------------------------------------------------------------- deals
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Generator, Iterator
 
+from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -28,8 +30,7 @@ def follow_feed(url: str, after: int = 0) -> Generator[FeedItem]:
         try:
             with connect(_address(url, at), max_size=MOST_BYTES) as socket:
                 for message in socket:
-                    for item in FeedItems.model_validate_json(message).items:
-                        _require_next(url, at, item)
+                    for item in _steps(url, at, message):
                         at, wait = item.sequence, FIRST_WAIT
                         yield item
         except (OSError, WebSocketException) as error:
@@ -38,10 +39,30 @@ def follow_feed(url: str, after: int = 0) -> Generator[FeedItem]:
         wait = min(wait * 2, MOST_WAIT)
 
 
+async def follow_feed_async(url: str, after: int = 0) -> AsyncGenerator[FeedItem]:
+    """Yield what `follow_feed` yields, to `async for`; a task that does so can be cancelled at any time."""
+    at, wait = after, FIRST_WAIT
+    while True:
+        try:
+            async with connect_async(_address(url, at), max_size=MOST_BYTES) as socket:
+                async for message in socket:
+                    for item in _steps(url, at, message):
+                        at, wait = item.sequence, FIRST_WAIT
+                        yield item
+        except (OSError, WebSocketException) as error:
+            tell("feed_broke", url=url, at=at, reason=error)
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, MOST_WAIT)
+
+
 def _address(url: str, after: int) -> str:
     return f"ws{url.removeprefix('http')}/feed/live?after={after}"
 
 
-def _require_next(url: str, at: int, item: FeedItem) -> None:
-    if item.sequence != at + 1:
-        raise ServerError(url, f"step {item.sequence} of the feed came after step {at}")
+def _steps(url: str, at: int, message: str | bytes) -> Iterator[FeedItem]:
+    """Yield the steps of a message, each the next one after `at`. Raises ServerError."""
+    for item in FeedItems.model_validate_json(message).items:
+        if item.sequence != at + 1:
+            raise ServerError(url, f"step {item.sequence} of the feed came after step {at}")
+        at = item.sequence
+        yield item

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -16,27 +18,32 @@ from molt_market.chain.networks import Network
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.documents import Document, DocumentKind
-from molt_market.domain.ids import EscrowId, Hash32, PartyId
+from molt_market.domain.fields import moment
+from molt_market.domain.ids import EscrowId, Hash32, PartyId, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
 from molt_market.domain.requests import Side
 from molt_market.domain.settlement import SettlementResult
+from molt_market.domain.subscriptions import AlertsRequest, AlertsVerb
 from molt_market.domain.transactions import TransactionReceipt
 from molt_market.domain.updates import FeedItem
-from molt_market.errors import InvalidValue, MarketMismatch, MatchMismatch
+from molt_market.errors import InvalidValue, MarketMismatch, MatchMismatch, TransactionPending
 from molt_market.orderbook.constraints import names_broken
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.payments.fees import FeePolicy
+from molt_market.payments.gas import GasBudget
 from molt_market.payments.journal import Journal
+from molt_market.payments.relayer import Relayed
 from molt_market.payments.service import PaymentService
 from molt_market.sdk.api import MarketApi
 from molt_market.sdk.book import UNLISTING_SECONDS, RemoteBook
 from molt_market.sdk.feed import follow_feed
 from molt_market.signing.hashes import offer_hash, order_hash
 from molt_market.signing.listings import sign_unlisting
+from molt_market.signing.relays import EitherPartys, sign_relay_request
 from molt_market.signing.statements import (
     sign_offer,
     sign_order,
@@ -45,10 +52,13 @@ from molt_market.signing.statements import (
     verify_receipt,
     verify_voucher,
 )
+from molt_market.signing.subscriptions import sign_alerts_request
 from molt_market.signing.wallet import TransactionSigner, Wallet
+from molt_market.wire.alerts import Subscribed, SubscriptionState
 from molt_market.wire.messages import DealState, ExplanationAnswer, OrderState, QuoteAnswer
 
 OFFERS_PER_GROUP, ORDERS_PER_GROUP = 4, 128
+CHAIN_SECONDS = 10  # how long our node may lag behind the server's
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,7 @@ class Cancelled:
     stands_until: datetime
 
 
-class _Party:
+class Party:
     """One account at one market, and on its chain.
 
     Args:
@@ -100,10 +110,41 @@ class _Party:
             raise
         book = RemoteBook(self.api, self.wallet, self.domain, self.client.clock)
         self.payments = PaymentService(self.client, book=book, journal=journal, fees=fees)
+        self._posting = Lock()
 
     def deposit(self, amount: Amount) -> TransactionReceipt:
         """Move tokens into the account's balance in the escrow, for a bond, or for orders that wait."""
         return self.client.deposit(amount)
+
+    def relay(self, message: Relayed) -> TransactionId:
+        """Have the server bring what was signed to the chain, and pay: `MarketApi.relay`.
+
+        Who signed it is charged; a voucher or a split is charged to this account, which signs for that.
+        """
+        asked = None
+        if isinstance(message, EitherPartys):
+            until = self.client.now() + timedelta(seconds=UNLISTING_SECONDS)
+            asked = sign_relay_request(message, self.wallet, self.domain, until=until)
+        return self.api.relay(message, asked)
+
+    def gas_budget(self) -> GasBudget:
+        """Return what the server pays for the account's gas."""
+        return self.api.gas_budget(self.wallet.address)
+
+    def subscribe_alerts(self, url: str) -> Subscribed:
+        """Have the account's alerts posted to a webhook; the answer has the secret, this once.
+
+        `verify_webhook` wants it. None: they go there already.
+        """
+        return self.api.subscribe_alerts(self._alerts(AlertsVerb.SUBSCRIBE, url=url))
+
+    def alert_subscriptions(self) -> Sequence[SubscriptionState]:
+        """Return where the account's alerts go."""
+        return self.api.alert_subscriptions(self._alerts(AlertsVerb.LIST))
+
+    def unsubscribe_alerts(self, number: int) -> bool:
+        """End a subscription of the account. False: there is none of this number."""
+        return self.api.unsubscribe_alerts(self._alerts(AlertsVerb.UNSUBSCRIBE, number=number))
 
     def deals(self) -> Iterator[DealState]:
         """Yield the account's deals as the server has followed them."""
@@ -133,19 +174,40 @@ class _Party:
     ) -> None:
         self.close()
 
+    def _alerts(self, verb: AlertsVerb, *, url: str = "", number: int = 0) -> AlertsRequest:
+        until = self.client.now() + timedelta(seconds=UNLISTING_SECONDS)
+        return sign_alerts_request(verb, self.wallet, self.domain, until=until, url=url, number=number)
+
     def _unlist(self, digest: Hash32, expires_at: datetime) -> Cancelled:
         until = self.client.now() + timedelta(seconds=UNLISTING_SECONDS)
         gone = self.api.unlist([sign_unlisting(digest, self.wallet, self.domain, until=until)])
         return Cancelled(digest, digest in gone, expires_at)
 
-    def _cancel(self, cancelled: Cancelled, side: Side, group: int) -> Cancelled:
+    def _cancel(self, cancelled: Cancelled, side: Side, group: int, *, relayed: bool) -> Cancelled:
         """Cancel a group on the chain too, and say until when that leaves it."""
-        self.client.cancel(side, group)
-        takes_effect = self.client.now() + timedelta(seconds=self.client.deployment.cancel_delay_seconds)
+        if relayed:
+            takes_effect = self._cancel_relayed(side, group)
+        else:
+            self.client.cancel(side, group)
+            takes_effect = self.client.now() + timedelta(seconds=self.client.deployment.cancel_delay_seconds)
         return Cancelled(cancelled.digest, cancelled.was_listed, min(takes_effect, cancelled.stands_until))
 
+    def _cancel_relayed(self, side: Side, group: int) -> datetime:
+        """Have a cancel relayed; return when it takes effect by the chain, not by the server's word.
 
-class Buyer(_Party):
+        Raises TransactionPending if the chain has no such cancel.
+        """
+        request = self.client.orders_cancellation(self.wallet, side, group)
+        done = self.relay(request)
+        until = time.monotonic() + CHAIN_SECONDS
+        while (cutoff_at := self.client.cutoff_of(self.wallet.address, side, group)) == request.cutoff_at:
+            if time.monotonic() >= until:
+                raise TransactionPending(done, CHAIN_SECONDS)
+            time.sleep(0.2)
+        return moment(cutoff_at)
+
+
+class Buyer(Party):
     """Finds GPUs, pays for them, and lets the provider be paid.
 
     >>> buyer = Buyer("http://127.0.0.1:8080", "buyer.json")  # doctest: +SKIP
@@ -186,18 +248,22 @@ class Buyer(_Party):
         own = self._own(order)
         if own.opener is None and own.offer_hash is None:
             own = own.model_copy(update={"opener": self.api.market().opener})
-        if own.slot is None:
-            own = own.model_copy(update={"slot": self._free_slot()})
-        [posted] = self.api.post_orders([sign_order(own, self.wallet, self.domain)])
+        with self._posting:  # the slot is taken once the server has the order
+            if own.slot is None:
+                own = own.model_copy(update={"slot": self._free_slot()})
+            [posted] = self.api.post_orders([sign_order(own, self.wallet, self.domain)])
         return posted
 
-    def cancel(self, order: JobOrder, *, on_chain: bool = False) -> Cancelled:
+    def cancel(self, order: JobOrder, *, on_chain: bool = False, relayed: bool = False) -> Cancelled:
         """Take a signed order off the book; `on_chain` cancels its group of 128 slots there too.
 
-        What the answer says counts: until then it can still be opened on the chain.
+        `relayed` does that through the server, which pays. What the answer says counts: until then it can
+        still be opened on the chain.
         """
         gone = self._unlist(order_hash(order, self.domain), order.expires_at)
-        return self._cancel(gone, Side.ORDERS, (order.slot or 0) // ORDERS_PER_GROUP) if on_chain else gone
+        if not (on_chain or relayed):
+            return gone
+        return self._cancel(gone, Side.ORDERS, (order.slot or 0) // ORDERS_PER_GROUP, relayed=relayed)
 
     def orders(self) -> Iterator[OrderState]:
         """Yield all orders of the account that the server knows."""
@@ -242,7 +308,7 @@ class Buyer(_Party):
         return match
 
 
-class Provider(_Party):
+class Provider(Party):
     """Offers GPUs, and is paid for what he delivers.
 
     >>> provider = Provider("http://127.0.0.1:8080", "provider.json")  # doctest: +SKIP
@@ -259,13 +325,16 @@ class Provider(_Party):
         """Yield the account's offers that stand at the server."""
         return self.api.offers(self.wallet.address)
 
-    def cancel(self, offer: CapacityOffer, *, on_chain: bool = False) -> Cancelled:
+    def cancel(self, offer: CapacityOffer, *, on_chain: bool = False, relayed: bool = False) -> Cancelled:
         """Take an offer off the book; `on_chain` cancels its group of 4 slots there too.
 
-        What the answer says counts: until then it can still be taken on the chain.
+        `relayed` does that through the server, which pays. What the answer says counts: until then it can
+        still be taken on the chain.
         """
         gone = self._unlist(offer_hash(offer, self.domain), offer.expires_at)
-        return self._cancel(gone, Side.OFFERS, offer.slot // OFFERS_PER_GROUP) if on_chain else gone
+        if not (on_chain or relayed):
+            return gone
+        return self._cancel(gone, Side.OFFERS, offer.slot // OFFERS_PER_GROUP, relayed=relayed)
 
     def vouchers(self, escrow: EscrowAccount) -> list[Confirmation]:
         """Return the vouchers that lie ready for a deal and are its voucher signer's, the largest last."""
@@ -278,12 +347,18 @@ class Provider(_Party):
             verify_voucher(voucher, escrow.terms, self.domain, self.client.is_approved)
         return sorted(found, key=lambda voucher: voucher.gpu_seconds)
 
-    def redeem(self, deal_id: EscrowId) -> SettlementResult:
-        """Redeem the largest voucher that lies ready for a deal, if it brings anything; say what was paid."""
+    def redeem(self, deal_id: EscrowId, *, relayed: bool = False) -> SettlementResult:
+        """Redeem the largest voucher that lies ready for a deal, if it brings anything; say what was paid.
+
+        `relayed` does that through the server, which pays the gas.
+        """
         escrow = self.payments.present(deal_id)
         vouchers = self.vouchers(escrow)
         if vouchers and vouchers[-1].gpu_seconds > escrow.paid_gpu_seconds:
-            self.payments.redeem(escrow, vouchers[-1])
+            if relayed:
+                self.relay(vouchers[-1])
+            else:
+                self.payments.redeem(escrow, vouchers[-1])
         return self.settlement(deal_id)
 
     def post_receipt(self, receipt: Attestation) -> None:
@@ -312,7 +387,7 @@ class Provider(_Party):
         return assemble_proof(receipt, signed, policy)
 
 
-class Attestor(_Party):
+class Attestor(Party):
     """Signs receipts of deals whose policy names him, for what he has seen himself.
 
     >>> attestor = Attestor("http://127.0.0.1:8080", "attestor.json")  # doctest: +SKIP

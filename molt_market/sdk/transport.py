@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from molt_market.errors import InvalidValue, MoltError, ServerError, ServerUnreachable
 from molt_market.telling import tell
+from molt_market.wire.alerts import REQUEST
 from molt_market.wire.problems import Problem, error_of
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -50,11 +51,19 @@ class Transport:
         given = {name: value for name, value in params.items() if value is not None}
         return self._read(self._send("GET", path, params=given), kind)
 
-    def post(self, path: str, body: BaseModel, kind: type[Answer]) -> Answer:
-        """Post. Raises the server's error, ServerUnreachable, ServerError."""
+    def post(
+        self, path: str, body: BaseModel, kind: type[Answer], *, timeout_seconds: float | None = None
+    ) -> Answer:
+        """Post, with a timeout of its own if given. Raises as `get` does."""
         headers = {"Content-Type": "application/json"}
-        sent = self._send("POST", path, content=body.model_dump_json(), headers=headers)
+        timeout = self._http.timeout if timeout_seconds is None else httpx.Timeout(timeout_seconds)
+        sent = self._send("POST", path, content=body.model_dump_json(), headers=headers, timeout=timeout)
         return self._read(sent, kind)
+
+    def signed(self, method: str, path: str, request: BaseModel, kind: type[Answer]) -> Answer:
+        """Ask by a signed request that goes in a header. Raises as `get` does."""
+        headers = {REQUEST: request.model_dump_json()}
+        return self._read(self._send(method, path, headers=headers), kind)
 
     def close(self) -> None:
         self._http.close()

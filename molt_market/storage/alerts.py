@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from eth_utils import keccak
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, or_, select, update
 
 from molt_market.alerts.kinds import Alert
 from molt_market.alerts.ports import Delivery, DeliveryState, Outcome, Subscription
 from molt_market.domain.ids import Address
+from molt_market.errors import TooManySubscriptions
 from molt_market.storage.database import Database, in_parts
 from molt_market.storage.schema import alert_deliveries as deliveries
 from molt_market.storage.schema import alert_subscriptions as subscriptions
@@ -36,6 +38,33 @@ class SqlAlerts:
         with self._database.writing() as connection:
             made = insert(subscriptions).values(created_at=now, **row).returning(subscriptions)
             return _subscription(connection.execute(made).one())
+
+    def subscribe_once(
+        self, url: str, party: Address, secret: str, now: datetime, *, most: int
+    ) -> tuple[Subscription, bool]:
+        """Subscribe a party, unless its alerts go there already; the flag says whether this is a new one.
+
+        Raises:
+            TooManySubscriptions: it has so many already.
+        """
+        row = {"deployment": self._deployment, "party": party, "url": url, "secret": secret}
+        of_party = select(subscriptions).where(self._mine, subscriptions.c.party == party)
+        with self._database.writing() as connection:
+            _take_turns(connection, f"{self._deployment} {party}")
+            there = [_subscription(each) for each in connection.execute(of_party)]
+            for each in there:
+                if each.url == url:
+                    return each, False
+            if len(there) >= most:
+                raise TooManySubscriptions(most)
+            made = insert(subscriptions).values(created_at=now, **row).returning(subscriptions)
+            return _subscription(connection.execute(made).one()), True
+
+    def subscriptions_of(self, party: Address) -> Sequence[Subscription]:
+        """Return where a party's alerts go, the oldest first."""
+        of_party = select(subscriptions).where(self._mine, subscriptions.c.party == party)
+        with self._database.reading() as connection:
+            return [_subscription(row) for row in connection.execute(of_party.order_by(subscriptions.c.id))]
 
     def unsubscribe(self, subscription_id: int) -> bool:
         with self._database.writing() as connection:
@@ -141,6 +170,13 @@ class SqlAlerts:
             "due_at": now,
             "created_at": now,
         }
+
+
+def _take_turns(connection: Connection, name: str) -> None:
+    """Let others of this name wait until the transaction ends; in SQLite all writers do so anyhow."""
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(keccak(text=name)[:8], "big", signed=True)
+        connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def _subscription(row: Row[Any]) -> Subscription:

@@ -39,7 +39,8 @@ Limit = Annotated[int, Field(ge=1, le=PAGE)]
 class MarketInfo(Value):
     """Which market this is: chain, contract and token, and what a deal costs in fees.
 
-    `opener` opens the deals of orders that wait, if they let it; None: nobody does here.
+    `opener` opens the deals of orders that wait, if they let it; `relayer` brings to the chain what others
+    signed, and pays. None: nobody does here. `alerts` says whether parties can subscribe to theirs.
     Trust none of it: the SDK compares it with the deployment that it brought along.
     """
 
@@ -50,6 +51,8 @@ class MarketInfo(Value):
     fee_bps: Uint16
     paused_until: Moment | None
     opener: Address | None
+    relayer: Address | None = None
+    alerts: bool = False
     policies: tuple[KnownPolicy, ...]
     version: str
 

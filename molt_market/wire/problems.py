@@ -43,6 +43,7 @@ STATUSES: tuple[tuple[type[MoltError], int], ...] = (
     (PolicyNotFound, 404),
     (Expired, 410),
     (StorageUnavailable, 503),
+    (errors.TransactionPending, 503),
     (ChainError, 503),
     (MarketError, 409),
 )

@@ -13,19 +13,23 @@ from tests.integration.scene import SPEC, Scene
 # no part once is enough: here is with which, so that both runs take about as long.
 ONCE = {
     "test_alerts.py": "18",
+    "test_alerts_http.py": "18",
     "test_indexer.py": "6",
     "test_cli.py": "18",
     "test_cli_deal.py": "6",
     "test_cli_devnet.py": "18",
     "test_cli_doctor.py": "18",
     "test_cli_keeper.py": "6",
+    "test_cli_relay.py": "18",
     "test_faults.py": "18",
     "test_relayer.py": "6",
+    "test_relays_http.py": "18",
     "test_reorganisations.py": "18",
     "test_api_fuzz.py": "18",
     "test_live_feed.py": "18",
     "test_open_resting.py": "6",
     "test_service.py": "6",
+    "test_service_async.py": "18",
     "test_stuck.py": "18",
 }
 

@@ -31,16 +31,21 @@ from molt_market.domain.gpus import Feature, Location
 from molt_market.domain.ids import EscrowId, Hash32, OfferId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, Priority
+from molt_market.domain.requests import Side
+from molt_market.domain.subscriptions import AlertsRequest, AlertsVerb
 from molt_market.sdk.parties import Buyer, Provider
 from molt_market.signing.hashes import order_hash
 from molt_market.signing.letters import sign_letter
 from molt_market.signing.listings import sign_unlisting
 from molt_market.signing.statements import sign_offer, sign_order, sign_receipt, sign_voucher
+from molt_market.signing.subscriptions import sign_alerts_request
 from molt_market.testing import Devnet
+from molt_market.wire.alerts import REQUEST
 from molt_market.wire.messages import Ask, PostOffers, PostOrders, Reserve, Unlist
 from molt_market.wire.problems import MEDIA_TYPE, Problem
+from molt_market.wire.relays import Relay
 from tests.integration.test_service import make_offer, make_order
-from tests.service import Server, server
+from tests.service import Server, key_file, server
 
 EXAMPLES = 25  # of each operation: half as the schema has them, half of the market
 CHECKS = [
@@ -53,7 +58,10 @@ CHECKS = [
 
 @pytest.fixture
 def running(net: Devnet, tmp_path: Path) -> Iterator[Server]:
-    with server(net, f"sqlite:///{tmp_path / 'market.db'}", tmp_path) as started:
+    wallet = key_file(net, tmp_path)
+    options = ["--relay-gas", "1000000000", "--alerts", "--alerts-private"]
+    database = f"sqlite:///{tmp_path / 'market.db'}"
+    with server(net, database, tmp_path, wallet=wallet, options=options) as started:
         yield started
 
 
@@ -68,7 +76,7 @@ class Scene:
             self.wanted = make_order(buyer, 1)
             escrow = buyer.open(buyer.match(self.wanted)[0])
             buyer.deposit(buyer.client.token.amount(1_000))
-            order = make_order(buyer, 1, opener=net.operator.address, policy_id=net.policy_id)
+            order = make_order(buyer, 1, opener=net.stranger.address, policy_id=net.policy_id)
             self.waiting = buyer.post(order).order
             until = time.monotonic() + 15
             while not list(buyer.deals()) and time.monotonic() < until:
@@ -83,6 +91,8 @@ class Scene:
             "buyer": net.buyer.address,
             "q": "gpu_model=H100 price<3 --sort price",
             "model": "H100",
+            "account": net.buyer.address,
+            "number": 1,
         }
         self._slots = iter(range(1_000, 10_000))
 
@@ -97,8 +107,31 @@ class Scene:
             "explain": lambda: Ask(order=self._asked(draw), limit=draw.draw(st.integers(1, 5))),
             "reserve": lambda: self._reserve(draw),
             "post_document": lambda: self._document(draw),
+            "relay": lambda: self._relay(draw),
+            "subscribe_alerts": lambda: self._alerts(AlertsVerb.SUBSCRIBE, url="http://127.0.0.1:9/hook"),
         }
         return made[operation]().model_dump(mode="json") if operation in made else None
+
+    def headers(self, operation: str) -> dict[str, str]:
+        """Return the header in which a party signs what it asks, where it does."""
+        asked = {
+            "alert_subscriptions": (AlertsVerb.LIST, 0),
+            "unsubscribe_alerts": (AlertsVerb.UNSUBSCRIBE, 1),
+        }
+        if operation not in asked:
+            return {}
+        verb, number = asked[operation]
+        return {REQUEST: self._alerts(verb, number=number).model_dump_json()}
+
+    def _alerts(self, verb: AlertsVerb, url: str = "", number: int = 0) -> AlertsRequest:
+        net, until = self.net, self.net.clock.now() + timedelta(minutes=5)
+        return sign_alerts_request(verb, net.buyer, net.domain, until=until, url=url, number=number)
+
+    def _relay(self, draw: st.DataObject) -> Relay:
+        """Have one of the buyer's groups of orders cancelled, one that has none of those that wait."""
+        net = self.net
+        group = draw.draw(st.integers(1_000, 2_000))
+        return Relay.of(net.client().orders_cancellation(net.buyer, Side.ORDERS, group))
 
     def _offers(self, draw: st.DataObject) -> Iterator[CapacityOffer]:
         for _ in range(draw.draw(st.integers(1, 3))):
@@ -153,7 +186,8 @@ def test_operations__whatever_comes__answer_as_they_say(
     schema = schemathesis.openapi.from_url(f"{running.url}/openapi.json")
     scene, counts = Scene(net, running.url), {}
     operations: list[Any] = [cast(Any, each).ok() for each in schema.get_all_operations()]
-    operations.sort(key=lambda each: each.definition.raw["operationId"] == "unlist")  # it takes things away
+    last = ["unlist", "unsubscribe_alerts"]  # they take things away
+    operations.sort(key=lambda each: each.definition.raw["operationId"] in last)
     for operation in operations:
         name = operation.definition.raw["operationId"]
         counts[name] = _tried(operation, name, scene)
@@ -188,6 +222,7 @@ def _tried(operation: Any, name: str, scene: Scene) -> Counter[int]:
                         given_[parameter] = None
             if (body := scene.body(name, draw)) is not None:
                 case.body = body
+            case.headers = {**(case.headers or {}), **scene.headers(name)}
         response = case.call()
         told[response.status_code] += 1
         case.validate_response(response, checks=CHECKS)

@@ -31,7 +31,7 @@ ITEMS = 6_000  # of more than a kilobyte each: more than all buffers on the way 
 def serving(net: Devnet, folder: Path) -> Iterator[tuple[str, Market]]:
     """Serve a market out of this process, with nothing beside it."""
     database = Database(folder / "market.db")
-    with opened(net.client(), database) as (service, _), socket.create_server(("127.0.0.1", 0)) as listener:
+    with opened(net.client(), database) as (service, *_), socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

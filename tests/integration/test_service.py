@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from eth_account import Account
 
 from molt_market.attestation.receipts import issue_receipt
 from molt_market.attestation.usage import UsageLog
@@ -34,9 +32,9 @@ from molt_market.sdk.api import MarketApi
 from molt_market.sdk.parties import Attestor, Buyer, Provider
 from molt_market.sdk.transport import Transport
 from molt_market.signing.listings import sign_unlisting
-from molt_market.testing import MNEMONIC, Devnet
+from molt_market.testing import Devnet
 from tests.databases import KINDS, database_url
-from tests.service import PASSWORD, Server, server
+from tests.service import Server, key_file, server
 
 Answer = TypeVar("Answer")
 HOUR = 3_600
@@ -89,11 +87,6 @@ def make_order(buyer: Buyer, gpus: int = 4, **fields: Any) -> JobOrder:
     )
     given = {"buyer_id": buyer.wallet.address, "requirements": needs, "created_at": buyer.client.now()}
     return JobOrder(**given | fields)
-
-
-def dev_key(index: int) -> bytes:
-    Account.enable_unaudited_hdwallet_features()
-    return bytes(Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{index}").key)
 
 
 def soon(ask: Callable[[], Answer], wanted: Callable[[Answer], bool]) -> Answer:
@@ -178,11 +171,9 @@ def test_order_that_waits__needs_money_and_can_be_taken_back(
 def test_order_that_waits__is_matched_when_an_offer_comes__and_opened_by_the_market(
     net: Devnet, database: str, tmp_path: Path
 ) -> None:
-    key_file = tmp_path / "operator.json"
-    key_file.write_text(json.dumps(Account.encrypt(dev_key(0), PASSWORD, iterations=2)))
     here: dict[str, Any] = {"rpc_url": net.url, "deployment": net.deployment}
     with (
-        server(net, database, tmp_path, wallet=key_file) as running,
+        server(net, database, tmp_path, wallet=key_file(net, tmp_path)) as running,
         Buyer(running.url, net.buyer, **here) as buyer,
         Provider(running.url, net.provider, **here) as provider,
     ):

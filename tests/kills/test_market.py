@@ -7,7 +7,6 @@ answered is there, what waited is open once, and the feed has every step once.
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import secrets
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_account import Account
 from sqlalchemy import select
 
 from molt_market.domain.deals import DealStatus
@@ -39,9 +37,9 @@ from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.market import SqlMarket
 from molt_market.storage.schema import pools, reservations
-from molt_market.testing import MNEMONIC, Devnet, devnet
+from molt_market.testing import Devnet, devnet
 from tests.databases import Postgres
-from tests.service import PASSWORD, Server
+from tests.service import Server, key_file
 
 ORDERS = int(os.environ.get("MOLT_ORDERS", "2000"))
 SLOTS, GPUS = 40, 8
@@ -70,7 +68,7 @@ class Fleet:
 
     def __init__(self, net: Devnet, url: str, folder: Path) -> None:
         self._alone = threading.Lock()
-        self._start = partial(Server, net, url, folder, wallet=key_file(folder))
+        self._start = partial(Server, net, url, folder, wallet=key_file(net, folder))
         with ThreadPoolExecutor(SERVERS) as pool:
             self._running = list(pool.map(lambda _: self._start(), range(SERVERS)))
         self.kills = 0
@@ -152,15 +150,6 @@ class Client:
     def close(self) -> None:
         for each in self._apis.values():
             each.close()
-
-
-def key_file(folder: Path) -> Path:
-    """Write the operator's key down, as a server opens it."""
-    Account.enable_unaudited_hdwallet_features()
-    key = Account.from_mnemonic(MNEMONIC, account_path="m/44'/60'/0'/0/0").key
-    path = folder / "operator.json"
-    path.write_text(json.dumps(Account.encrypt(key, PASSWORD, iterations=2)))
-    return path
 
 
 def offers(net: Devnet, model: str, slots: range) -> list[CapacityOffer]:

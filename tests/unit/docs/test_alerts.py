@@ -9,6 +9,11 @@ from molt_market.alerts.courier import AT_ONCE, KEPT, MARGIN, Retries
 from molt_market.alerts.kinds import AlertKind
 from molt_market.alerts.watch import GWEI, AlertLimits
 from molt_market.alerts.webhooks import SendingLimits
+from molt_market.api.alerting import MOST_OF_A_PARTY
+from molt_market.api.run import ALERT_SECONDS
+from molt_market.domain.subscriptions import AlertsVerb
+from molt_market.signing.subscriptions import AlertsFor
+from molt_market.wire.alerts import REQUEST
 from tests.pages import Page
 
 PAGE = Page("alerts.md")
@@ -41,3 +46,14 @@ def test_delivery__is_as_the_page_says() -> None:
     assert f"takes {sending.whole.seconds} seconds" in told
     assert f"ended {KEPT.days} days ago" in told
     assert f"{webhooks.MOST_BODY:,} bytes" in PAGE.section("What is posted")
+
+
+def test_servers__are_as_the_page_says() -> None:
+    told = PAGE.section("At a server")
+    assert f"every {ALERT_SECONDS} seconds" in told
+    assert AlertsFor.type_string() in told
+    for verb, row in zip(AlertsVerb, PAGE.table("At a server"), strict=True):
+        assert f"verb {verb.value}" in row[2]
+    assert REQUEST in told
+    assert MOST_OF_A_PARTY == 10
+    assert "ten subscriptions" in told

@@ -114,6 +114,5 @@ def test_stored_book__asked_for_one_model__reads_few_offers() -> None:
     assert not book.read_on()
     assert book.is_read
     assert cupboard.reads == read  # prices only
-    assert [
-        int(each.id, 16) for each in book.best_offers(make_requirements(max_price_per_hour=limit), 2)
-    ] == [0, 1]
+    anything = make_requirements(max_price_per_hour=limit)
+    assert [int(each.id, 16) for each in book.best_offers(anything, 2)] == [0, 1]
