@@ -91,13 +91,18 @@ def serve(
         _listening(host, port) as listener,
     ):
         when_listening(f"http://{host}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(
-            create_app(service, upkeep),
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=GOODBYE_SECONDS,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        server_of(service, upkeep).run(sockets=[listener])
+
+
+def server_of(service: Service, upkeep: Upkeep) -> uvicorn.Server:
+    """Return what answers for a market, once it is run."""
+    config = uvicorn.Config(
+        create_app(service, upkeep),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GOODBYE_SECONDS,
+    )
+    return uvicorn.Server(config)
 
 
 @contextmanager

@@ -29,7 +29,17 @@ from molt_market.cli import (
 )
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
-from molt_market.errors import InvalidValue, MoltError, NodeError, NodeUnreachable, StorageUnavailable
+from molt_market.errors import (
+    InvalidValue,
+    MoltError,
+    NodeError,
+    NodeUnreachable,
+    ServerError,
+    ServerUnreachable,
+    StorageUnavailable,
+)
+
+AGAIN = (NodeUnreachable, NodeError, StorageUnavailable, ServerUnreachable, ServerError)
 
 
 class ExitCode(IntEnum):
@@ -38,7 +48,7 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1  # the market, the chain or the journal says no
     BAD_INPUT = 2  # an option, an argument or a variable is wrong in itself
-    UNREACHABLE = 3  # node or database cannot be reached: try again later
+    UNREACHABLE = 3  # node, database or server cannot be reached: try again later
 
 
 class Root(TyperGroup):
@@ -57,7 +67,7 @@ def code_of(error: MoltError) -> ExitCode:
     """Return the exit code of an error."""
     if isinstance(error, InvalidValue):
         return ExitCode.BAD_INPUT
-    if isinstance(error, (NodeUnreachable, NodeError, StorageUnavailable)):
+    if isinstance(error, AGAIN):
         return ExitCode.UNREACHABLE
     return ExitCode.FAILED
 
@@ -84,6 +94,7 @@ def root(
         str | None, typer.Option(help="Where payments are written down: a path or URL. [MOLT_DATABASE]")
     ] = None,
     wallet: Annotated[Path | None, typer.Option(help="Key file of your account. [MOLT_WALLET]")] = None,
+    server: Annotated[str | None, typer.Option(help="Address of the market's server. [MOLT_SERVER]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     verbose: Annotated[
         int,
@@ -105,6 +116,7 @@ def root(
         deployment=deployment,
         database=database,
         wallet=wallet,
+        server=server,
         on_close=context.call_on_close,
     )
 

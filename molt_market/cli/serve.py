@@ -13,6 +13,11 @@ from molt_market.errors import InvalidValue
 from molt_market.signing.wallet import Wallet
 
 
+def can_serve() -> bool:
+    """Tell whether the packages are installed that only a server needs."""
+    return find_spec("fastapi") is not None and find_spec("uvicorn") is not None
+
+
 def serve(
     context: typer.Context,
     *,
@@ -30,7 +35,7 @@ def serve(
     With a wallet it also matches the orders that wait, and pays for the opening of their deals.
     """
     shared: AppContext = context.obj
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+    if not can_serve():
         raise InvalidValue("a server needs more packages: pip install 'molt-market[server]'")
     from molt_market.api.run import serve as run  # noqa: PLC0415 - only a server has these packages
 
