@@ -108,13 +108,14 @@ Companion = Callable[[Home, Output], AbstractContextManager[Check]]
 
 @contextmanager
 def keep_deals(home: Home, out: Output) -> Iterator[Check]:
-    """Close what is due, and follow the log into the database."""
+    """Close what is due; follow the log into the database, unless the market's server does."""
     database = Database(home.database)
     try:
         client = home.net.client(home.accounts["keeper"])
         follower = follow(client, database)
         payments = PaymentService(client, journal=journal_in(database, client))
-        at_work = work(follower, Keeper(payments, follower.due), out, every=LOOK_SECONDS)
+        alone = follower if home.server is None else None
+        at_work = work(alone, Keeper(payments, follower.due), out, every=LOOK_SECONDS)
         with at_work.going():
             yield at_work.require_alive
     finally:

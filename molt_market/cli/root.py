@@ -18,8 +18,12 @@ from molt_market.cli import (
     explain,
     index,
     keeper,
+    leaving,
     logs,
+    market,
     metrics,
+    offer,
+    order,
     payments,
     reconcile,
     serve,
@@ -135,6 +139,11 @@ app.command("devnet")(devnet.devnet)
 deal.app.command("voucher")(signed.voucher)
 deal.app.command("agree")(signed.agree)
 arbiter.app.command("vote")(signed.vote)
+deal.app.command("release")(leaving.release)
+deal.app.command("collect")(leaving.collect)
+app.add_typer(market.app, name="market")
+app.add_typer(offer.app, name="offer")
+app.add_typer(order.app, name="order")
 app.add_typer(deal.app, name="deal")
 app.add_typer(arbiter.app, name="arbiter")
 app.add_typer(wallet.app, name="wallet")
