@@ -101,7 +101,8 @@ def test_from_an_offer_to_money(net: Devnet, market: Server, as_: As) -> None:
     assert trade.endswith(f"4 H100  eu-west-1  8      2.5 {symbol}  {deal}")
     assert asked("market", "trades", "--since", "2100-01-01")["trades"] == []
     assert f"H100   eu-west-1  2.5 {symbol}" in molt("market", "prices", "--days", "30")
-    assert f"2.5 {symbol}   8" in molt("market", "depth", "--region", "eu-west-1")
+    to_be_had = molt("market", "depth", "--region", "eu-west-1").splitlines()[1]
+    assert to_be_had.split() == ["2.5", symbol, "8"]
     assert asked("market", "depth", "--model", "A100") == {"asks": [], "bids": []}
 
 
