@@ -110,7 +110,7 @@ def root(
         logs.Format.TEXT
     ),
 ) -> None:
-    """Payments, deals and key files of a GPU market."""
+    """Offers, orders, deals, payments and key files of a GPU market."""
     logs.configure(verbose, log_format)
     output = Output(as_json=as_json)
     context.obj = AppContext.of(
