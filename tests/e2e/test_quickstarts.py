@@ -50,10 +50,10 @@ class Desk:
         ) as process:
             try:
                 yield process
+            finally:  # after a failure too: a devnet that is killed leaves its chain behind
                 os.killpg(process.pid, signal.SIGINT)
-                assert process.wait(timeout=30) in {0, 128 + signal.SIGINT}, command
-            finally:
-                process.kill()
+                code = process.wait(timeout=30)
+            assert code in {0, 128 + signal.SIGINT}, command
 
     def type(self, script: str) -> str:
         """Type commands one after the other, all of which have to end well; return what they show."""
