@@ -10,6 +10,7 @@ The command line (`molt`) reads these too, where no option says otherwise:
 MOLT_NETWORK           name of the chain, for example sepolia; default: local
 MOLT_DATABASE          where payments are written down: sqlite:///market.db, postgresql://user@host/name
 MOLT_WALLET            key file of the account that pays
+MOLT_SERVER            address of the market's server, for example http://127.0.0.1:8080
 MOLT_MAX_FEE_GWEI      most to offer for a unit of gas, in whole gwei; default: 500
 """
 
@@ -44,6 +45,7 @@ class Settings(Value):
     network: str = "local"
     database: SecretStr | None = None
     wallet: Path | None = None
+    server: str | None = None
     max_fee_gwei: Annotated[int, BeforeValidator(_whole_gwei)] | None = None
 
 

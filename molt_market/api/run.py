@@ -130,13 +130,18 @@ def serve(
         _listening(host, port) as listener,
     ):
         when_listening(f"http://{host}:{listener.getsockname()[1]}")
-        config = uvicorn.Config(
-            create_app(*opening),
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=GOODBYE_SECONDS,
-        )
-        uvicorn.Server(config).run(sockets=[listener])
+        server_of(*opening).run(sockets=[listener])
+
+
+def server_of(service: Service, *beside: Beside) -> uvicorn.Server:
+    """Return what answers for a market, once it is run."""
+    config = uvicorn.Config(
+        create_app(service, *beside),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GOODBYE_SECONDS,
+    )
+    return uvicorn.Server(config)
 
 
 @contextmanager

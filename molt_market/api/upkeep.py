@@ -10,6 +10,7 @@ from logging import WARNING
 
 from molt_market.errors import MoltError
 from molt_market.indexer.follower import Change, Follower
+from molt_market.indexer.ports import Checkpoint
 from molt_market.market.market import Market
 from molt_market.telling import tell
 
@@ -34,11 +35,12 @@ class Upkeep:
     ) -> None:
         self._market = market
         self._follower = follower
+        self._noted: Checkpoint | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
         self._due: dict[Callable[[], object], tuple[float, float]] = {
             market.catch_up: (FEED_SECONDS, 0.0),
-            follower.advance: (LOG_SECONDS, 0.0),
+            self._follow: (LOG_SECONDS, 0.0),
             market.tidy: (LOG_SECONDS, 0.0),
             market.note_deals: (ALL_DEALS_SECONDS, 0.0),
         }
@@ -71,6 +73,15 @@ class Upkeep:
         except Exception:  # a fault of ours: it is told in full, and the other tasks go on
             log.exception("upkeep failed at %s", task.__name__)
 
+    def _follow(self) -> None:
+        """Follow the log; look at all deals if another process has followed some of it into the database."""
+        at = self._follower.advance()
+        if at != self._noted:
+            self._market.note_deals()
+            self._noted = at
+
     def _note(self, change: Change) -> None:
         touched = [record.id for record in change.records]
         self._market.note_deals([*touched, *change.gone])
+        if change.before == self._noted:
+            self._noted = change.at

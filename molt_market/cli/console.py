@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,6 +43,14 @@ class Output:
     def show(self, renderable: RenderableType) -> None:
         """Print a table, or anything else that Rich can."""
         self.console.print(renderable)
+
+    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Print rows below a head, each in one line, however long it is: ids can be copied from it."""
+        lines = [head, *rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+        for number, line in enumerate(lines):
+            text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            self.line(text.rstrip(), "bold" if number == 0 else "")
 
     def json(self, value: Mapping[str, Any]) -> None:
         """Print a value as JSON, its keys in their order."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from molt_market.app import connect
+from molt_market.app import connect, journal_in
 from molt_market.chain.client import MoltClient
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
@@ -16,9 +17,13 @@ from molt_market.domain.ids import Address
 from molt_market.errors import InvalidValue, NodeError, NodeUnreachable
 from molt_market.payments.fees import GWEI, FeePolicy
 from molt_market.payments.service import PaymentService
+from molt_market.sdk.api import MarketApi
+from molt_market.sdk.parties import Buyer, Provider
 from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.journal import SqlJournal, chains_in
+
+Party = TypeVar("Party", Buyer, Provider)
 
 OnClose = Callable[[Callable[[], None]], object]
 """Takes what is to be called when the command is over."""
@@ -44,6 +49,7 @@ class AppContext:
     deployment: Path | None
     database_url: str | None
     wallet: Path | None
+    server: str | None
     fees: FeePolicy
     on_close: OnClose
 
@@ -57,6 +63,7 @@ class AppContext:
         deployment: Path | None,
         database: str | None,
         wallet: Path | None,
+        server: str | None,
         on_close: OnClose,
     ) -> AppContext:
         """Fill up with the environment what no option says. Raises InvalidValue."""
@@ -69,6 +76,7 @@ class AppContext:
             deployment,
             database or from_environment,
             wallet or known.wallet,
+            server or known.server,
             FeePolicy(cap=known.max_fee_gwei * GWEI) if known.max_fee_gwei else FeePolicy(),
             on_close,
         )
@@ -104,6 +112,37 @@ class AppContext:
             database=database,
             fees=self.fees,
         )
+
+    def server_address(self) -> str:
+        """Return the address of the market's server. Raises InvalidValue if none is given."""
+        if self.server is None:
+            raise InvalidValue("no market: give --server, or set MOLT_SERVER, e.g. http://127.0.0.1:8080")
+        return self.server
+
+    def api(self) -> MarketApi:
+        """Return the routes of the market's server; what they say is its word."""
+        api = MarketApi(self.server_address())
+        self.on_close(api.close)
+        return api
+
+    def party(self, kind: type[Party]) -> Party:
+        """Open the key file, and return its account as a party at the market.
+
+        Its payments are written down if a database is given. Raises MarketMismatch, ServerUnreachable.
+        """
+        address, path = self.server_address(), self.key_file()
+        journal = None if self.database_url is None else journal_in(self.database(), self.client())
+        party = kind(
+            address,
+            path,
+            network=self.network,
+            rpc_url=self.rpc_url,
+            deployment=self.deployment,
+            journal=journal,
+            fees=self.fees,
+        )
+        self.on_close(party.close)
+        return party
 
     def own_address(self) -> Address | None:
         """Return the account of the key file, which is not opened; None: none is given."""

@@ -17,6 +17,7 @@ from molt_market import testing
 from molt_market.app import follow, journal_in
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
+from molt_market.cli.devnet_market import attest, listening, serve_market
 from molt_market.cli.keeper import work
 from molt_market.cli.options import AsJson
 from molt_market.cli.stopping import stop_on_signals
@@ -33,10 +34,14 @@ LOOK_SECONDS = 2
 
 @dataclass(frozen=True)
 class Home:
-    """The folder of a devnet: the deployment's file, key files, the database, and `env` to use them all."""
+    """The folder of a devnet: the deployment's file, key files, the database, and `env` to use them all.
+
+    `listener` is where its market's server answers; None: its packages are not installed.
+    """
 
     net: testing.Devnet
     folder: Path
+    listener: socket.socket | None = None
 
     @cached_property
     def accounts(self) -> dict[str, Wallet]:
@@ -44,7 +49,12 @@ class Home:
         net = self.net
         attestors = {f"attestor-{number}": each for number, each in enumerate(net.attestors, 1)}
         parties = {"buyer": net.buyer, "provider": net.provider, "agent": net.agent, "arbiter": net.arbiter}
-        return {**parties, **attestors, "keeper": net.stranger}
+        return {**parties, **attestors, "keeper": net.stranger, "operator": net.operator}
+
+    @cached_property
+    def server(self) -> str | None:
+        """The address of the market's server."""
+        return None if self.listener is None else f"http://127.0.0.1:{self.listener.getsockname()[1]}"
 
     @property
     def database(self) -> Path:
@@ -55,7 +65,8 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that let `molt` use this devnet, as its buyer."""
+        """The variables that let `molt` use this devnet, as its buyer; and a policy for offers."""
+        server = {} if self.server is None else {"MOLT_SERVER": self.server}
         return {
             "MOLT_NETWORK": self.net.network.name,
             "MOLT_RPC_URL": self.net.url,
@@ -63,6 +74,8 @@ class Home:
             "MOLT_DATABASE": str(self.database),
             "MOLT_WALLET": str(self.key_file("buyer")),
             "MOLT_WALLET_PASSWORD": PASSWORD,
+            **server,
+            "POLICY": self.net.policy_id,
         }
 
     @property
@@ -95,20 +108,21 @@ Companion = Callable[[Home, Output], AbstractContextManager[Check]]
 
 @contextmanager
 def keep_deals(home: Home, out: Output) -> Iterator[Check]:
-    """Close what is due, and follow the log into the database."""
+    """Close what is due; follow the log into the database, unless the market's server does."""
     database = Database(home.database)
     try:
         client = home.net.client(home.accounts["keeper"])
         follower = follow(client, database)
         payments = PaymentService(client, journal=journal_in(database, client))
-        at_work = work(follower, Keeper(payments, follower.due), out, every=LOOK_SECONDS)
+        alone = follower if home.server is None else None
+        at_work = work(alone, Keeper(payments, follower.due), out, every=LOOK_SECONDS)
         with at_work.going():
             yield at_work.require_alive
     finally:
         database.close()
 
 
-COMPANIONS: tuple[Companion, ...] = (keep_deals,)  # a market's server goes here too
+COMPANIONS: tuple[Companion, ...] = (keep_deals, serve_market, attest)
 
 
 def devnet(
@@ -116,23 +130,31 @@ def devnet(
     *,
     folder: Annotated[Path, typer.Option("--dir", help="Where its files are written.")] = Path("devnet"),
     port: Annotated[int, typer.Option(help="Of the node, on this machine only; 0: a free one.")] = 8545,
+    server_port: Annotated[
+        int, typer.Option(help="Of the market's server, likewise.", min=0, max=65_535)
+    ] = 8080,
     block_time: Annotated[
         int | None,
         typer.Option(help="Seconds between blocks; default: one for each transaction, at once.", min=1),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a local chain with the contracts on it, and a keeper, until it is told to stop.
+    """Run a local chain with the contracts on it, a market's server and a keeper, until it is told to stop.
 
     Its accounts have money for tests, and key files in --dir. Everybody knows these keys: they are for
-    nothing else. Each start is a new chain.
+    nothing else. Its attestors sign whatever an agent's receipt says, and look at nothing. Each start is a
+    new chain.
     """
     shared: AppContext = context.obj
     out = shared.output
     require_free_port(port)
     place = _made(folder)
-    with stop_on_signals() as stop, testing.devnet(port=port, block_time=block_time, apart=True) as net:
-        home = Home(net, place)
+    with (
+        stop_on_signals() as stop,
+        listening(server_port) as listener,
+        testing.devnet(port=port, block_time=block_time, apart=True) as net,
+    ):
+        home = Home(net, place, listener)
         home.furnish()
         with ExitStack() as beside:
             checks = [beside.enter_context(companion(home, out)) for companion in COMPANIONS]
@@ -175,6 +197,8 @@ def _made(folder: Path) -> Path:
 def _print(out: Output, home: Home) -> None:
     net = home.net
     out.line(f"chain {net.deployment.chain_id} at {net.url}", "bold")
+    if home.server is not None:
+        out.line(f"market of it at {home.server}", "bold")
     rows = {"escrow": net.deployment.escrow, "token": net.deployment.token_address, "policy": net.policy_id}
     rows |= {"panel": net.panel, "policy of the panel": net.panel_policy_id}
     rows |= {name: wallet.address for name, wallet in home.accounts.items()}
@@ -183,13 +207,15 @@ def _print(out: Output, home: Home) -> None:
     out.line(f"\nTo use it, as the buyer (or: source {shlex.quote(str(home.folder / 'env'))}):")
     for line in home.exports:
         out.line(line)
-    out.line("\nCtrl-C or SIGTERM ends it. Everybody knows these keys: they are for tests only.", "dim")
+    out.line("\nCtrl-C or SIGTERM ends it. Everybody knows these keys: they are for tests only. Its", "dim")
+    out.line("attestors sign whatever an agent's receipt says, and look at nothing.", "dim")
 
 
 def _machine(home: Home) -> dict[str, Any]:
     net = home.net
     return {
         "url": net.url,
+        "server": home.server,
         "chain_id": net.deployment.chain_id,
         "escrow": net.deployment.escrow,
         "token": net.deployment.token_address,

@@ -91,8 +91,10 @@ class Work:
             self._failure = error
 
 
-def work(follower: Follower, keeping: Keeper, out: Output, *, every: int, as_json: bool = False) -> Work:
-    """Follow the log, and close what is due, each in a thread; say what is closed."""
+def work(
+    follower: Follower | None, keeping: Keeper, out: Output, *, every: int, as_json: bool = False
+) -> Work:
+    """Close what is due and say so, and follow the log unless somebody else does, each in a thread."""
 
     def tell(did: Round) -> None:
         if did.closed or did.failures:
@@ -101,8 +103,12 @@ def work(follower: Follower, keeping: Keeper, out: Output, *, every: int, as_jso
     def keep(stop: Event) -> None:
         keeping.run(stop, every=timedelta(seconds=every), after=tell)
 
+    if follower is None:
+        return Work(keep)
+    following = follower
+
     def follow_on(stop: Event) -> None:
-        follower.run(stop, every=timedelta(seconds=EVERY_SECONDS))
+        following.run(stop, every=timedelta(seconds=EVERY_SECONDS))
 
     return Work(follow_on, keep)
 

@@ -18,8 +18,12 @@ from molt_market.cli import (
     explain,
     index,
     keeper,
+    leaving,
     logs,
+    market,
     metrics,
+    offer,
+    order,
     payments,
     reconcile,
     relay,
@@ -35,9 +39,12 @@ from molt_market.errors import (
     MoltError,
     NodeError,
     NodeUnreachable,
+    ServerError,
     ServerUnreachable,
     StorageUnavailable,
 )
+
+AGAIN = (NodeUnreachable, NodeError, StorageUnavailable, ServerUnreachable, ServerError)
 
 
 class ExitCode(IntEnum):
@@ -46,7 +53,7 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED = 1  # the market, the chain or the journal says no
     BAD_INPUT = 2  # an option, an argument or a variable is wrong in itself
-    UNREACHABLE = 3  # node, server or database cannot be reached: try again later
+    UNREACHABLE = 3  # node, database or server cannot be reached: try again later
 
 
 class Root(TyperGroup):
@@ -65,7 +72,7 @@ def code_of(error: MoltError) -> ExitCode:
     """Return the exit code of an error."""
     if isinstance(error, InvalidValue):
         return ExitCode.BAD_INPUT
-    if isinstance(error, (NodeUnreachable, NodeError, ServerUnreachable, StorageUnavailable)):
+    if isinstance(error, AGAIN):
         return ExitCode.UNREACHABLE
     return ExitCode.FAILED
 
@@ -92,6 +99,7 @@ def root(
         str | None, typer.Option(help="Where payments are written down: a path or URL. [MOLT_DATABASE]")
     ] = None,
     wallet: Annotated[Path | None, typer.Option(help="Key file of your account. [MOLT_WALLET]")] = None,
+    server: Annotated[str | None, typer.Option(help="Address of the market's server. [MOLT_SERVER]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     verbose: Annotated[
         int,
@@ -103,7 +111,7 @@ def root(
         logs.Format.TEXT
     ),
 ) -> None:
-    """Payments, deals and key files of a GPU market."""
+    """Offers, orders, deals, payments and key files of a GPU market."""
     logs.configure(verbose, log_format)
     output = Output(as_json=as_json)
     context.obj = AppContext.of(
@@ -113,6 +121,7 @@ def root(
         deployment=deployment,
         database=database,
         wallet=wallet,
+        server=server,
         on_close=context.call_on_close,
     )
 
@@ -132,6 +141,11 @@ app.command("devnet")(devnet.devnet)
 deal.app.command("voucher")(signed.voucher)
 deal.app.command("agree")(signed.agree)
 arbiter.app.command("vote")(signed.vote)
+deal.app.command("release")(leaving.release)
+deal.app.command("collect")(leaving.collect)
+app.add_typer(market.app, name="market")
+app.add_typer(offer.app, name="offer")
+app.add_typer(order.app, name="order")
 app.add_typer(deal.app, name="deal")
 app.add_typer(arbiter.app, name="arbiter")
 app.add_typer(wallet.app, name="wallet")

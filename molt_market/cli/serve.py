@@ -16,6 +16,11 @@ from molt_market.payments.gas import GasPolicy
 from molt_market.signing.wallet import Wallet
 
 
+def can_serve() -> bool:
+    """Tell whether the packages are installed that only a server needs."""
+    return find_spec("fastapi") is not None and find_spec("uvicorn") is not None
+
+
 def serve(
     context: typer.Context,
     *,
@@ -47,7 +52,7 @@ def serve(
     --relay-gas it brings to the chain what others signed.
     """
     shared: AppContext = context.obj
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+    if not can_serve():
         raise InvalidValue("a server needs more packages: pip install 'molt-market[server]'")
     from molt_market.api.run import serve as run  # noqa: PLC0415 - only a server has these packages
 

@@ -27,12 +27,14 @@ STATE_KEPT = 64  # blocks below the confirmed head whose state every node has; m
 class Change:
     """One step, on or back: how far the log is followed then, and which deals stand otherwise than before.
 
-    `gone` are those whose opening a reorganisation took away.
+    `gone` are those whose opening a reorganisation took away. `before` is how far it was followed before: if
+    a listener heard of less, another process took the steps between.
     """
 
     at: Checkpoint | None
     records: tuple[DealRecord, ...] = ()
     gone: tuple[EscrowId, ...] = ()
+    before: Checkpoint | None = None
 
 
 Listener = Callable[[Change], None]
@@ -137,7 +139,7 @@ class Follower:
         if self.facts.append(at, blocks, records):
             to = Checkpoint.of(blocks[-1])
             tell("followed", block=to.number, hash=to.hash, deals=len(records))
-            self._tell(Change(to, records))
+            self._tell(Change(to, records, before=at))
 
     def _unchecked(
         self, at: Checkpoint | None, last: int, touched: Collection[EscrowId]
@@ -158,7 +160,7 @@ class Follower:
         gone = tuple(deal_id for deal_id, facts in kept.items() if not facts)
         if self.facts.rewind(at, to, records, gone):
             tell("went_back", level=WARNING, from_block=at.number, to_block=block, deals=len(kept))
-            self._tell(Change(to, records, gone))
+            self._tell(Change(to, records, gone, before=at))
 
     def _tell(self, change: Change) -> None:
         for listener in self._listeners:

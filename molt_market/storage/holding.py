@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, select, update
 
 from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.deals import DealStatus
@@ -145,14 +145,20 @@ class Holding:
     # ---------------------------------------------------------------- what the chain says
 
     def note(self, deal_ids: Collection[EscrowId] | None) -> int:
-        """Let locked deals hold their GPUs, and let those of all other deals go; return what changed."""
+        """Let locked deals hold their GPUs, and let those of all other deals go; return what changed.
+
+        A deal that was closed before anybody looked is told too: as opened, and then as freed.
+        """
         self._lock_cursor()
-        opened = self._opened(deal_ids)
+        missed = self._missed(deal_ids)
+        opened = [*self._opened(deal_ids), *missed]
         freed = self._freed(deal_ids)
         self._lock_orders(row.order_id for row in (*opened, *freed))
         self._wait_again([row.order_id for row in freed if row.status is None])
         for row in sorted(opened, key=lambda row: (row.provider, row.slot, row.deal_id)):
             self._note_opened(row)
+        if missed:
+            freed += self._freed([EscrowId(row.deal_id) for row in missed])
         for row in _by_pool(self._turned([row.id for row in freed], "opened", "freed")):
             self.updates.append(DealFreed(**self._told(row, self._give_back(row))))
         return len(opened) + len(freed)
@@ -172,7 +178,22 @@ class Holding:
 
     def _opened(self, deal_ids: Collection[EscrowId] | None) -> list[Row[Any]]:
         """Return the locked deals that do not hold their GPUs here yet."""
-        mine = and_(deals.c.deployment == self._deployment, deals.c.status == DealStatus.LOCKED)
+        there = func.coalesce(reservations.c.state, "") != "opened"
+        wanted = self._deals().where(deals.c.status == DealStatus.LOCKED, there)
+        return self._some(wanted, deals.c.deal_id, deal_ids)
+
+    def _missed(self, deal_ids: Collection[EscrowId] | None) -> list[Row[Any]]:
+        """Return the deals that are not locked any more, and whose reservation never was noted as opened.
+
+        Of all deals only those whose GPUs are still held: what ever lapsed is too much to look through.
+        """
+        state = reservations.c.state
+        there = state == "held" if deal_ids is None else state.not_in(("opened", "freed"))
+        wanted = self._deals().where(deals.c.status != DealStatus.LOCKED, there)
+        return self._some(wanted, deals.c.deal_id, deal_ids)
+
+    def _deals(self) -> Select[Any]:
+        """Select deals with their reservations and offers, if there are any."""
         same = and_(
             reservations.c.deployment == deals.c.deployment, reservations.c.deal_id == deals.c.deal_id
         )
@@ -183,8 +204,7 @@ class Holding:
         wanted = select(
             deals, deals.c.order_hash.label("order_id"), reservations.c.offer_id, offers.c.offer
         ).select_from(joined)
-        wanted = wanted.where(mine, func.coalesce(reservations.c.state, "") != "opened")
-        return self._some(wanted, deals.c.deal_id, deal_ids)
+        return wanted.where(deals.c.deployment == self._deployment)
 
     def _freed(self, deal_ids: Collection[EscrowId] | None) -> list[Row[Any]]:
         """Return the reservations whose deals hold no GPUs any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -16,6 +17,7 @@ from tests.integration.scene import Scene
 from tests.integration.stage import Stage
 from tests.integration.test_stuck import payments_of, pending
 from tests.pages import Page
+from tests.service import server
 
 PAGE = Page("cli.md")
 CHANGING = (
@@ -25,6 +27,7 @@ CHANGING = (
     (r"\d+\.\d+ of native coin", lambda found: "#" * len(found[0])),
     (r"\d+\.\d+ gwei", lambda _: "N gwei"),  # the base fee follows the size of blocks
     (r"127\.0\.0\.1:\d+", lambda _: "127.0.0.1:port"),
+    (r"tables are current \(\d+\)", lambda _: "tables are current (N)"),
     (r"block \d+, .* old", lambda _: "block N, N s old"),
     (r"(?<= for )\d+ s(?=, since)", lambda _: "N s"),
 )
@@ -64,6 +67,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             "doctor": molt("doctor"),
             "wallet balance $BUYER": molt("wallet", "balance", escrow.buyer),
         }
+        told |= at_the_market(net, folder, environment)
         environment.setenv("MOLT_WALLET", str(key_file(net.provider, folder / "provider.json")))
         environment.setenv("MOLT_WALLET_PASSWORD", PASSWORD)
         cancel = ("deal", "cancel", escrow.id, "--reason", "power cut")
@@ -71,6 +75,24 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         get_stuck(net, scene)
         told["payments"] = molt("payments")
     return told
+
+
+def at_the_market(net: Devnet, folder: Path, environment: pytest.MonkeyPatch) -> dict[str, str]:
+    """Tell what a market's server shows of one offer."""
+    environment.setenv("MOLT_WALLET_PASSWORD", PASSWORD)
+    buyer, provider = (
+        str(key_file(wallet, folder / f"at-market-{name}.json"))
+        for name, wallet in (("buyer", net.buyer), ("provider", net.provider))
+    )
+    shown = ("market depth", "offer list", "order quote --gpus 4 --vram 80 --hours 8 --max-price 3")
+    with server(net, f"sqlite:///{folder / 'server.db'}", folder) as started, environment.context() as here:
+        here.setenv("MOLT_SERVER", started.url)
+        here.setenv("MOLT_WALLET", provider)
+        gpus = ("--gpus", "8", "--model", "H100", "--vram", "80", "--hours", "24", "--region", "eu-west-1")
+        molt("offer", "post", *gpus, "--price", "2.50", "--policy", net.policy_id)
+        told = {command: molt(*command.split()) for command in shown[:2]}
+        here.setenv("MOLT_WALLET", buyer)
+        return told | {shown[2]: molt(*shown[2].split())}
 
 
 def get_stuck(net: Devnet, scene: Scene) -> None:

@@ -20,6 +20,7 @@ ONCE = {
     "test_cli_devnet.py": "18",
     "test_cli_doctor.py": "18",
     "test_cli_keeper.py": "6",
+    "test_cli_market.py": "6",
     "test_cli_relay.py": "18",
     "test_faults.py": "18",
     "test_relayer.py": "6",

@@ -8,24 +8,35 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from molt_market.app import connect
+from molt_market.attestation.receipts import issue_receipt
+from molt_market.attestation.usage import UsageLog
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
 from molt_market.cli.root import ExitCode
 from molt_market.domain.amounts import Amount
 from molt_market.domain.fields import seconds
-from molt_market.domain.ids import Hash32
-from molt_market.errors import NodeUnreachable
+from molt_market.domain.gpus import GpuCapacity
+from molt_market.domain.ids import Address, Hash32
+from molt_market.domain.offers import CapacityOffer
+from molt_market.domain.orders import JobOrder, JobRequirements
+from molt_market.domain.updates import DealOpened
+from molt_market.errors import NodeUnreachable, ServerUnreachable
+from molt_market.sdk.api import MarketApi
+from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.transport import Transport
 from molt_market.signing.statements import sign_offer
 from molt_market.signing.wallet import Wallet
 from tests.factories import make_match, make_offer, make_order
 from tests.integration.commands import PASSWORD, asked, key_file, molt, refused, running, stopped
+
+Party = TypeVar("Party", Buyer, Provider)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +49,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @contextmanager
 def started(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Start one; give its process, and what it says when all is there."""
-    with running("devnet", "--port", "0", "--json", *options) as process:
+    with running("devnet", "--port", "0", "--server-port", "0", "--json", *options) as process:
         yield process, answer_of(process)
 
 
@@ -111,6 +122,69 @@ def open_deal(told: dict[str, Any]) -> tuple[str, int]:
     return escrow.id, seconds(escrow.locked_until)
 
 
+def party(kind: type[Party], told: dict[str, Any], name: str) -> Party:
+    """Return a party at the devnet's market, by its key file."""
+    file = told["accounts"][name]["file"]
+    return kind(told["server"], file, rpc_url=told["url"], deployment=Path("devnet"))
+
+
+def test_devnet__its_market__opens_what_waits__and_its_attestors_sign(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MOLT_WALLET_PASSWORD", "devnet")
+    with (
+        started() as (process, told),
+        party(Buyer, told, "buyer") as buyer,
+        party(Provider, told, "provider") as provider,
+        closing(buyer.feed()) as feed,
+    ):
+        operator, agent = (Address(told["accounts"][each]["address"]) for each in ("operator", "agent"))
+        assert buyer.api.market().opener == operator
+        assert [each.policy_id for each in buyer.api.market().policies] == [
+            told["policy"],
+            told["panel_policy"],
+        ]
+        gpus = GpuCapacity(gpu_count=8, gpu_model="H100", vram_gb=80)
+        terms = {"price_per_hour": Amount.from_molt("2.5"), "available_hours": 24, "agent": agent}
+        provider.offer(
+            CapacityOffer(
+                provider_id=provider.wallet.address,
+                gpu_capacity=gpus,
+                policy_id=Hash32(told["policy"]),
+                created_at=buyer.client.now(),
+                **terms,
+            )
+        )
+        needs = JobRequirements(
+            min_gpu_count=2, min_vram_gb=80, estimated_hours=1, max_price_per_hour=Amount.from_molt(3)
+        )
+        order = JobOrder(
+            buyer_id=buyer.wallet.address,
+            requirements=needs,
+            policy_id=Hash32(told["policy"]),
+            created_at=buyer.client.now(),
+        )
+        buyer.deposit(order.budget)
+        buyer.post(order)
+        opened = next(item.update for item in feed if isinstance(item.update, DealOpened))
+
+        signer = Wallet.from_file(told["accounts"]["agent"]["file"])
+        receipt = issue_receipt(
+            UsageLog(opened.deal_id), 3_600, signer, provider.domain, result_digest=Hash32("0x" + "11" * 32)
+        )
+        provider.post_receipt(receipt)
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"attested deal {opened.deal_id} by 3 attestors, unseen\n"
+        node = Node(told["url"])
+        node.request("evm_increaseTime", 3_600)
+        node.request("evm_mine")
+        provider.claim(receipt)
+        assert provider.escrow(opened.deal_id).claimed_gpu_seconds == 3_600
+        assert stopped(process) == ("", "")  # though somebody still reads the feed
+    with MarketApi(Transport(told["server"], attempts=1)) as api, pytest.raises(ServerUnreachable):
+        api.health()
+
+
 def test_devnet__again_in_the_same_folder__ended_by_ctrl_c__or_its_closed_terminal() -> None:
     urls = []
     for number in (signal.SIGINT, signal.SIGHUP):
@@ -123,13 +197,14 @@ def test_devnet__again_in_the_same_folder__ended_by_ctrl_c__or_its_closed_termin
 
 
 def test_devnet__for_people__prints_addresses_and_exports() -> None:
-    with running("devnet", "--port", "0", "--dir", "a b") as process:
+    with running("devnet", "--port", "0", "--server-port", "0", "--dir", "a b") as process:
         assert process.stdout is not None
         lines: list[str] = []
         while not lines or not lines[-1].startswith("Ctrl-C"):
             lines.append(process.stdout.readline())
             assert lines[-1]
         text = "".join(lines)
+        assert "\nmarket of it at http://127.0.0.1:" in text
         assert "\narbiter              0x" in text
         assert "\nexport MOLT_WALLET='" in text
         stopped(process)
@@ -160,16 +235,24 @@ def test_devnet__port_in_use__is_bad_input() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = str(other.getsockname()[1])
-        assert "give another --port" in refused("devnet", "--port", port, code=ExitCode.BAD_INPUT)
-    assert "0 takes a free one" in refused("devnet", "--port", "65536", code=ExitCode.BAD_INPUT)
+        assert "give another --port" in refused(
+            "devnet", "--server-port", "0", "--port", port, code=ExitCode.BAD_INPUT
+        )
+        server = ("--port", "0", "--server-port", port)
+        assert "give another --server-port" in refused("devnet", *server, code=ExitCode.BAD_INPUT)
+    assert "0 takes a free one" in refused(
+        "devnet", "--server-port", "0", "--port", "65536", code=ExitCode.BAD_INPUT
+    )
 
 
 def test_devnet__folder_that_cannot_be__or_holds_another_key__is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "give another --dir" in refused("devnet", "--port", "0", "--dir", "file", code=ExitCode.BAD_INPUT)
+    assert "give another --dir" in refused(
+        "devnet", "--port", "0", "--server-port", "0", "--dir", "file", code=ExitCode.BAD_INPUT
+    )
     (tmp_path / "mine").mkdir()
     key_file(Wallet.from_private_key("0x" + "11" * 32), tmp_path / "mine" / "buyer.json")
     before = (tmp_path / "mine" / "buyer.json").read_text()
-    assert "is of another account" in refused("devnet", "--port", "0", "--dir", "mine")
+    assert "is of another account" in refused("devnet", "--port", "0", "--server-port", "0", "--dir", "mine")
     assert (tmp_path / "mine" / "buyer.json").read_text() == before
     Wallet.from_file(tmp_path / "mine" / "buyer.json", PASSWORD)

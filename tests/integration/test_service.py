@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, TypeVar
 
 import pytest
 
+from molt_market.app import follow
 from molt_market.attestation.receipts import issue_receipt
 from molt_market.attestation.usage import UsageLog
 from molt_market.domain.deals import DealStatus
@@ -32,6 +34,7 @@ from molt_market.sdk.api import MarketApi
 from molt_market.sdk.parties import Attestor, Buyer, Provider
 from molt_market.sdk.transport import Transport
 from molt_market.signing.listings import sign_unlisting
+from molt_market.storage.database import Database
 from molt_market.testing import Devnet
 from tests.databases import KINDS, database_url
 from tests.service import Server, key_file, server
@@ -122,6 +125,7 @@ def test_from_offers_to_settled_money(net: Devnet, running: Server, provider: Pr
     assert settled.deal_id == order_state.deal_id == escrow.id
     [trade] = buyer.api.trades().trades
     assert (trade.deal_id, trade.price_per_hour, trade.gpu_model) == (escrow.id, offer.price_per_hour, "H100")
+    soon(lambda: [each.gpu_count for each in buyer.api.depth().asks], lambda asks: asks == [8])
     assert buyer.match(make_order(buyer, 8))  # the GPUs are free again
 
     with closing(buyer.feed()) as feed:
@@ -147,6 +151,28 @@ def test_claim__with_attestors_who_found_the_receipt_at_the_market__is_paid(
     paid = provider.claim(receipt)
     assert paid.provider_payment + paid.platform_fee == buyer.client.token.amount(60)
     assert paid.buyer_refund == buyer.client.token.amount(20)
+
+
+def test_deal__that_another_process_has_followed__is_known_here_too(
+    net: Devnet, database: str, provider: Provider, buyer: Buyer
+) -> None:
+    provider.offer(make_offer(provider))
+    stop, store = Event(), Database(database)
+    other = follow(net.client(), store)  # a keeper over the same database, say
+    looking = Thread(target=other.run, args=(stop,), kwargs={"every": timedelta(milliseconds=20)})
+    looking.start()
+    try:
+        escrow = buyer.open(buyer.match(make_order(buyer))[0])
+        [state] = buyer.orders()
+        soon(lambda: buyer.api.order(state.order.id), lambda each: each.order.status is OrderStatus.ESCROWED)
+        buyer.release(escrow)
+        provider.redeem(escrow.id)
+        soon(lambda: buyer.api.order(state.order.id), lambda each: each.order.status is OrderStatus.SETTLED)
+        soon(lambda: buyer.api.depth().asks, lambda asks: [each.gpu_count for each in asks] == [8])
+    finally:
+        stop.set()
+        looking.join()
+        store.close()
 
 
 def test_order_that_waits__needs_money_and_can_be_taken_back(

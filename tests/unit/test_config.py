@@ -23,6 +23,7 @@ def test_settings__each_variable__is_read() -> None:
             "MOLT_NETWORK": "sepolia",
             "MOLT_DATABASE": "postgresql://molt:hidden@host/market",
             "MOLT_WALLET": "buyer.json",
+            "MOLT_SERVER": "http://market:8080",
             "MOLT_MAX_FEE_GWEI": "200",
             "OTHER": "x",
         }
@@ -33,6 +34,7 @@ def test_settings__each_variable__is_read() -> None:
         "/opt/anvil",
     )
     assert (found.network, found.wallet, found.max_fee_gwei) == ("sepolia", Path("buyer.json"), 200)
+    assert found.server == "http://market:8080"
     assert found.database is not None
     assert found.database.get_secret_value() == "postgresql://molt:hidden@host/market"
     assert "hidden" not in repr(found)

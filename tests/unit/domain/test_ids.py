@@ -140,6 +140,6 @@ def test_id__in_a_model__is_text_in_json_and_typed_in_python() -> None:
     adapter = TypeAdapter(EscrowId)
     found = adapter.validate_json('"0x' + "AB" * 32 + '"')
     assert (type(found), adapter.dump_json(found)) == (EscrowId, b'"0x' + b"ab" * 32 + b'"')
-    assert adapter.json_schema() == {"type": "string"}
+    assert adapter.json_schema() == {"type": "string", "pattern": "^(?:0x[0-9a-fA-F]{64})$"}
     with pytest.raises(ValidationError, match="64 hexadecimal digits"):
         adapter.validate_python("0x12")

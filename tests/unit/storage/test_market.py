@@ -318,6 +318,30 @@ def test_note__a_deal_that_was_reserved__holds_the_same_gpus_until_it_is_not_loc
     assert kinds(market)[2:] == ["reserved", "deal_opened", "offer_removed", "deal_freed"]
 
 
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("lapsed", [True, False])
+def test_note__a_deal_that_was_closed_before_anybody_looked__is_told_too(
+    market: SqlMarket, database: Database, *, named: bool, lapsed: bool
+) -> None:
+    chain = Chain(database)
+    market.post_offers([offer(1)], NOON)
+    market.post_orders([order(1)], NOON)
+    reserve(market, offer(1), order(1))
+    if lapsed:
+        market.tidy(SOON)
+    before = kinds(market)
+    chain.says(record(order(1), DealStatus.RELEASED))
+    told = named or not lapsed  # nobody looks through all that ever lapsed
+    assert market.note_deals(NOON, [deal(order(1))] if named else None) == (2 if told else 0)
+    assert market.note_deals(NOON, [deal(order(1))] if named else None) == 0
+    assert kinds(market)[len(before) :] == (["deal_opened", "deal_freed"] if told else [])
+    assert held(database) == {(PROVIDER, 0): 0}
+    if told:
+        assert market.order(order(1).id).order.status is OrderStatus.SETTLED
+        [trade] = market.trades(NOON)
+        assert trade.deal_id == deal(order(1))
+
+
 def test_note__a_deal_that_nobody_reserved__holds_its_gpus(market: SqlMarket, database: Database) -> None:
     chain = Chain(database)
     market.post_offers([offer(1)], NOON)
