@@ -3,11 +3,15 @@
 HYPOTHESIS_PROFILE chooses how hard Hypothesis searches: `dev` (a new seed each time), `ci` (always the same
 examples, so that a red run can be repeated), `deep` (`make deep`).
 
+A run in the background starts with Ctrl-C ignored, and would hand that down to every process that a test starts
+and ends by a signal: signals are as in a terminal here.
+
 On CI nothing is skipped silently: a test that is skipped or expected to fail counts as failed unless
 `tests/allowed_skips.txt` names it.
 """
 
 import os
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -24,6 +28,14 @@ settings.register_profile(
     "deep", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if ON_CI else "dev"))
+
+for number, usual in {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}.items():
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.hookimpl(wrapper=True)
