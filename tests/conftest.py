@@ -3,8 +3,8 @@
 HYPOTHESIS_PROFILE chooses how hard Hypothesis searches: `dev` (a new seed each time), `ci` (always the same
 examples, so that a red run can be repeated), `deep` (`make deep`).
 
-A run in the background starts with Ctrl-C ignored, and would hand that down to every process that a test starts
-and ends by a signal: signals are as in a terminal here.
+A run in the background starts with Ctrl-C ignored, and would hand that down to every process that a test
+starts and ends by a signal: signals are as in a terminal here.
 
 On CI nothing is skipped silently: a test that is skipped or expected to fail counts as failed unless
 `tests/allowed_skips.txt` names it.
@@ -29,13 +29,9 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if ON_CI else "dev"))
 
-for number, usual in {
-    signal.SIGINT: signal.default_int_handler,
-    signal.SIGTERM: signal.SIG_DFL,
-    signal.SIGHUP: signal.SIG_DFL,
-}.items():
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, usual)
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)
