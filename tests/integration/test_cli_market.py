@@ -213,7 +213,10 @@ def test_watch__prints_each_step_until_it_is_told_to_stop(
     net: Devnet, market: Server, as_: As, number: signal.Signals
 ) -> None:
     first = offered(net, as_)
-    with running("market", "watch", "--after", "0") as process, running("--json", "market", "watch") as other:
+    with (
+        running("market", "watch", "--after", "0") as process,
+        running("--json", "market", "watch", "--after", "1") as other,
+    ):
         assert process.stdout is not None
         assert other.stdout is not None
         line = process.stdout.readline()
