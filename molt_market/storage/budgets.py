@@ -76,13 +76,13 @@ class SqlBudgets:
     def settle(self, key: str, transaction_id: TransactionId, wei: int, *, holder: str | None = None) -> None:
         with self._database.writing() as connection:
             known = self._charge(connection, key)
-            if known is None or known.settled_by == transaction_id:  # sent for nobody else, or known
+            if known is None or holder not in {None, known.holder}:  # sent for nobody else, or not by him
                 return
-            if holder not in {None, known.holder}:
-                return
-            paid = {"paid": known.paid + wei, "settled_by": transaction_id}
+            # Who reserved for what another one had sent by then pays nothing, but has to let that go.
+            cost = 0 if known.settled_by == transaction_id else wei
+            paid = {"paid": known.paid + cost, "settled_by": transaction_id}
             self._set(connection, key, reserved=0, holder=None, **paid)
-            self._spend(connection, known, wei)
+            self._spend(connection, known, cost)
 
     def open_charges(self, account: Address) -> list[Charge]:
         mine = (charges.c.deployment == self._deployment) & (charges.c.account == account)
