@@ -30,6 +30,7 @@ from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus
 from molt_market.domain.updates import DealOpened, Released, Reserved
 from molt_market.errors import InsufficientCapacity, ServerError, ServerUnreachable, StorageUnavailable
+from molt_market.market.resting import HELD_FOR, TRY_SECONDS
 from molt_market.sdk.api import MarketApi
 from molt_market.sdk.transport import Transport
 from molt_market.signing.statements import sign_offer, sign_order
@@ -235,6 +236,7 @@ def test_servers_and_database_killed__no_gpu_is_promised_twice_and_nothing_is_lo
         market = SqlMarket(database, f"{client.chain_name()}:{client.deployment.escrow}", client.token)
         try:
             _require_open(net, market, waiting)
+            fleet.stop()  # nothing changes any more
             _require_whole(database, market, set(promised))
         finally:
             database.close()
@@ -245,8 +247,11 @@ def test_servers_and_database_killed__no_gpu_is_promised_twice_and_nothing_is_lo
 
 
 def _require_open(net: Devnet, market: SqlMarket, waiting: list[OrderId]) -> None:
-    """Require that each order that waited has its deal, once."""
-    until = time.monotonic() + 60
+    """Require that each order that waited has its deal, once.
+
+    Where a server died between holding GPUs and opening, its orders wait until the reservation lapses.
+    """
+    until = time.monotonic() + HELD_FOR.total_seconds() + 2 * TRY_SECONDS + 30
     while any(market.order(each).order.status is not OrderStatus.ESCROWED for each in waiting):
         assert time.monotonic() < until, Counter(market.order(each).order.status for each in waiting)
         time.sleep(0.2)
@@ -258,17 +263,24 @@ def _require_open(net: Devnet, market: SqlMarket, waiting: list[OrderId]) -> Non
 
 
 def _require_whole(database: Database, market: SqlMarket, promised: set[str]) -> None:
+    """Require that the feed has every step once, and no step holds more GPUs than there are."""
     items = market.feed(0, 100_000)
     assert [item.sequence for item in items] == list(range(1, market.last() + 1))
     held = Counter[tuple[str, int]]()
-    for update in (item.update for item in items):  # at every moment, not only in the end
+    reserved, released = set[str](), set[str]()
+    for update in (item.update for item in items):
         if isinstance(update, (Reserved, Released, DealOpened)):
+            place = update.provider, update.slot
             counts = {Reserved: update.gpu_count, Released: -update.gpu_count, DealOpened: 0}
-            held[update.provider, update.slot] += counts[type(update)]
-            assert update.held == held[update.provider, update.slot] <= GPUS
+            held[place] += counts[type(update)]
+            assert update.held == held[place] <= GPUS
+            if update.slot < SLOTS:
+                (released if isinstance(update, Released) else reserved).add(update.deal_id)
+    assert promised <= reserved  # what was answered is there
+    assert reserved - promised <= released  # and what was not answered has lapsed
     with database.reading() as connection:
-        rows = connection.execute(select(reservations)).all()
+        states = Counter(connection.execute(select(reservations.c.state)).scalars())
         now_held = {(row.provider, row.slot): row.held for row in connection.execute(select(pools))}
-    assert {row.deal_id for row in rows if row.state == "held"} == promised
-    assert Counter(row.state for row in rows) == {"held": len(promised), "opened": RESTING}
+    assert states["opened"] == RESTING
+    assert set(states) <= {"opened", "held", "lapsed"}
     assert now_held == dict(held)
