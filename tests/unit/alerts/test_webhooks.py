@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import trustme
 
 from molt_market.alerts.webhooks import (
     MOST_BODY,
@@ -26,7 +27,6 @@ from tests.hooks import Hooks, hook_server
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SECRET = "5e" * 32
-CERTIFICATE = Path(__file__).with_name("localhost.pem")  # signed by itself, until 2126; its key is no secret
 BODY = b'{"id":"claim_opened:0x12:7"}'
 QUICK = SendingLimits(whole=timedelta(seconds=4), step=timedelta(seconds=2), private=True)
 
@@ -35,6 +35,28 @@ QUICK = SendingLimits(whole=timedelta(seconds=4), step=timedelta(seconds=2), pri
 def hooks() -> Iterator[Hooks]:
     with hook_server() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Who vouches for the servers of this file, and for nobody else."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def certificate(authority: trustme.CA, tmp_path: Path) -> Path:
+    """The certificate of `localhost` with its key, made for this test."""
+    path = tmp_path / "localhost.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(path))
+    return path
+
+
+@pytest.fixture
+def believed(authority: trustme.CA) -> SendingLimits:
+    """Limits of somebody who believes that authority."""
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    return replace(QUICK, trust=trust)
 
 
 def message(url: str, **fields: object) -> Message:
@@ -134,18 +156,20 @@ def test_body__too_large__is_not_sent(hooks: Hooks) -> None:
 # ---------------------------------------------------------------- https
 
 
-def test_https__asks_for_the_host_by_name__though_its_address_is_used() -> None:
-    with hook_server(CERTIFICATE) as secure:
-        believed = replace(QUICK, trust=ssl.create_default_context(cafile=str(CERTIFICATE)))
+def test_https__asks_for_the_host_by_name__though_its_address_is_used(
+    certificate: Path, believed: SendingLimits
+) -> None:
+    with hook_server(certificate) as secure:
         assert post_all([message(f"{secure.url}/ok")], believed) == [None]
         [got] = secure.at("/ok")
         assert got.headers["host"] == secure.url.removeprefix("https://")
         assert secure.named == ["localhost"]
 
 
-def test_https__a_certificate_of_nobody_known__or_of_another_host__is_refused() -> None:
-    with hook_server(CERTIFICATE) as secure:
-        believed = replace(QUICK, trust=ssl.create_default_context(cafile=str(CERTIFICATE)))
+def test_https__a_certificate_of_nobody_known__or_of_another_host__is_refused(
+    certificate: Path, believed: SendingLimits
+) -> None:
+    with hook_server(certificate) as secure:
         other = secure.url.replace("localhost", "127.0.0.1")
         for url, limits in ((secure.url, QUICK), (other, believed)):
             [failure] = post_all([message(f"{url}/ok")], limits)
