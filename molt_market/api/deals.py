@@ -55,6 +55,7 @@ def post_document(deal_id: EscrowId, body: Document, here: Here) -> DocumentNumb
     terms, market = _terms(deal_id, here), here.market
     policy = here.client.policy(terms.policy_id)
     sender = sender_of(body, terms, policy, market.domain, here.client.is_approved)
+    market.admit(sender)
     number = market.store.post_document(body, sender, here.clock.now())
     market.catch_up()
     return DocumentNumber(deal_id=deal_id, number=number)

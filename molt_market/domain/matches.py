@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from molt_market.domain.amounts import Amount
 from molt_market.domain.ids import OfferId, OrderId, PartyId
@@ -36,6 +37,31 @@ class OrderMatch:
     reasons: tuple[ScorePart, ...]
     offer: CapacityOffer
     order: JobOrder
+
+    @classmethod
+    def of(
+        cls,
+        offer: CapacityOffer,
+        order: JobOrder,
+        *,
+        score_millionths: int = 0,
+        reasons: tuple[ScorePart, ...] = (),
+    ) -> Self:
+        """Make the match of a whole order; its figures follow from both. Whether they fit is not asked."""
+        needs = order.requirements
+        return cls(
+            order_id=order.id,
+            offer_id=offer.id,
+            provider_id=offer.provider_id,
+            gpu_count=needs.min_gpu_count,
+            price_per_hour=offer.price_per_hour,
+            hours=needs.estimated_hours,
+            total_cost=needs.cost_at(offer.price_per_hour),
+            score_millionths=score_millionths,
+            reasons=reasons,
+            offer=offer,
+            order=order,
+        )
 
     @property
     def score(self) -> float:

@@ -71,7 +71,7 @@ class Market:
         self.book = ReplicaBook(clock, store) if book is None else book
         self._chain = chain
         self._clock = clock
-        self._admit = admit
+        self.admit = admit
         self._catching_up = threading.Lock()
         self._listeners: list[Callable[[FeedItem], None]] = []
         self.book.start(store.standing(clock.now()))
@@ -138,21 +138,7 @@ class Market:
         self, offer_id: OfferId, order: JobOrder, for_seconds: int
     ) -> tuple[Reservation, EscrowId]:
         """Hold the GPUs of an offer for an order, as `reserve`; return with it the deal's id."""
-        offer = self.store.offer(offer_id)
-        needs = order.requirements
-        match = OrderMatch(
-            order_id=order.id,
-            offer_id=offer_id,
-            provider_id=offer.provider_id,
-            gpu_count=needs.min_gpu_count,
-            price_per_hour=offer.price_per_hour,
-            hours=needs.estimated_hours,
-            total_cost=needs.cost_at(offer.price_per_hour),
-            score_millionths=0,
-            reasons=(),
-            offer=offer,
-            order=order,
-        )
+        match = OrderMatch.of(self.store.offer(offer_id), order)
         return self._reserve(match, self._clock.now() + timedelta(seconds=for_seconds))
 
     def confirm(self, reservation: Reservation, deal: EscrowId) -> None:
@@ -217,7 +203,7 @@ class Market:
     # ---------------------------------------------------------------- inside
 
     def _checked_offer(self, given: CapacityOffer) -> CapacityOffer:
-        self._admit(verify_offer(given, self.domain, self._chain.is_approved))
+        self.admit(verify_offer(given, self.domain, self._chain.is_approved))
         offer = self._own_offer(given)
         if self._clock.now() >= offer.expires_at:
             raise Expired(f"offer {offer.id} (until {utc(offer.expires_at)})")
@@ -225,7 +211,7 @@ class Market:
         return offer
 
     def _checked_order(self, given: JobOrder) -> JobOrder:
-        self._admit(verify_order(given, self.domain, self._chain.is_approved))
+        self.admit(verify_order(given, self.domain, self._chain.is_approved))
         order = self._own_order(given)
         if order.time_in_force is not TimeInForce.GTC:
             raise InvalidValue(
@@ -248,26 +234,13 @@ class Market:
     def _own(self, match: OrderMatch) -> OrderMatch:
         """Return a match under the ids of its offer and order here, with figures that are theirs."""
         offer, order = self._own_offer(match.offer), self._own_order(match.order)
-        needs = order.requirements
-        return OrderMatch(
-            order_id=order.id,
-            offer_id=offer.id,
-            provider_id=offer.provider_id,
-            gpu_count=needs.min_gpu_count,
-            price_per_hour=offer.price_per_hour,
-            hours=needs.estimated_hours,
-            total_cost=needs.cost_at(offer.price_per_hour),
-            score_millionths=match.score_millionths,
-            reasons=match.reasons,
-            offer=offer,
-            order=order,
-        )
+        return OrderMatch.of(offer, order, score_millionths=match.score_millionths, reasons=match.reasons)
 
     def _reserve(self, match: OrderMatch, until: datetime) -> tuple[Reservation, EscrowId]:
         now = self._clock.now()
         require_in_time(until, now)
         verify_offer(match.offer, self.domain, self._chain.is_approved)
-        self._admit(verify_order(match.order, self.domain, self._chain.is_approved))
+        self.admit(verify_order(match.order, self.domain, self._chain.is_approved))
         here = self._own(match)
         self._require_fit(here, now)
         self.store.tidy(now)
@@ -292,7 +265,7 @@ class Market:
 
     def _kind(self, unlisting: Unlisting, now: datetime) -> str:
         """Find what a digest is of, and require that the signer made it."""
-        self._admit(verify_unlisting(unlisting, self.domain, now, self._chain.is_approved))
+        self.admit(verify_unlisting(unlisting, self.domain, now, self._chain.is_approved))
         owner, kind = self._owner(unlisting.digest)
         if owner != unlisting.signer:
             raise WrongSigner(expected=owner, actual=unlisting.signer)

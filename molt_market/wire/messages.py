@@ -159,20 +159,7 @@ class Match(Value):
 
     def for_order(self, order: JobOrder) -> OrderMatch:
         """Return the match with the order that was asked about; its figures follow from offer and order."""
-        needs, offer = order.requirements, self.offer
-        return OrderMatch(
-            order_id=order.id,
-            offer_id=offer.id,
-            provider_id=offer.provider_id,
-            gpu_count=needs.min_gpu_count,
-            price_per_hour=offer.price_per_hour,
-            hours=needs.estimated_hours,
-            total_cost=needs.cost_at(offer.price_per_hour),
-            score_millionths=self.score_millionths,
-            reasons=self.reasons,
-            offer=offer,
-            order=order,
-        )
+        return OrderMatch.of(self.offer, order, score_millionths=self.score_millionths, reasons=self.reasons)
 
 
 class Matches(Value):

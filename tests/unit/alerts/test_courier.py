@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -25,7 +24,6 @@ from molt_market.errors import InvalidValue, NodeUnreachable
 from molt_market.storage.alerts import SqlAlerts
 from molt_market.storage.database import Database
 from molt_market.testing import ManualClock
-from tests.databases import KINDS, database_url
 from tests.hooks import Hooks, hook_server
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -34,19 +32,6 @@ QUICK = SendingLimits(whole=timedelta(seconds=6), step=timedelta(seconds=3), pri
 RETRIES = Retries(timedelta(seconds=30), timedelta(minutes=5), attempts=7)
 PARTY, OTHER = Address.of(11), Address.of(12)
 HERE = "31337:0xaa:0xbb"
-
-
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with database_url(request.param, tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    database = Database(url)
-    yield database
-    database.close()
 
 
 @pytest.fixture

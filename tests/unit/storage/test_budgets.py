@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -13,23 +11,9 @@ from molt_market.domain.ids import Address, TransactionId
 from molt_market.payments.gas import Charge
 from molt_market.storage.budgets import SqlBudgets
 from molt_market.storage.database import Database
-from tests.databases import KINDS, database_url
 
 HERE, DAY = "31337:0xaa:0xbb", 20_000
 PAYEE, OTHER = Address.of(1), Address.of(2)
-
-
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with database_url(request.param, tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    database = Database(url)
-    yield database
-    database.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -17,22 +16,8 @@ from sqlalchemy.exc import DBAPIError
 from molt_market.errors import InvalidValue, StorageUnavailable
 from molt_market.storage.database import Database, _engine, _url
 from molt_market.storage.schema import accounts, entries, metadata
-from tests.databases import KINDS, database_url
 
 ENTRY = {"chain": "c", "key": "k", "note": "", "first_item": 0, "items": 1}
-
-
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with database_url(request.param, tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    database = Database(url)
-    yield database
-    database.close()
 
 
 def test_migrations__give_the_tables_of_the_schema(database: Database) -> None:

@@ -6,9 +6,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,24 +39,10 @@ from molt_market.storage.holding import MOST_HELD
 from molt_market.storage.market import SqlMarket
 from molt_market.storage.schema import pools, reservations
 from molt_market.testing import ManualClock
-from tests.databases import KINDS, database_url
 from tests.factories import NOON, PROVIDER, make_match, make_offer, make_order, make_terms
 
 HERE = "31337:0xabc"
 SOON = NOON + timedelta(seconds=100)
-
-
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    with database_url(request.param, tmp_path) as url:
-        yield url
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    database = Database(url)
-    yield database
-    database.close()
 
 
 @pytest.fixture
