@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from molt_market.errors import (
     AnvilNotFound,
     CallReverted,
+    CannotOpen,
     ChainError,
     DealNotFound,
     DeploymentMismatch,
@@ -115,9 +116,21 @@ if TYPE_CHECKING:
     )
     from molt_market.domain.gpus import Feature, GpuCapacity, Location
     from molt_market.domain.ids import Address, DisputeId, EscrowId, Hash32, OfferId, OrderId, TransactionId
+    from molt_market.domain.jobs import (
+        Access,
+        HandOver,
+        HandOverAnswer,
+        InputFile,
+        JobKind,
+        JobLimits,
+        JobResult,
+        JobSpec,
+        OutputFile,
+    )
     from molt_market.domain.matches import OrderMatch, ScorePart
     from molt_market.domain.offers import CapacityOffer, OfferStatus
     from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus, Priority, TimeInForce
+    from molt_market.domain.pings import Gateway, Ping, PingAnswer, Rejection
     from molt_market.domain.policies import Policy
     from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
     from molt_market.domain.relays import RelayRequest
@@ -170,7 +183,15 @@ if TYPE_CHECKING:
         verify_statement,
         verify_vote,
     )
-    from molt_market.signing.hashes import deal_id, offer_hash, order_hash, policy_id, terms_of
+    from molt_market.signing.hashes import (
+        deal_id,
+        job_spec_hash,
+        offer_hash,
+        order_hash,
+        policy_id,
+        result_digest,
+        terms_of,
+    )
     from molt_market.signing.relays import sign_relay_request, verify_relay_request
     from molt_market.signing.requests import (
         sign_orders_cancellation,
@@ -178,6 +199,7 @@ if TYPE_CHECKING:
         sign_withdrawal_request,
         verify_request,
     )
+    from molt_market.signing.sealing import SealingKey, seal
     from molt_market.signing.signers import ApprovingSigner, LocalSigner, Signer
     from molt_market.signing.statements import (
         sign_offer,
@@ -196,6 +218,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOLT",
+    "Access",
     "Address",
     "Alert",
     "AlertKind",
@@ -214,6 +237,7 @@ __all__ = [
     "BestPrice",
     "Buyer",
     "CallReverted",
+    "CannotOpen",
     "CapacityOffer",
     "ChainError",
     "Clock",
@@ -251,10 +275,14 @@ __all__ = [
     "GasBudget",
     "GasBudgetUsedUp",
     "GasPolicy",
+    "Gateway",
     "GpuCapacity",
+    "HandOver",
+    "HandOverAnswer",
     "Hash32",
     "Heartbeat",
     "InexactAmount",
+    "InputFile",
     "InsufficientCapacity",
     "InsufficientGas",
     "InsufficientTokens",
@@ -262,9 +290,13 @@ __all__ = [
     "InvalidSignature",
     "InvalidStateTransition",
     "InvalidValue",
+    "JobKind",
+    "JobLimits",
     "JobOrder",
     "JobRequirements",
+    "JobResult",
     "JobSettlementInput",
+    "JobSpec",
     "Journal",
     "Keeper",
     "LocalSigner",
@@ -297,9 +329,12 @@ __all__ = [
     "OrderNotFound",
     "OrderStatus",
     "OrdersCancellation",
+    "OutputFile",
     "Panel",
     "PaymentFailed",
     "PaymentService",
+    "Ping",
+    "PingAnswer",
     "Policy",
     "PolicyNotFound",
     "PolicyWarning",
@@ -313,6 +348,7 @@ __all__ = [
     "ProviderReliability",
     "Quote",
     "Refused",
+    "Rejection",
     "Relaxation",
     "RelayRequest",
     "Relayer",
@@ -325,6 +361,7 @@ __all__ = [
     "RulingVote",
     "ScorePart",
     "ScoreWeights",
+    "SealingKey",
     "SendingLimits",
     "ServerError",
     "ServerUnreachable",
@@ -381,6 +418,7 @@ __all__ = [
     "follow",
     "gpu_seconds",
     "issue_receipt",
+    "job_spec_hash",
     "load_deployment",
     "offer_hash",
     "order_hash",
@@ -392,6 +430,8 @@ __all__ = [
     "quote_split",
     "quote_unattested_claim",
     "relayer",
+    "result_digest",
+    "seal",
     "settle_job",
     "settle_jobs",
     "sign_cancellation",
@@ -453,9 +493,11 @@ _HOMES = {
     ),
     "domain.gpus": "Feature GpuCapacity Location",
     "domain.ids": "Address DisputeId EscrowId Hash32 OfferId OrderId TransactionId",
+    "domain.jobs": "Access HandOver HandOverAnswer InputFile JobKind JobLimits JobResult JobSpec OutputFile",
     "domain.matches": "OrderMatch ScorePart",
     "domain.offers": "CapacityOffer OfferStatus",
     "domain.orders": "JobOrder JobRequirements OrderStatus Priority TimeInForce",
+    "domain.pings": "Gateway Ping PingAnswer Rejection",
     "domain.policies": "Policy",
     "domain.proofs": "Attestation Confirmation ExecutionProof",
     "domain.relays": "RelayRequest",
@@ -493,9 +535,10 @@ _HOMES = {
         " sign_unattested_claim sign_vote"
         " verify_dispute verify_ruling verify_split verify_statement verify_vote"
     ),
-    "signing.hashes": "deal_id offer_hash order_hash policy_id terms_of",
+    "signing.hashes": ("deal_id job_spec_hash offer_hash order_hash policy_id result_digest terms_of"),
     "signing.relays": "sign_relay_request verify_relay_request",
     "signing.requests": "sign_orders_cancellation sign_withdrawal sign_withdrawal_request verify_request",
+    "signing.sealing": "SealingKey seal",
     "signing.signers": "ApprovingSigner LocalSigner Signer",
     "signing.statements": (
         "sign_offer sign_order sign_receipt sign_voucher verify_offer verify_order"

@@ -16,7 +16,7 @@ MoltError
     ├── TooManyReservations · TooManyDocuments · TooManySubscriptions · TooManyRequests
     ├── SignatureError
     │   ├── InvalidSignature · WrongSigner
-    │   └── UnsignedOffer · UnsignedOrder
+    │   └── UnsignedOffer · UnsignedOrder · CannotOpen
     ├── EscrowError                      the escrow contract, or a deal in it
     │   ├── DealNotFound · NotYet · MatchMismatch · ProofMismatch · PolicyNotFound · CallReverted
     │   └── Refused                      one class per code of the contract: molt_market.refusals
@@ -249,6 +249,13 @@ class WrongSigner(InvalidSignature):
         super().__init__(f"signed by {actual}, but {expected} has to sign")
         self.expected = expected
         self.actual = actual
+
+
+class CannotOpen(SignatureError):
+    """A sealed text does not open: it was sealed to another key, or changed since. Ask for it again."""
+
+    def __init__(self) -> None:
+        super().__init__("the sealed text does not open with this key: ask its sender to seal it again")
 
 
 class UnsignedOffer(SignatureError):

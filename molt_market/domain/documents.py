@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from typing import TypeAlias
 
 from pydantic import field_validator
 
 from molt_market.domain.disputes import Dispute
 from molt_market.domain.fields import Moment, Uint32, Value
 from molt_market.domain.ids import Address, EscrowId, Signature
+from molt_market.domain.pings import Gateway, Rejection
 from molt_market.domain.proofs import Attestation, Confirmation
 from molt_market.errors import InvalidValue
 
@@ -24,6 +26,8 @@ class DocumentKind(StrEnum):
     RECEIPT = "receipt"
     DISPUTE = "dispute"
     LETTER = "letter"
+    GATEWAY = "gateway"
+    REJECTION = "rejection"
 
 
 class Letter(Value):
@@ -47,6 +51,9 @@ class Letter(Value):
         return sealed
 
 
+About: TypeAlias = Confirmation | Attestation | Dispute | Letter | Gateway | Rejection
+
+
 class Document(Value):
     """One of these about a deal: the field that is set says which."""
 
@@ -54,24 +61,29 @@ class Document(Value):
     receipt: Attestation | None = None
     dispute: Dispute | None = None
     letter: Letter | None = None
+    gateway: Gateway | None = None
+    rejection: Rejection | None = None
 
     @property
     def kind(self) -> DocumentKind:
         """What it is. Raises InvalidValue unless one field is set."""
-        set_ = [kind for kind in DocumentKind if getattr(self, kind) is not None]
-        if len(set_) != 1:
-            raise InvalidValue("a document is a voucher, a receipt, a dispute or a letter: set one of them")
-        return set_[0]
+        return self._set[0]
 
     @property
     def deal_id(self) -> EscrowId:
-        """The deal that it is about."""
-        about = self.voucher or self.receipt or self.letter
-        if about is not None:
-            return about.deal_id
-        if self.dispute is not None:
-            return self.dispute.escrow_id
-        raise InvalidValue("a document is a voucher, a receipt, a dispute or a letter: set one of them")
+        """The deal that it is about. Raises InvalidValue unless one field is set."""
+        about = self._set[1]
+        return about.escrow_id if isinstance(about, Dispute) else about.deal_id
+
+    @property
+    def _set(
+        self,
+    ) -> tuple[DocumentKind, Confirmation | Attestation | Dispute | Letter | Gateway | Rejection]:
+        set_ = [(kind, about) for kind in DocumentKind if (about := getattr(self, kind)) is not None]
+        if len(set_) != 1:
+            kinds = ", ".join(DocumentKind)
+            raise InvalidValue(f"a document is one of {kinds}: set exactly one of these fields")
+        return set_[0]
 
 
 class PostedDocument(Value):

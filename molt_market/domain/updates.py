@@ -95,7 +95,7 @@ class DealFreed(_OfPool):
 
 
 class DocumentPosted(Value):
-    """A voucher, a receipt, a dispute or a sealed letter about a deal lies ready for its parties."""
+    """A document about a deal lies ready for its parties."""
 
     kind: Literal["document_posted"] = "document_posted"
     deal_id: EscrowId

@@ -19,6 +19,7 @@ from molt_market.domain.catalogue import canonical_model
 from molt_market.domain.fields import SECONDS_PER_HOUR, seconds
 from molt_market.domain.gpus import Location, feature_bits
 from molt_market.domain.ids import ZERO_ADDRESS, ZERO_HASH, Address, EscrowId, Hash32, PartyId
+from molt_market.domain.jobs import JobResult, JobSpec
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.policies import Policy, by_number
@@ -209,3 +210,13 @@ def json_hash(value: Any) -> Hash32:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return Hash32.of(keccak(text=text))
+
+
+def job_spec_hash(spec: JobSpec) -> Hash32:
+    """Return what an order names of its job: the hash of the spec's canonical JSON."""
+    return json_hash(spec.model_dump(mode="json"))
+
+
+def result_digest(result: JobResult) -> Hash32:
+    """Return what a receipt names of a job's result: the hash of its canonical JSON."""
+    return json_hash(result.model_dump(mode="json"))

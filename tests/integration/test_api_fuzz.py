@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 
 from molt_market.domain.documents import Document
 from molt_market.domain.gpus import Feature, Location
-from molt_market.domain.ids import EscrowId, Hash32, OfferId
+from molt_market.domain.ids import ZERO_HASH, EscrowId, Hash32, OfferId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, Priority
 from molt_market.domain.requests import Side
@@ -37,6 +37,7 @@ from molt_market.sdk.parties import Buyer, Provider
 from molt_market.signing.hashes import order_hash
 from molt_market.signing.letters import sign_letter
 from molt_market.signing.listings import sign_unlisting
+from molt_market.signing.pings import sign_gateway
 from molt_market.signing.statements import sign_offer, sign_order, sign_receipt, sign_voucher
 from molt_market.signing.subscriptions import sign_alerts_request
 from molt_market.testing import Devnet
@@ -171,11 +172,13 @@ class Scene:
     def _document(self, draw: st.DataObject) -> Document:
         net, much = self.net, draw.draw(st.integers(1, 2**40 - 1))
         sealed = draw.draw(st.sampled_from(["", "AAAA", "QUJDRA=="]))
+        url = draw.draw(st.from_regex(r"https://[a-z]{1,60}", fullmatch=True))
         letter = sign_letter(self.deal_id, net.provider.address, sealed, net.buyer, net.domain)
         kinds = (
             Document(voucher=sign_voucher(self.deal_id, much, net.buyer, net.domain)),
             Document(receipt=sign_receipt(self.deal_id, much, net.provider, net.domain)),
             Document(letter=letter),
+            Document(gateway=sign_gateway(self.deal_id, url, ZERO_HASH, net.provider, net.domain)),
         )
         return draw.draw(st.sampled_from(kinds))
 

@@ -33,6 +33,7 @@ MADE = [
     errors.ServerError("http://127.0.0.1:1", "500"),
     errors.TooManyRequests(3),
     errors.WrongSigner("0xaa", "0xbb"),
+    errors.CannotOpen(),
     errors.UnsignedOffer("offer-1"),
     errors.UnsignedOrder("order-1"),
     errors.DealNotFound("0xde"),
