@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     from molt_market.alerts.webhooks import SendingLimits, verify_webhook
     from molt_market.app import account_statement, alert_courier, connect, follow, relayer
     from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
-    from molt_market.attestation.usage import Heartbeat, UsageLog
+    from molt_market.attestation.usage import GpuReading, Heartbeat, ProcessReading, UsageLog
     from molt_market.attestation.verdict import verify_proof
     from molt_market.chain.client import MoltClient
     from molt_market.chain.deploy import TokenSpec, deploy
@@ -277,6 +277,7 @@ __all__ = [
     "GasPolicy",
     "Gateway",
     "GpuCapacity",
+    "GpuReading",
     "HandOver",
     "HandOverAnswer",
     "Hash32",
@@ -342,6 +343,7 @@ __all__ = [
     "PriceLevel",
     "PriceStatistics",
     "Priority",
+    "ProcessReading",
     "ProofMismatch",
     "Provider",
     "ProviderCancellation",
@@ -473,7 +475,7 @@ _HOMES = {
     "alerts.webhooks": "SendingLimits verify_webhook",
     "app": "account_statement alert_courier connect follow relayer",
     "attestation.receipts": "assemble_proof countersign issue_receipt",
-    "attestation.usage": "Heartbeat UsageLog",
+    "attestation.usage": "GpuReading Heartbeat ProcessReading UsageLog",
     "attestation.verdict": "verify_proof",
     "chain.client": "MoltClient",
     "chain.deploy": "TokenSpec deploy",

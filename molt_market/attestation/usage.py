@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from molt_market.attestation.merkle import MerkleTree
-from molt_market.domain.fields import Moment, Uint32, Uint40, Value, whole
+from molt_market.domain.fields import Moment, Uint32, Uint40, Uint64, Value, whole
 from molt_market.domain.ids import ZERO_HASH, EscrowId, Hash32
 from molt_market.errors import InvalidValue
 from molt_market.signing.hashes import json_hash
@@ -17,33 +17,46 @@ GpuUuid = Annotated[str, Field(pattern=r"^[!-~]{1,96}$")]
 Percent = Annotated[int, whole(0, 100)]
 
 
-class Heartbeat(Value):
-    """What one moment of a deal looked like.
+class GpuReading(Value):
+    """One GPU as its driver describes it: total memory and memory in use in MiB, utilization in percent.
 
-    `utilization_percent` and `memory_mb` (in use) go by GPU, in the order of `gpu_uuids`, and are left out
-    where they cannot be measured. `progress_digest` is the job's own; `previous` is the digest of the
-    heartbeat before, zero in the first.
+    What cannot be measured is left out. Nothing here is ever filled without a GPU.
+    """
+
+    uuid: GpuUuid
+    model: Annotated[str, Field(min_length=1, max_length=96)]
+    vram_mb: Uint32
+    utilization_percent: Percent | None = None
+    memory_mb: Uint32 | None = None
+
+
+class ProcessReading(Value):
+    """The job's processes as the operating system describes them: how many, milliseconds of CPU, MiB."""
+
+    count: Uint32
+    cpu_ms: Uint64
+    memory_mb: Uint32
+
+
+class Heartbeat(Value):
+    """What one moment of a deal looked like: the GPUs allocated to it, and the processes of its job.
+
+    `progress_digest` is the job's own; `previous` is the digest of the heartbeat before, zero in the first.
     """
 
     deal_id: EscrowId
     sequence: Uint40
     at: Moment
-    gpu_uuids: tuple[GpuUuid, ...]
-    utilization_percent: tuple[Percent, ...] | None = None
-    memory_mb: tuple[Uint32, ...] | None = None
+    gpus: tuple[GpuReading, ...] = ()
+    processes: ProcessReading | None = None
     progress_digest: Hash32 = ZERO_HASH
     previous: Hash32 = ZERO_HASH
 
     @model_validator(mode="after")
     def _check_gpus(self) -> Self:
-        if len(set(self.gpu_uuids)) != len(self.gpu_uuids):
+        uuids = [gpu.uuid for gpu in self.gpus]
+        if len(set(uuids)) != len(uuids):
             raise InvalidValue("a GPU is listed twice: list each once")
-        for name, figures in (
-            ("utilization_percent", self.utilization_percent),
-            ("memory_mb", self.memory_mb),
-        ):
-            if figures is not None and len(figures) != len(self.gpu_uuids):
-                raise InvalidValue(f"{name} has {len(figures)} figures for {len(self.gpu_uuids)} GPUs")
         return self
 
     @property

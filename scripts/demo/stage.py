@@ -93,7 +93,6 @@ class Stage:
                     deal_id=deal.escrow.id,
                     sequence=beat,
                     at=deal.escrow.created_at + timedelta(minutes=30 * beat),
-                    gpu_uuids=tuple(f"GPU-{index}" for index in range(deal.escrow.terms.gpu_count)),
                     previous=log.head,
                 )
             )

@@ -5,14 +5,21 @@ import pytest
 from pydantic import ValidationError
 
 from molt_market.attestation.merkle import verify_inclusion
-from molt_market.attestation.usage import Heartbeat, UsageLog
+from molt_market.attestation.usage import GpuReading, Heartbeat, ProcessReading, UsageLog
 from molt_market.domain.ids import ZERO_HASH, EscrowId, Hash32
 from molt_market.errors import InvalidValue
 from tests.factories import DEAL_ID, NOON
 
 
+def make_gpu(uuid: str, **overrides: Any) -> GpuReading:
+    return GpuReading(**{"uuid": uuid, "model": "NVIDIA H100 80GB HBM3", "vram_mb": 81_559, **overrides})
+
+
+A, B = make_gpu("GPU-a"), make_gpu("GPU-b")
+
+
 def make_heartbeat(**overrides: Any) -> Heartbeat:
-    fields = {"deal_id": DEAL_ID, "sequence": 0, "at": NOON, "gpu_uuids": ("GPU-a", "GPU-b")}
+    fields = {"deal_id": DEAL_ID, "sequence": 0, "at": NOON, "gpus": (A, B)}
     return Heartbeat(**{**fields, **overrides})
 
 
@@ -29,9 +36,8 @@ def test_digest__binds_every_field() -> None:
         "deal_id": EscrowId("0x" + "01" * 32),
         "sequence": 1,
         "at": NOON + timedelta(seconds=1),
-        "gpu_uuids": ("GPU-b", "GPU-a"),
-        "utilization_percent": (0, 100),
-        "memory_mb": (1, 2),
+        "gpus": (B, A),
+        "processes": ProcessReading(count=1, cpu_ms=2, memory_mb=3),
         "progress_digest": Hash32("0x" + "02" * 32),
         "previous": Hash32("0x" + "03" * 32),
     }
@@ -41,7 +47,8 @@ def test_digest__binds_every_field() -> None:
 
 
 def test_digest__survives_json() -> None:
-    heartbeat = make_heartbeat(utilization_percent=(7, 100), memory_mb=(0, 81_920))
+    gpus = (make_gpu("GPU-a", utilization_percent=7, memory_mb=0), B)
+    heartbeat = make_heartbeat(gpus=gpus, processes=ProcessReading(count=1, cpu_ms=2, memory_mb=3))
     received = Heartbeat.model_validate_json(heartbeat.model_dump_json())
     assert received == heartbeat
     assert received.digest == heartbeat.digest
@@ -49,18 +56,18 @@ def test_digest__survives_json() -> None:
 
 def test_digest__is_fixed() -> None:
     """A log written today has to verify tomorrow: this value never changes."""
-    assert make_heartbeat().digest == "0x5fba40d2bf1706796b098bf50574e029e977d5950a0d1e191271544bc3ec8dbb"
+    assert make_heartbeat().digest == ""
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"utilization_percent": (1,)},
-        {"utilization_percent": (1, 101)},
-        {"utilization_percent": (1.0, 2)},
-        {"memory_mb": (1, 2, 3)},
-        {"gpu_uuids": ("GPU-a", "GPU-a")},
-        {"gpu_uuids": ("",)},
+        {"gpus": (A, A)},
+        {"gpus": ({"uuid": "", "model": "H100", "vram_mb": 1},)},
+        {"gpus": ({"uuid": "GPU-a", "model": "", "vram_mb": 1},)},
+        {"gpus": ({"uuid": "GPU-a", "model": "H100", "vram_mb": 1.0},)},
+        {"gpus": ({"uuid": "GPU-a", "model": "H100", "vram_mb": 1, "utilization_percent": 101},)},
+        {"processes": {"count": -1, "cpu_ms": 0, "memory_mb": 0}},
         {"sequence": -1},
         {"at": NOON.replace(tzinfo=None)},
     ],
@@ -107,7 +114,7 @@ def test_append__what_does_not_continue_the_log__is_refused(wrong: dict[str, Any
 
 def test_append__changed_history__is_refused() -> None:
     first, second, *_ = make_log(3).heartbeats
-    changed = first.model_copy(update={"utilization_percent": (100, 100)})
+    changed = first.model_copy(update={"gpus": (A,)})
     with pytest.raises(InvalidValue, match="heartbeat 1 follows"):
         UsageLog(DEAL_ID, [changed, second])
 
