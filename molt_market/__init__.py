@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from molt_market.errors import (
+    AgentSilent,
     AnvilNotFound,
     CallReverted,
     CannotOpen,
@@ -30,6 +31,7 @@ from molt_market.errors import (
     InvalidSignature,
     InvalidStateTransition,
     InvalidValue,
+    JobRefused,
     MarketError,
     MarketMismatch,
     MatchMismatch,
@@ -53,6 +55,7 @@ from molt_market.errors import (
     ProofMismatch,
     Refused,
     ReservationLapsed,
+    ResultMismatch,
     ServerError,
     ServerUnreachable,
     SignatureError,
@@ -84,6 +87,13 @@ if TYPE_CHECKING:
     from molt_market.alerts.watch import AlertLimits
     from molt_market.alerts.webhooks import SendingLimits, verify_webhook
     from molt_market.app import account_statement, alert_courier, connect, follow, relayer
+    from molt_market.attestation.evidence import (
+        EvidenceContent,
+        EvidenceFindings,
+        HeartbeatInLog,
+        examine,
+        lay_heartbeats,
+    )
     from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
     from molt_market.attestation.usage import GpuReading, Heartbeat, ProcessReading, UsageLog
     from molt_market.attestation.verdict import verify_proof
@@ -114,6 +124,7 @@ if TYPE_CHECKING:
         quote_split,
         quote_unattested_claim,
     )
+    from molt_market.domain.evidence import Evidence
     from molt_market.domain.gpus import Feature, GpuCapacity, Location
     from molt_market.domain.ids import Address, DisputeId, EscrowId, Hash32, OfferId, OrderId, TransactionId
     from molt_market.domain.jobs import (
@@ -168,6 +179,7 @@ if TYPE_CHECKING:
     from molt_market.sdk.api import MarketApi
     from molt_market.sdk.asynchronous import AsyncAttestor, AsyncBuyer, AsyncMarketApi, AsyncProvider
     from molt_market.sdk.parties import Attestor, Buyer, Provider
+    from molt_market.sdk.watch import Look, MemoryPings, PingStore, Watch, WatchPolicy
     from molt_market.signing.agreements import (
         sign_cancellation,
         sign_concession,
@@ -220,6 +232,7 @@ __all__ = [
     "MOLT",
     "Access",
     "Address",
+    "AgentSilent",
     "Alert",
     "AlertKind",
     "AlertLimits",
@@ -263,6 +276,9 @@ __all__ = [
     "EscrowError",
     "EscrowId",
     "EscrowState",
+    "Evidence",
+    "EvidenceContent",
+    "EvidenceFindings",
     "Execution",
     "ExecutionProof",
     "Expired",
@@ -282,6 +298,7 @@ __all__ = [
     "HandOverAnswer",
     "Hash32",
     "Heartbeat",
+    "HeartbeatInLog",
     "InexactAmount",
     "InputFile",
     "InsufficientCapacity",
@@ -294,6 +311,7 @@ __all__ = [
     "JobKind",
     "JobLimits",
     "JobOrder",
+    "JobRefused",
     "JobRequirements",
     "JobResult",
     "JobSettlementInput",
@@ -302,11 +320,13 @@ __all__ = [
     "Keeper",
     "LocalSigner",
     "Location",
+    "Look",
     "MarketApi",
     "MarketError",
     "MarketMismatch",
     "MatchMismatch",
     "MemoryJournal",
+    "MemoryPings",
     "MoltClient",
     "MoltError",
     "NegativeAmount",
@@ -336,6 +356,7 @@ __all__ = [
     "PaymentService",
     "Ping",
     "PingAnswer",
+    "PingStore",
     "Policy",
     "PolicyNotFound",
     "PolicyWarning",
@@ -356,6 +377,7 @@ __all__ = [
     "Relayer",
     "Reservation",
     "ReservationLapsed",
+    "ResultMismatch",
     "Retries",
     "Role",
     "RoleHolder",
@@ -404,6 +426,8 @@ __all__ = [
     "Wallet",
     "WalletError",
     "WalletNotFound",
+    "Watch",
+    "WatchPolicy",
     "Withdrawal",
     "WithdrawalRequest",
     "WrongChain",
@@ -417,10 +441,12 @@ __all__ = [
     "deal_id",
     "deploy",
     "deploy_panel",
+    "examine",
     "follow",
     "gpu_seconds",
     "issue_receipt",
     "job_spec_hash",
+    "lay_heartbeats",
     "load_deployment",
     "offer_hash",
     "order_hash",
@@ -475,6 +501,7 @@ _HOMES = {
     "alerts.webhooks": "SendingLimits verify_webhook",
     "app": "account_statement alert_courier connect follow relayer",
     "attestation.receipts": "assemble_proof countersign issue_receipt",
+    "attestation.evidence": "EvidenceContent EvidenceFindings HeartbeatInLog examine lay_heartbeats",
     "attestation.usage": "GpuReading Heartbeat ProcessReading UsageLog",
     "attestation.verdict": "verify_proof",
     "chain.client": "MoltClient",
@@ -493,6 +520,7 @@ _HOMES = {
     "domain.endings": (
         "ContestQuote quote_default quote_dispute quote_ruling quote_split quote_unattested_claim"
     ),
+    "domain.evidence": "Evidence",
     "domain.gpus": "Feature GpuCapacity Location",
     "domain.ids": "Address DisputeId EscrowId Hash32 OfferId OrderId TransactionId",
     "domain.jobs": "Access HandOver HandOverAnswer InputFile JobKind JobLimits JobResult JobSpec OutputFile",
@@ -521,6 +549,7 @@ _HOMES = {
     "orderbook.reservations": "Reservation",
     "orderbook.scoring": "ScoreWeights",
     "sdk.parties": "Attestor Buyer Provider",
+    "sdk.watch": "Look MemoryPings PingStore Watch WatchPolicy",
     "sdk.api": "MarketApi",
     "sdk.asynchronous": "AsyncAttestor AsyncBuyer AsyncMarketApi AsyncProvider",
     "payments.asynchronous": "AsyncPaymentService",

@@ -14,6 +14,7 @@ MoltError
     ├── NotReserved
     │   └── ReservationLapsed
     ├── TooManyReservations · TooManyDocuments · TooManySubscriptions · TooManyRequests
+    ├── JobRefused · AgentSilent · ResultMismatch
     ├── SignatureError
     │   ├── InvalidSignature · WrongSigner
     │   └── UnsignedOffer · UnsignedOrder · CannotOpen
@@ -232,6 +233,34 @@ class TooManyRequests(MarketError):
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"more requests than are taken at a time: try again in {retry_after} seconds")
         self.retry_after = retry_after
+
+
+class JobRefused(MarketError):
+    """The agent does not run the job, for the reason that he gives: mend it, and hand the job over again."""
+
+    def __init__(self, reason: str) -> None:
+        shown = "".join(each if each.isprintable() else " " for each in reason)
+        super().__init__(f"the agent does not run the job: {shown}")
+        self.reason = reason
+
+
+class AgentSilent(MarketError):
+    """The agent of a deal has not answered yet: ask again, or stop the deal (`PaymentService.stop`)."""
+
+    def __init__(self, deal_id: str, waited_for: str, seconds: float) -> None:
+        super().__init__(
+            f"the agent of deal {deal_id} has not sent {waited_for} in {seconds:g} s: ask again, or stop it"
+        )
+        self.deal_id = deal_id
+
+
+class ResultMismatch(MarketError):
+    """What the agent gave out as the job's result is not what he has signed for: contest his claim."""
+
+    def __init__(self, what: str, expected: str, actual: str) -> None:
+        super().__init__(f"{what} is {actual}, and the agent has signed for {expected}: contest his claim")
+        self.expected = expected
+        self.actual = actual
 
 
 class SignatureError(MarketError):

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from pydantic import field_validator
 
 from molt_market.domain.disputes import Dispute
+from molt_market.domain.evidence import Evidence
 from molt_market.domain.fields import Moment, Uint32, Value
 from molt_market.domain.ids import Address, EscrowId, Signature
 from molt_market.domain.pings import Gateway, Rejection
@@ -28,6 +29,7 @@ class DocumentKind(StrEnum):
     LETTER = "letter"
     GATEWAY = "gateway"
     REJECTION = "rejection"
+    EVIDENCE = "evidence"
 
 
 class Letter(Value):
@@ -51,7 +53,7 @@ class Letter(Value):
         return sealed
 
 
-About: TypeAlias = Confirmation | Attestation | Dispute | Letter | Gateway | Rejection
+About: TypeAlias = Confirmation | Attestation | Dispute | Letter | Gateway | Rejection | Evidence
 
 
 class Document(Value):
@@ -63,6 +65,7 @@ class Document(Value):
     letter: Letter | None = None
     gateway: Gateway | None = None
     rejection: Rejection | None = None
+    evidence: Evidence | None = None
 
     @property
     def kind(self) -> DocumentKind:

@@ -8,6 +8,7 @@ from molt_market.domain.policies import Policy
 from molt_market.domain.terms import Terms
 from molt_market.errors import WrongSigner
 from molt_market.signing.agreements import verify_dispute
+from molt_market.signing.evidence import verify_evidence
 from molt_market.signing.letters import verify_letter
 from molt_market.signing.pings import verify_gateway, verify_rejection
 from molt_market.signing.signers import Approvals
@@ -21,8 +22,8 @@ def sender_of(
     """Return who signed a document, if he may leave one of its kind for the deal of these terms.
 
     A voucher is its voucher signer's, a receipt its agent's or an attestor's of its policy, a dispute its
-    buyer's, a gateway its agent's, a rejection an attestor's, a letter one party's for another: buyer,
-    voucher signer, provider, agent or arbiter.
+    buyer's, a gateway its agent's, a rejection an attestor's, evidence a party's, a letter one party's
+    for another: buyer, voucher signer, provider, agent or arbiter.
 
     Raises:
         ProofMismatch: it is about another deal. InvalidSignature: it is nobody's.
@@ -45,6 +46,9 @@ def sender_of(
             return verify_gateway(document.gateway, terms.agent, domain, approvals)
         case DocumentKind.REJECTION if document.rejection:
             return _one_of(verify_rejection(document.rejection, domain, approvals), *policy.attestors)
+        case DocumentKind.EVIDENCE if document.evidence:
+            verify_evidence(document.evidence, domain, approvals)
+            return _one_of(document.evidence.sender, *parties)
     raise AssertionError("a document is of one kind")  # pragma: no cover
 
 

@@ -137,6 +137,11 @@ class AsyncBuyer(AsyncParty[Buyer]):
     cancel = in_thread(Buyer.cancel)
     orders = in_thread_all(Buyer.orders)
     release = in_thread(Buyer.release)
+    hand_over = in_thread(Buyer.hand_over)
+    job_result = in_thread(Buyer.job_result)
+    fetch = in_thread(Buyer.fetch)
+    watch = in_thread(Buyer.watch)
+    lay_evidence = in_thread(Buyer.lay_evidence)
 
 
 class AsyncProvider(AsyncParty[Provider]):

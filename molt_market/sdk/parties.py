@@ -11,6 +11,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
+from molt_market.attestation.evidence import EvidenceContent
 from molt_market.attestation.receipts import assemble_proof, countersign
 from molt_market.chain.client import MoltClient
 from molt_market.chain.deployments import Deployment
@@ -20,6 +21,7 @@ from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.documents import Document, DocumentKind
 from molt_market.domain.fields import moment
 from molt_market.domain.ids import EscrowId, Hash32, PartyId, TransactionId
+from molt_market.domain.jobs import Access, JobResult, JobSpec
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
@@ -41,9 +43,14 @@ from molt_market.payments.service import PaymentService
 from molt_market.sdk.api import MarketApi
 from molt_market.sdk.book import UNLISTING_SECONDS, RemoteBook
 from molt_market.sdk.feed import follow_feed
+from molt_market.sdk.gateway import GatewayClient
+from molt_market.sdk.jobs import WAIT_SECONDS, DealJob
+from molt_market.sdk.watch import PingStore, Watch, WatchPolicy
+from molt_market.signing.evidence import evidence_hash, sign_evidence
 from molt_market.signing.hashes import offer_hash, order_hash
 from molt_market.signing.listings import sign_unlisting
 from molt_market.signing.relays import EitherPartys, sign_relay_request
+from molt_market.signing.sealing import SealingKey
 from molt_market.signing.statements import (
     sign_offer,
     sign_order,
@@ -282,6 +289,48 @@ class Buyer(Party):
         voucher = sign_voucher(escrow.id, much, self.wallet, self.domain)
         self.api.post_document(Document(voucher=voucher))
         return voucher
+
+    def hand_over(
+        self, escrow: EscrowAccount, spec: JobSpec, key: SealingKey, wait: float = WAIT_SECONDS
+    ) -> Access:
+        """Seal a job to the deal's agent, and return the access once it is ready: `DealJob.hand_over`."""
+        return self._job(escrow, key).hand_over(spec, wait)
+
+    def job_result(self, escrow: EscrowAccount, key: SealingKey, wait: float = WAIT_SECONDS) -> JobResult:
+        """Return how the job ended, as the agent has written: `DealJob.result`."""
+        return self._job(escrow, key).result(wait)
+
+    def fetch(
+        self, escrow: EscrowAccount, key: SealingKey, folder: Path, wait: float = WAIT_SECONDS
+    ) -> list[Path]:
+        """Fetch the job's files, each checked against what the agent has signed for: `DealJob.fetch`."""
+        return self._job(escrow, key).fetch(folder, wait)
+
+    def watch(
+        self,
+        escrow: EscrowAccount,
+        policy: WatchPolicy | None = None,
+        *,
+        pings: PingStore | None = None,
+        wait: float = WAIT_SECONDS,
+    ) -> Watch:
+        """Return what releases a deal's money while it runs, for what the machine answers: `run` it.
+
+        Raises AgentSilent if the agent has not said where he is reached after `wait` seconds.
+        """
+        url = self._job(escrow, SealingKey.generate()).gateway(wait).url
+        return Watch(
+            self.api, self.client, self.wallet, escrow, GatewayClient(url), policy=policy, pings=pings
+        )
+
+    def lay_evidence(self, escrow: EscrowAccount, content: EvidenceContent) -> Hash32:
+        """Leave evidence about a deal at the market; return its hash, which a dispute names."""
+        evidence = sign_evidence(escrow.id, content.written, self.wallet, self.domain)
+        self.api.post_document(Document(evidence=evidence))
+        return evidence_hash(evidence.content)
+
+    def _job(self, escrow: EscrowAccount, key: SealingKey) -> DealJob:
+        return DealJob(self.api, self.client, self.wallet, escrow, key)
 
     def _free_slot(self) -> int:
         """Return the lowest slot that opened no deal, and that none of the account's other orders has."""

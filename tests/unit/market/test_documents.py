@@ -9,6 +9,7 @@ from molt_market.domain.documents import Document
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.errors import InvalidValue, WrongSigner
 from molt_market.market.documents import sender_of
+from molt_market.signing.evidence import sign_evidence
 from molt_market.signing.hashes import deal_id
 from molt_market.signing.letters import sign_letter
 from molt_market.signing.pings import sign_gateway, sign_rejection
@@ -36,6 +37,8 @@ def by(kind: str, signer: LocalSigner) -> Document:
             return Document(receipt=sign_receipt(DEAL, 60, signer, DOMAIN))
         case "letter":
             return Document(letter=sign_letter(DEAL, BUYER.address, "AAAA", signer, DOMAIN))
+        case "evidence":
+            return Document(evidence=sign_evidence(DEAL, "{}", signer, DOMAIN))
         case "gateway":
             return Document(gateway=sign_gateway(DEAL, "https://gpus.example", ROOT, signer, DOMAIN))
     return Document(
@@ -51,6 +54,7 @@ def by(kind: str, signer: LocalSigner) -> Document:
         ("letter", [BUYER, PROVIDER, AGENT]),
         ("gateway", [AGENT]),
         ("rejection", ATTESTORS),
+        ("evidence", [BUYER, PROVIDER, AGENT]),
     ],
 )
 def test_document__is_left_by_who_may(kind: str, allowed: list[LocalSigner]) -> None:
