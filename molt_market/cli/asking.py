@@ -16,9 +16,11 @@ from pydantic import ValidationError
 from molt_market.cli.files import problem_of, read_value
 from molt_market.domain.gpus import Feature, Location
 from molt_market.domain.ids import Hash32
+from molt_market.domain.jobs import JobSpec
 from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.errors import InvalidValue, ServerError
 from molt_market.sdk.parties import Buyer
+from molt_market.signing.hashes import job_spec_hash
 
 Vram = Annotated[int | None, typer.Option(help="GB of each GPU.", min=0)]
 Features = Annotated[
@@ -50,11 +52,17 @@ class Needs:
     region: Region = None
     country: Country = None
     policy: Annotated[str | None, typer.Option(help="Id of the policy; default: the offer's.")] = None
+    job: Annotated[
+        Path | None, typer.Option(help="File of the job that is going to run: its hash is signed.")
+    ] = None
     minutes: Annotated[int, typer.Option(help="How long the order stands.", min=1, max=525_600)] = 60
 
     def order(self, buyer: Buyer) -> JobOrder:
         """Return the buyer's order. Raises InvalidValue."""
-        return self._made(buyer) if self.file is None else read_value(self.file, JobOrder)
+        order = self._made(buyer) if self.file is None else read_value(self.file, JobOrder)
+        if self.job is None:
+            return order
+        return order.model_copy(update={"job_spec_hash": job_spec_hash(read_value(self.job, JobSpec))})
 
     def require_enough(self) -> None:
         """Raise InvalidValue unless there is a file, or all that an order needs."""

@@ -19,6 +19,7 @@ from molt_market.payments.fees import GWEI, FeePolicy
 from molt_market.payments.service import PaymentService
 from molt_market.sdk.api import MarketApi
 from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.watch import PingStore
 from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.journal import SqlJournal, chains_in
@@ -143,6 +144,10 @@ class AppContext:
         )
         self.on_close(party.close)
         return party
+
+    def pings(self) -> PingStore | None:
+        """Return where a buyer's pings are kept: in the database; None: none is given."""
+        raise NotImplementedError
 
     def own_address(self) -> Address | None:
         """Return the account of the key file, which is not opened; None: none is given."""

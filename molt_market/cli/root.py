@@ -12,11 +12,14 @@ from typer.core import TyperGroup
 from molt_market.cli import (
     alerts,
     arbiter,
+    contested,
     deal,
     devnet,
     doctor,
+    evidence,
     explain,
     index,
+    job,
     keeper,
     leaving,
     logs,
@@ -141,11 +144,14 @@ app.command("devnet")(devnet.devnet)
 deal.app.command("voucher")(signed.voucher)
 deal.app.command("agree")(signed.agree)
 arbiter.app.command("vote")(signed.vote)
+arbiter.app.command("show")(contested.show)
+deal.app.command("evidence")(evidence.evidence)
 deal.app.command("release")(leaving.release)
 deal.app.command("collect")(leaving.collect)
 app.add_typer(market.app, name="market")
 app.add_typer(offer.app, name="offer")
 app.add_typer(order.app, name="order")
 app.add_typer(deal.app, name="deal")
+app.add_typer(job.app, name="job")
 app.add_typer(arbiter.app, name="arbiter")
 app.add_typer(wallet.app, name="wallet")

@@ -48,7 +48,7 @@ def sender_of(
             return _one_of(verify_rejection(document.rejection, domain, approvals), *policy.attestors)
         case DocumentKind.EVIDENCE if document.evidence:
             verify_evidence(document.evidence, domain, approvals)
-            return _one_of(document.evidence.sender, *parties)
+            return _one_of(document.evidence.sender, *parties[:-1])  # the arbiter lays none
     raise AssertionError("a document is of one kind")  # pragma: no cover
 
 

@@ -118,6 +118,7 @@ class AsyncParty(AtServer[Party_co]):
     deals = in_thread_all(Party.deals)
     escrow = in_thread(Party.escrow)
     settlement = in_thread(Party.settlement)
+    lay_evidence = in_thread(Party.lay_evidence)
 
 
 class AsyncBuyer(AsyncParty[Buyer]):
@@ -141,7 +142,7 @@ class AsyncBuyer(AsyncParty[Buyer]):
     job_result = in_thread(Buyer.job_result)
     fetch = in_thread(Buyer.fetch)
     watch = in_thread(Buyer.watch)
-    lay_evidence = in_thread(Buyer.lay_evidence)
+    gateway = in_thread(Buyer.gateway)
 
 
 class AsyncProvider(AsyncParty[Provider]):

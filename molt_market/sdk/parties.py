@@ -25,6 +25,7 @@ from molt_market.domain.jobs import Access, JobResult, JobSpec
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder
+from molt_market.domain.pings import Gateway
 from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
 from molt_market.domain.requests import Side
 from molt_market.domain.settlement import SettlementResult
@@ -164,6 +165,12 @@ class Party:
     def settlement(self, deal_id: EscrowId) -> SettlementResult:
         """Return what was paid of a deal so far, from the chain's log."""
         return self.payments.settlement(deal_id)
+
+    def lay_evidence(self, escrow: EscrowAccount, content: EvidenceContent) -> Hash32:
+        """Leave evidence about a deal at the market; return its hash, which a dispute names."""
+        evidence = sign_evidence(escrow.id, content.written, self.wallet, self.domain)
+        self.api.post_document(Document(evidence=evidence))
+        return evidence_hash(evidence.content)
 
     def feed(self, after: int = 0) -> Generator[FeedItem]:
         """Yield the market's steps behind a sequence number, and then each as it comes. Never ends."""
@@ -318,16 +325,12 @@ class Buyer(Party):
 
         Raises AgentSilent if the agent has not said where he is reached after `wait` seconds.
         """
-        url = self._job(escrow, SealingKey.generate()).gateway(wait).url
-        return Watch(
-            self.api, self.client, self.wallet, escrow, GatewayClient(url), policy=policy, pings=pings
-        )
+        gateway = GatewayClient(self.gateway(escrow, wait).url)
+        return Watch(self.api, self.client, self.wallet, escrow, gateway, policy=policy, pings=pings)
 
-    def lay_evidence(self, escrow: EscrowAccount, content: EvidenceContent) -> Hash32:
-        """Leave evidence about a deal at the market; return its hash, which a dispute names."""
-        evidence = sign_evidence(escrow.id, content.written, self.wallet, self.domain)
-        self.api.post_document(Document(evidence=evidence))
-        return evidence_hash(evidence.content)
+    def gateway(self, escrow: EscrowAccount, wait: float = WAIT_SECONDS) -> Gateway:
+        """Return where a deal is answered for: `DealJob.gateway`."""
+        return self._job(escrow, SealingKey.generate()).gateway(wait)
 
     def _job(self, escrow: EscrowAccount, key: SealingKey) -> DealJob:
         return DealJob(self.api, self.client, self.wallet, escrow, key)

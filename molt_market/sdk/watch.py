@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
@@ -16,7 +16,7 @@ from molt_market.domain.documents import Document
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.pings import Ping
 from molt_market.domain.proofs import Confirmation
-from molt_market.errors import InvalidValue, ServerError, ServerUnreachable
+from molt_market.errors import ChainError, InvalidValue, MoltError, ServerError, ServerUnreachable
 from molt_market.sdk.api import MarketApi
 from molt_market.sdk.gateway import GatewayClient
 from molt_market.signing.signers import Signer
@@ -84,6 +84,10 @@ class Look:
     is_over: bool = False
 
 
+def _ignore(_: object) -> None:
+    """Tell nobody."""
+
+
 class Watch:
     """One deal, watched by its buyer: pings, reads the usage log, and signs cumulative vouchers.
 
@@ -119,12 +123,22 @@ class Watch:
         self._released = escrow.paid_gpu_seconds
         self._idle_since: datetime | None = None
 
-    def run(self, stop: Event) -> Look:
-        """Look again and again until the deal is over, or it is told to stop; return the last look."""
-        while True:
-            look = self.look()
-            if look.is_over or stop.wait(self.policy.interval.total_seconds()):
-                return look
+    def run(self, stop: Event, after: Callable[[Look | MoltError], object] = _ignore) -> None:
+        """Look again and again until the deal is over, or it is told to stop.
+
+        `after` is told what each look came to. One that market or node did not answer is made again later;
+        all else is raised.
+        """
+        while not stop.is_set():
+            try:
+                look = self.look()
+            except (ChainError, ServerUnreachable, ServerError) as error:
+                after(error)
+            else:
+                after(look)
+                if look.is_over:
+                    return
+            stop.wait(self.policy.interval.total_seconds())
 
     def look(self) -> Look:
         """Ask the machine, write down what it said, and release what is due.

@@ -1,0 +1,73 @@
+"""`molt deal evidence`: what a party lays before the arbiter."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from molt_market.attestation.evidence import EvidenceContent, lay_heartbeats
+from molt_market.attestation.usage import UsageLog
+from molt_market.cli.context import AppContext
+from molt_market.cli.deal import Deal
+from molt_market.cli.job import WAIT, Wait
+from molt_market.cli.options import AsJson
+from molt_market.domain.disputes import DisputeReason
+from molt_market.domain.ids import EscrowId, Hash32
+from molt_market.sdk.gateway import GatewayClient
+from molt_market.sdk.parties import Buyer
+
+
+def evidence(
+    context: typer.Context,
+    deal: Deal,
+    *,
+    reason: Annotated[DisputeReason, typer.Option(help="What you hold against the claim.")] = (
+        DisputeReason.LESS_THAN_CLAIMED
+    ),
+    text: Annotated[str, typer.Option(help="In your words.")] = "",
+    heartbeat: Annotated[
+        list[int] | None, typer.Option(help="A heartbeat of the usage log, by its number; may be repeated.")
+    ] = None,
+    wait: Wait = WAIT,
+    as_json: AsJson = False,
+) -> None:
+    """Leave evidence at the market, signed, and print its hash: `deal dispute --evidence` names it.
+
+    It holds the reason, your pings out of --database, answered or not, and single heartbeats of the usage log
+    with the proof that the claimed log has them. Everybody can read it.
+    """
+    shared: AppContext = context.obj
+    buyer = shared.party(Buyer)
+    escrow = buyer.escrow(EscrowId(deal))
+    pings = shared.pings()
+    content = EvidenceContent(
+        reason=reason,
+        text=text,
+        pings=() if pings is None else tuple(pings.of(escrow.id)),
+    )
+    if heartbeat:
+        log = _usage_log(buyer, escrow.id, wait)
+        content = content.model_copy(
+            update={"usage_root": log.root, "heartbeats": lay_heartbeats(log, heartbeat)}
+        )
+    _tell_evidence(shared, escrow.id, buyer.lay_evidence(escrow, content), content, as_json=as_json)
+
+
+def _usage_log(buyer: Buyer, deal_id: EscrowId, wait: int) -> UsageLog:
+    with GatewayClient(buyer.gateway(buyer.escrow(deal_id), wait).url) as gateway:
+        return UsageLog(deal_id, gateway.heartbeats(deal_id))
+
+
+def _tell_evidence(
+    shared: AppContext, deal_id: EscrowId, digest: Hash32, content: EvidenceContent, *, as_json: bool
+) -> None:
+    if shared.says_json(as_json=as_json):
+        shared.output.json({"deal_id": deal_id, "evidence": digest})
+        return
+    answered = sum(each.answer is not None for each in content.pings)
+    shared.output.line(f"deal {deal_id}", "bold")
+    shared.output.line(f"evidence {digest}")
+    shared.output.line(
+        f"{len(content.pings)} pings, {answered} answered; {len(content.heartbeats)} heartbeats of the log"
+    )
