@@ -95,6 +95,14 @@ if TYPE_CHECKING:
         lay_heartbeats,
     )
     from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
+    from molt_market.attestation.tee import (
+        TdxEvidence,
+        TeeOutcome,
+        TeeVerdict,
+        tee_binding,
+        verify_nvidia,
+        verify_tdx,
+    )
     from molt_market.attestation.usage import GpuReading, Heartbeat, ProcessReading, UsageLog
     from molt_market.attestation.verdict import verify_proof
     from molt_market.chain.client import MoltClient
@@ -400,6 +408,9 @@ __all__ = [
     "StopRequest",
     "StorageUnavailable",
     "SystemClock",
+    "TdxEvidence",
+    "TeeOutcome",
+    "TeeVerdict",
     "Terms",
     "TimeInForce",
     "Token",
@@ -478,8 +489,10 @@ __all__ = [
     "sign_voucher",
     "sign_withdrawal",
     "sign_withdrawal_request",
+    "tee_binding",
     "terms_of",
     "verify_dispute",
+    "verify_nvidia",
     "verify_offer",
     "verify_order",
     "verify_proof",
@@ -489,6 +502,7 @@ __all__ = [
     "verify_ruling",
     "verify_split",
     "verify_statement",
+    "verify_tdx",
     "verify_vote",
     "verify_voucher",
     "verify_webhook",
@@ -502,6 +516,7 @@ _HOMES = {
     "app": "account_statement alert_courier connect follow relayer",
     "attestation.receipts": "assemble_proof countersign issue_receipt",
     "attestation.evidence": "EvidenceContent EvidenceFindings HeartbeatInLog examine lay_heartbeats",
+    "attestation.tee": "TdxEvidence TeeOutcome TeeVerdict tee_binding verify_nvidia verify_tdx",
     "attestation.usage": "GpuReading Heartbeat ProcessReading UsageLog",
     "attestation.verdict": "verify_proof",
     "chain.client": "MoltClient",

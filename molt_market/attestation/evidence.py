@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from molt_market.attestation.merkle import verify_inclusion
+from molt_market.attestation.tee import TdxEvidence
 from molt_market.attestation.usage import Heartbeat, UsageLog
 from molt_market.domain.disputes import MAX_TEXT, DisputeReason
 from molt_market.domain.evidence import Evidence
@@ -29,7 +30,7 @@ class HeartbeatInLog(Value):
 
 class EvidenceContent(Value):
     """What a text of evidence says: the reason, single heartbeats of the log that `usage_root` commits to,
-    and all pings of who lays it, answered or not.
+    all pings of who lays it, answered or not, and what trusted hardware says of the machine.
 
     >>> content = EvidenceContent(reason=DisputeReason.UNREACHABLE, text="no answer from noon on")
     >>> EvidenceContent.read(content.written).text
@@ -41,6 +42,8 @@ class EvidenceContent(Value):
     usage_root: Hash32 = ZERO_HASH
     heartbeats: tuple[HeartbeatInLog, ...] = ()
     pings: tuple[Ping, ...] = ()
+    tdx: TdxEvidence | None = None
+    nvidia_token: Annotated[str, Field(max_length=100_000)] | None = None
 
     @property
     def written(self) -> str:

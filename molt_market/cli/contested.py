@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from molt_market.attestation.evidence import EvidenceContent, EvidenceFindings, examine
+from molt_market.attestation.tee import TeeVerdict, tee_binding, verify_nvidia, verify_tdx
 from molt_market.cli.console import Output, iso
 from molt_market.cli.context import AppContext
 from molt_market.cli.deal import Deal
 from molt_market.cli.explain import read_deal
+from molt_market.cli.files import read_text
 from molt_market.cli.options import AsJson
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.documents import DocumentKind
-from molt_market.domain.events import DealClaimed, DealDisputed, Event
+from molt_market.domain.events import DealClaimed, DealDisputed
 from molt_market.domain.evidence import Evidence
 from molt_market.domain.ids import ZERO_HASH, Address, EscrowId, Hash32
 from molt_market.domain.pings import Rejection
@@ -40,6 +45,7 @@ class Laid:
     named: bool
     content: EvidenceContent | None = None
     findings: EvidenceFindings | None = None
+    hardware: Sequence[tuple[str, TeeVerdict]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,63 +69,106 @@ class Contested:
         return "the claim falls: no attestor has signed it"
 
 
-def show(context: typer.Context, deal: Deal, *, as_json: AsJson = False) -> None:
+NvidiaKeys = Annotated[
+    Path | None,
+    typer.Option(help="File of the keys that NVIDIA signs tokens with, as a JWK set.", metavar="FILE"),
+]
+
+
+def show(
+    context: typer.Context, deal: Deal, *, nvidia_keys: NvidiaKeys = None, as_json: AsJson = False
+) -> None:
     """Show a dispute: what each side says, its evidence, and what happens if nobody rules.
 
     Evidence lies at the market (--server). What of it proves itself is counted; the rest is a party's word.
+    Tokens of NVIDIA's are looked at with the keys that you have pinned.
     """
     shared: AppContext = context.obj
-    contested = _read(shared, EscrowId(deal))
+    contested = _read(shared, EscrowId(deal), _keys(nvidia_keys))
     if shared.says_json(as_json=as_json):
         shared.output.json(_machine(contested))
     else:
         _print(shared.output, contested)
 
 
-def _read(shared: AppContext, deal_id: EscrowId) -> Contested:
+def _keys(path: Path | None) -> Mapping[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        read = json.loads(read_text(path))
+    except ValueError as error:
+        raise InvalidValue(f"{path} is no JSON: give a file with a JWK set") from error
+    return read if isinstance(read, dict) else {}
+
+
+def _read(shared: AppContext, deal_id: EscrowId, nvidia_keys: Mapping[str, Any] | None) -> Contested:
     client = shared.client()
     escrow, events = read_deal(client, deal_id)
     if escrow.status is not DealStatus.DISPUTED:
         raise InvalidStateTransition(escrow.status.name, "RULED")
-    claimed = _last(events, DealClaimed)
-    disputed = _last(events, DealDisputed)
+    claimed = next((each for each in events if isinstance(each, DealClaimed)), None)
+    disputed = next((each for each in events if isinstance(each, DealDisputed)), None)
     held = held_of(escrow, events)
-    root = claimed.usage_root if isinstance(claimed, DealClaimed) else ZERO_HASH
-    named = disputed.evidence if isinstance(disputed, DealDisputed) else ZERO_HASH
+    root = ZERO_HASH if claimed is None else claimed.usage_root
+    result = ZERO_HASH if claimed is None else claimed.result_digest
+    binding = tee_binding(escrow.id, escrow.terms.agent, client.domain, usage_root=root, result_digest=result)
+    look = Look(client.domain, escrow, root, binding, client.now(), nvidia_keys)
+    named = ZERO_HASH if disputed is None else disputed.evidence
     return Contested(
         escrow=escrow,
         arbiter=client.stored_policy(escrow.terms.policy_id).arbiter,
         held=held.of_buyer + held.of_provider,
         usage_root=root,
-        result_digest=claimed.result_digest if isinstance(claimed, DealClaimed) else ZERO_HASH,
+        result_digest=result,
         evidence=named,
-        laid=[] if shared.server is None else list(_laid(shared, escrow, root, named, client.domain)),
-        rejections=[] if shared.server is None else _rejections(shared, escrow, client.domain),
+        laid=[_looked_at(each, named, look) for each in _evidence(shared, deal_id)],
+        rejections=_rejections(shared, deal_id, client.domain),
     )
 
 
-def _last(events: Sequence[Event], kind: type[Event]) -> Event | None:
-    return next((event for event in reversed(events) if isinstance(event, kind)), None)
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What evidence is looked at with: the claim's root, what hardware had to sign, and the chain's time."""
+
+    domain: Domain
+    escrow: EscrowAccount
+    usage_root: Hash32
+    binding: Hash32
+    now: datetime
+    nvidia_keys: Mapping[str, Any] | None
 
 
-def _laid(
-    shared: AppContext, escrow: EscrowAccount, root: Hash32, named: Hash32, domain: Domain
-) -> Iterator[Laid]:
-    for posted in shared.api().documents(escrow.id, DocumentKind.EVIDENCE):
-        evidence = posted.document.evidence
-        if evidence is None:
-            continue
-        verify_evidence(evidence, domain)
-        is_named = evidence_hash(evidence.content) == named
-        try:
-            content = EvidenceContent.read(evidence.content)
-            yield Laid(evidence, is_named, content, examine(evidence, root, escrow.terms.agent, domain))
-        except InvalidValue:
-            yield Laid(evidence, is_named)
+def _evidence(shared: AppContext, deal_id: EscrowId) -> Iterator[Evidence]:
+    if shared.server is None:
+        return
+    for posted in shared.api().documents(deal_id, DocumentKind.EVIDENCE):
+        if posted.document.evidence is not None:
+            yield posted.document.evidence
 
 
-def _rejections(shared: AppContext, escrow: EscrowAccount, domain: Domain) -> list[Rejection]:
-    found = [each.document.rejection for each in shared.api().documents(escrow.id, DocumentKind.REJECTION)]
+def _looked_at(evidence: Evidence, named: Hash32, look: Look) -> Laid:
+    verify_evidence(evidence, look.domain)
+    is_named = evidence_hash(evidence.content) == named
+    try:
+        content = EvidenceContent.read(evidence.content)
+    except InvalidValue:
+        return Laid(evidence, is_named)
+    findings = examine(evidence, look.usage_root, look.escrow.terms.agent, look.domain)
+    return Laid(evidence, is_named, content, findings, list(_hardware(content, look)))
+
+
+def _hardware(content: EvidenceContent, look: Look) -> Iterator[tuple[str, TeeVerdict]]:
+    if content.tdx is not None:
+        yield "TDX quote", verify_tdx(content.tdx, look.binding, look.now)
+    if content.nvidia_token is not None and look.nvidia_keys is not None:
+        token, keys = content.nvidia_token, look.nvidia_keys
+        yield "NVIDIA token", verify_nvidia(token, keys, look.binding, look.now)
+
+
+def _rejections(shared: AppContext, deal_id: EscrowId, domain: Domain) -> list[Rejection]:
+    if shared.server is None:
+        return []
+    found = [each.document.rejection for each in shared.api().documents(deal_id, DocumentKind.REJECTION)]
     rejections = [each for each in found if each is not None]
     for rejection in rejections:
         verify_rejection(rejection, domain)
@@ -166,6 +215,8 @@ def _lines(laid: Laid, escrow: EscrowAccount) -> Iterator[str]:
     yield f"  {laid.content.reason.value}: {_shown(laid.content.text)}"
     yield f"  {found.heartbeats} heartbeats, {found.in_log} of them proven to be in the claimed usage log"
     yield f"  {found.pings} pings: {found.answered} with the agent's answer, {found.unanswered} without"
+    for what, verdict in laid.hardware:
+        yield f"  {what}: {verdict.outcome.value}: {_shown(verdict.text)}"
 
 
 def _side(sender: Address, escrow: EscrowAccount) -> str:
@@ -222,4 +273,8 @@ def _machine_laid(laid: Laid, escrow: EscrowAccount) -> dict[str, Any]:
         "pings": None if found is None else found.pings,
         "pings_answered": None if found is None else found.answered,
         "pings_unanswered": None if found is None else found.unanswered,
+        "hardware": [
+            {"what": what, "outcome": verdict.outcome.value, "text": verdict.text}
+            for what, verdict in laid.hardware
+        ],
     }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from molt_market.attestation.evidence import EvidenceContent, lay_heartbeats
+from molt_market.attestation.tee import TdxEvidence
 from molt_market.attestation.usage import UsageLog
 from molt_market.cli.context import AppContext
 from molt_market.cli.deal import Deal
+from molt_market.cli.files import read_text, read_value
 from molt_market.cli.job import WAIT, Wait
 from molt_market.cli.options import AsJson
 from molt_market.domain.disputes import DisputeReason
@@ -29,13 +32,19 @@ def evidence(
     heartbeat: Annotated[
         list[int] | None, typer.Option(help="A heartbeat of the usage log, by its number; may be repeated.")
     ] = None,
+    tdx: Annotated[
+        Path | None, typer.Option(help="File of a TDX quote and its collateral, as JSON.", metavar="FILE")
+    ] = None,
+    nvidia: Annotated[
+        Path | None, typer.Option(help="File of an attestation token of NVIDIA's.", metavar="FILE")
+    ] = None,
     wait: Wait = WAIT,
     as_json: AsJson = False,
 ) -> None:
     """Leave evidence at the market, signed, and print its hash: `deal dispute --evidence` names it.
 
-    It holds the reason, your pings out of --database, answered or not, and single heartbeats of the usage log
-    with the proof that the claimed log has them. Everybody can read it.
+    It holds the reason, your pings out of --database, answered or not, single heartbeats of the usage log
+    with the proof that the claimed log has them, and what trusted hardware says. Everybody can read it.
     """
     shared: AppContext = context.obj
     buyer = shared.party(Buyer)
@@ -45,6 +54,8 @@ def evidence(
         reason=reason,
         text=text,
         pings=() if pings is None else tuple(pings.of(escrow.id)),
+        tdx=None if tdx is None else read_value(tdx, TdxEvidence),
+        nvidia_token=None if nvidia is None else read_text(nvidia).strip(),
     )
     if heartbeat:
         log = _usage_log(buyer, escrow.id, wait)

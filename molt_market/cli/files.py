@@ -20,13 +20,19 @@ def read_value(path: Path, kind: type[Read]) -> Read:
         InvalidValue: the file cannot be read, or holds something else; the message says which field is wrong.
     """
     try:
-        return kind.model_validate_json(path.read_text("utf-8"))
+        return kind.model_validate_json(read_text(path))
+    except ValidationError as error:
+        raise InvalidValue(f"{path} is no {kind.__name__}: {problem_of(error)}") from error
+
+
+def read_text(path: Path) -> str:
+    """Read a text from a file. Raises InvalidValue if it cannot be read, or is none."""
+    try:
+        return path.read_text("utf-8")
     except OSError as error:
         raise InvalidValue(f"{path} cannot be read ({error.strerror}): correct the path") from error
     except UnicodeDecodeError as error:
         raise InvalidValue(f"{path} is no text: give a file of JSON") from error
-    except ValidationError as error:
-        raise InvalidValue(f"{path} is no {kind.__name__}: {problem_of(error)}") from error
 
 
 def problem_of(error: ValidationError) -> str:
