@@ -15,6 +15,7 @@ ONCE = {
     "test_alerts.py": "18",
     "test_alerts_http.py": "18",
     "test_indexer.py": "6",
+    "test_busy_market.py": "6",
     "test_cli.py": "18",
     "test_cli_deal.py": "6",
     "test_cli_devnet.py": "18",
