@@ -107,6 +107,34 @@ class SqlMarket:
             slot = match.order.slot or 0
             raise OrderAlreadyOpened(slot, slot) from error
 
+    def held_for_book(
+        self, after: datetime, until: datetime
+    ) -> Sequence[tuple[EscrowId, CapacityOffer, JobOrder]]:
+        of_order = and_(
+            orders.c.deployment == reservations.c.deployment, orders.c.order_id == reservations.c.order_id
+        )
+        of_offer = and_(
+            offers.c.deployment == reservations.c.deployment, offers.c.offer_id == reservations.c.offer_id
+        )
+        wanted = select(reservations.c.deal_id, offers.c.offer, orders.c.order)
+        wanted = wanted.select_from(reservations.join(orders, of_order).join(offers, of_offer)).where(
+            self._is(reservations),
+            reservations.c.state == "held",
+            reservations.c.until > seconds(after),
+            reservations.c.until <= seconds(until),
+            orders.c.rests,
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted.order_by(reservations.c.until, reservations.c.id)).all()
+        return [
+            (
+                EscrowId(row.deal_id),
+                CapacityOffer.model_validate_json(row.offer),
+                JobOrder.model_validate_json(row.order),
+            )
+            for row in rows
+        ]
+
     def release(self, deal_id: EscrowId, now: datetime) -> bool:
         with self._changing(now) as (_, holding):
             return holding.let_go(reservations.c.deal_id == deal_id, "released") > 0
