@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -52,11 +53,18 @@ def server(
 
 
 @contextmanager
-def serving(net: Devnet, folder: Path) -> Iterator[tuple[str, Market]]:
-    """Serve a market out of this process, with nothing beside it."""
+def serving(
+    net: Devnet, folder: Path, *, upkeep: bool = False, **options: Any
+) -> Iterator[tuple[str, Market]]:
+    """Serve a market out of this process; without `upkeep` with nothing beside it."""
     database = Database(folder / "market.db")
-    with opened(net.client(), database) as (service, *_), socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="warning"))
+    with (
+        opened(net.client(), database, **options) as (service, *beside),
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(service, *(beside if upkeep else ())), log_level="warning")
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started:

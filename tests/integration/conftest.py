@@ -29,6 +29,7 @@ ONCE = {
     "test_reorganisations.py": "18",
     "test_api_fuzz.py": "18",
     "test_live_feed.py": "18",
+    "test_lying_server.py": "6",
     "test_open_resting.py": "6",
     "test_service.py": "6",
     "test_service_async.py": "18",

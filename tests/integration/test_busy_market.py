@@ -1,4 +1,4 @@
-"""Whoever asks about all offers of a market keeps nobody else waiting."""
+"""Whoever asks much of a market keeps nobody else from it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from threading import Event
 import httpx
 import pytest
 
+from molt_market.api.limits import Limits
 from molt_market.domain.gpus import GpuCapacity
 from molt_market.domain.ids import OfferId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements
+from molt_market.errors import TooManyRequests
 from molt_market.orderbook.stored import AT_ONCE
+from molt_market.sdk.api import MarketApi
 from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.transport import Transport
+from molt_market.signing.statements import sign_offer
 from molt_market.testing import Devnet
 from tests.factories import make_offer
+from tests.integration.test_service import make_offer as signable
 from tests.service import serving
 
 ALL = 2 * AT_ONCE  # offers: more than a quote reads together
 THREADS = 40  # that a server has for quick answers
-SEARCH = "{}/search?q=gpus%3E%3D1&limit={}"
+SEARCH = "{}/search?q=free_gpus%3E%3D1&limit={}"
 
 
 def test_all_offers_being_read__others_are_answered_meanwhile(
@@ -76,3 +82,23 @@ def test_all_offers_being_read__others_are_answered_meanwhile(
                 go_on.set()
             lists = [each.result().json()["offers"] for each in asked]
         assert [len(each) for each in lists] == list(limits)
+
+
+def test_forgeries_in_somebodys_name__use_nothing_of_his_up(net: Devnet, tmp_path: Path) -> None:
+    """A signer may post so often; who only says that he is he is counted by his network address alone."""
+    few = Limits(per_second=0.001, burst=2)
+    with (
+        serving(net, tmp_path, policies=[net.policy_id], limits=few) as (url, _),
+        Provider(url, net.provider, rpc_url=net.url, deployment=net.deployment) as provider,
+    ):
+        offers = [signable(provider, slot=slot) for slot in range(3)]
+        forged = sign_offer(offers[0], net.provider, net.domain).model_copy(update={"slot": 9})
+        unsigned = forged.model_copy(update={"signature": None})
+        for bad in (forged, unsigned) * 5:
+            response = httpx.post(f"{url}/offers", json={"offers": [bad.model_dump(mode="json")]})
+            assert response.status_code == 403
+        for offer in offers[:2]:
+            provider.offer(offer)
+        once = Transport(url, attempts=1)
+        with MarketApi(once) as api, pytest.raises(TooManyRequests):
+            api.post_offers([sign_offer(offers[2], net.provider, net.domain)])

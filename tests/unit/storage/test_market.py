@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from molt_market.domain.amounts import MOLT, Token
 from molt_market.domain.deals import Deal, DealStatus
+from molt_market.domain.documents import Document
 from molt_market.domain.events import Block
 from molt_market.domain.fields import seconds
 from molt_market.domain.gpus import Location
@@ -29,6 +30,7 @@ from molt_market.errors import (
     MarketError,
     OfferNotFound,
     OrderNotFound,
+    TooManyDocuments,
     TooManyReservations,
 )
 from molt_market.indexer.ports import Checkpoint
@@ -36,6 +38,9 @@ from molt_market.indexer.records import DealRecord
 from molt_market.orderbook import Depth, OrderBook
 from molt_market.orderbook.replica import ReplicaBook
 from molt_market.refusals import OrderAlreadyOpened
+from molt_market.signing.statements import sign_voucher
+from molt_market.signing.typed_data import Domain
+from molt_market.storage import documents
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
 from molt_market.storage.holding import MOST_HELD
@@ -43,8 +48,10 @@ from molt_market.storage.market import SqlMarket
 from molt_market.storage.schema import pools, reservations
 from molt_market.testing import ManualClock
 from tests.factories import NOON, PROVIDER, make_match, make_offer, make_order, make_terms
+from tests.unit.signing import keys
 
 HERE = "31337:0xabc"
+DOMAIN = Domain(31_337, "0x5FbDB2315678afecb367f032d93F642f64180aa3")
 SOON = NOON + timedelta(seconds=100)
 
 
@@ -145,6 +152,21 @@ def test_depth__is_that_of_a_book_that_has_read_all_offers(market: SqlMarket) ->
         assert book.depth(*asked, levels=2) == Depth(whole.asks[:2], whole.bids[:2])
     assert book.best_prices() == OrderBook.best_prices(book)
     assert book.best_prices(token=Token("USDC", 6)) == ()
+
+
+def test_documents__more_than_a_deal_may_have__are_refused(
+    market: SqlMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "MOST", 3)
+    vouchers = [
+        Document(voucher=sign_voucher(deal(order(1)), number, keys.BUYER, DOMAIN)) for number in range(1, 5)
+    ]
+    for voucher in vouchers[:3]:
+        market.post_document(voucher, keys.BUYER.address, NOON)
+    with pytest.raises(TooManyDocuments):
+        market.post_document(vouchers[3], keys.BUYER.address, NOON)
+    assert market.post_document(vouchers[0], keys.BUYER.address, NOON) == 1  # it is there
+    assert len(market.documents(deal(order(1)), 0, 10)) == 3
 
 
 def test_unknown__is_told(market: SqlMarket) -> None:
