@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 
@@ -21,6 +22,8 @@ from molt_market.sdk.api import MarketApi
 from molt_market.sdk.parties import Buyer, Provider
 from molt_market.sdk.transport import Transport
 from molt_market.signing.statements import sign_offer
+from molt_market.storage.database import Database
+from molt_market.storage.market import SqlMarket
 from molt_market.testing import Devnet
 from tests.factories import make_offer
 from tests.integration.test_service import make_offer as signable
@@ -31,15 +34,23 @@ THREADS = 40  # that a server has for quick answers
 SEARCH = "{}/search?q=free_gpus%3E%3D1&limit={}"
 
 
+def before_the_start(net: Devnet, folder: Path, now: datetime) -> None:
+    """Let offers lie in the database that a server is started over, dearer than what the test is about."""
+    database, client = Database(folder / "market.db"), net.client()
+    store = SqlMarket(database, f"{client.chain_name()}:{client.deployment.escrow}", client.token)
+    dear = [make_offer(id=OfferId(f"0x{n:064x}"), created_at=now, slot=n) for n in range(ALL)]
+    store.post_offers(dear, now)
+    database.close()
+
+
 def test_all_offers_being_read__others_are_answered_meanwhile(
     net: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More ask than there are threads, and the first of them stands still in the middle of its reading."""
+    now, token = net.clock.now(), net.deployment.money
+    before_the_start(net, tmp_path, now)
     with serving(net, tmp_path) as (url, market):
-        store, now, token = market.store, net.clock.now(), net.deployment.money
-        dear = [make_offer(id=OfferId(f"0x{n:064x}"), created_at=now, slot=n) for n in range(ALL)]
-        store.post_offers(dear, now)
-        market.catch_up()
+        store = market.store
         reading, go_on, read = Event(), Event(), store.offers
 
         def offers(offer_ids: Collection[OfferId]) -> object:
