@@ -1,16 +1,26 @@
-"""A market's server as a process of its own, for tests."""
+"""A market's server for tests, as a process of its own or in this one."""
 
 from __future__ import annotations
 
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import uvicorn
+
+from molt_market.api.run import opened
+from molt_market.api.server import create_app
+from molt_market.market.market import Market
+from molt_market.storage.database import Database
 from molt_market.testing import Devnet
 
 PASSWORD = "secret"
@@ -40,6 +50,31 @@ def server(
         yield started
     finally:
         started.stop()
+
+
+@contextmanager
+def serving(
+    net: Devnet, folder: Path, *, upkeep: bool = False, **options: Any
+) -> Iterator[tuple[str, Market]]:
+    """Serve a market out of this process; without `upkeep` with nothing beside it."""
+    database = Database(folder / "market.db")
+    with (
+        opened(net.client(), database, **options) as (service, *beside),
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(service, *(beside if upkeep else ())), log_level="warning")
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", service.market
+        finally:
+            server.should_exit = True
+            thread.join()
+            database.close()
 
 
 class Server:

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import PlainTextResponse
 
 from molt_market import metrics
+from molt_market.api.aside import AsidePrices
 from molt_market.api.common import Here, limited
-from molt_market.api.service import VERSION
+from molt_market.api.service import VERSION, Service
 from molt_market.domain.fields import Moment
 from molt_market.wire.messages import (
     BestPriceAnswer,
@@ -29,6 +30,7 @@ router = APIRouter(tags=["market data"], dependencies=[Depends(limited)])
 Model = Annotated[str | None, Query(max_length=100, description="A GPU model; all if left out.")]
 Region = Annotated[str | None, Query(max_length=31, description="A region; all if left out.")]
 MOST_TRADES = 1_000
+MOST_LEVELS = 1_000  # more would keep the server from answering others while it writes them
 LARGEST = 2**63 - 1  # number that a database counts to
 
 
@@ -71,9 +73,18 @@ def prometheus() -> str:
 
 
 @router.get("/depth", operation_id="depth")
-def depth(here: Here, model: Model = None, region: Region = None) -> DepthAnswer:
-    """Return the GPUs to be had and wanted at each price."""
-    return DepthAnswer.of(here.market.book.depth(model, region, token=here.client.token))
+async def depth(
+    here: Here,
+    aside: AsidePrices,
+    model: Model = None,
+    region: Region = None,
+    levels: Annotated[
+        int, Query(ge=1, le=MOST_LEVELS, description="How many prices of each side at most.")
+    ] = MOST_LEVELS,
+) -> DepthAnswer:
+    """Return the GPUs to be had and wanted at each price, the best prices first."""
+    book, token = here.market.book, here.client.token
+    return await aside.answer(lambda: DepthAnswer.of(book.depth(model, region, token=token, levels=levels)))
 
 
 @router.get("/trades", operation_id="trades")
@@ -90,10 +101,16 @@ def trades(
 
 
 @router.get("/prices", operation_id="prices")
-def prices(
-    here: Here, days: Annotated[int, Query(ge=1, le=30, description="Of how many days to tell.")] = 7
+async def prices(
+    here: Here,
+    aside: AsidePrices,
+    days: Annotated[int, Query(ge=1, le=30, description="Of how many days to tell.")] = 7,
 ) -> Prices:
     """Return the best prices now, and the 10th, 50th and 90th percentile of what was traded."""
+    return await aside.answer(lambda: _prices(here, days))
+
+
+def _prices(here: Service, days: int) -> Prices:
     book, token = here.market.book, here.client.token
     traded = book.price_percentiles(timedelta(days=days), token=token)
     return Prices(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
+from molt_market.api.aside import AsideWhole
 from molt_market.api.common import Here, PageLimit, limited
 from molt_market.wire.messages import (
     Ask,
@@ -40,19 +41,20 @@ def quote(body: Ask, here: Here) -> QuoteAnswer:
 
 
 @router.post("/explanations", operation_id="explain")
-def explain(body: Ask, here: Here) -> ExplanationAnswer:
+async def explain(body: Ask, here: Here, aside: AsideWhole) -> ExplanationAnswer:
     """Say why an order does not match, and the least that would make it match. Keeps nothing."""
-    return ExplanationAnswer.of(here.market.book.explain(body.order, body.limit))
+    return await aside.answer(lambda: ExplanationAnswer.of(here.market.whole.explain(body.order, body.limit)))
 
 
 @router.get("/search", operation_id="search")
-def search(
+async def search(
     here: Here,
+    aside: AsideWhole,
     q: Annotated[str, Query(max_length=1_000, description="For example `gpu_model=H100 price<3`.")],
     limit: PageLimit = 20,
 ) -> Offers:
     """Return the offers that a query of the search language is for."""
-    return Offers(offers=tuple(here.market.book.search(q, limit)))
+    return await aside.answer(lambda: Offers(offers=tuple(here.market.whole.search(q, limit))))
 
 
 @router.post("/reservations", status_code=201, operation_id="reserve")

@@ -21,13 +21,14 @@ from molt_market.api.upkeep import Upkeep
 from molt_market.app import alert_courier, alert_store, follow, journal_in, let_ask, relayer
 from molt_market.chain.client import MoltClient
 from molt_market.domain.clock import Clock
-from molt_market.domain.ids import Hash32
+from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.errors import InvalidValue
 from molt_market.market.clock import SteadyClock
 from molt_market.market.market import Market
 from molt_market.market.resting import RestingOrders
 from molt_market.orderbook.replica import ReplicaBook
 from molt_market.payments.gas import GasPolicy
+from molt_market.payments.journal import opening_key
 from molt_market.payments.service import PaymentService
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
@@ -84,9 +85,16 @@ def _matching(
     """Return what matches the orders that wait, if the client has an account to open their deals with."""
     if client.account is None:
         return None
-    payments = PaymentService(client, book=market, journal=journal_in(database, client))
+    journal = journal_in(database, client)
+    payments = PaymentService(client, book=market, journal=journal)
     payments.reconcile()
-    return RestingOrders(market, clock, client.account.address, payments.open_resting).match_once
+
+    def is_opening(deal: EscrowId) -> bool:
+        entry = journal.get(opening_key(deal))
+        return entry is not None and entry.in_flight
+
+    opener = client.account.address
+    return RestingOrders(market, clock, opener, payments.open_resting, is_opening).match_once
 
 
 def _courier(client: MoltClient, database: Database, sending: SendingLimits) -> Job:

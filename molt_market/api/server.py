@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from fastapi import FastAPI, WebSocket
 
 from molt_market.api import alerting, deals, market_data, matching, posting, relaying
+from molt_market.api.aside import set_aside
 from molt_market.api.beside import Beside
 from molt_market.api.bodies import LimitBodies
 from molt_market.api.errors import RESPONSES, tell_errors
@@ -37,6 +38,7 @@ def create_app(service: Service, *beside: Beside) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
+    set_aside(app)
     app.add_middleware(LimitBodies)
     tell_errors(app)
     describe(app, service)

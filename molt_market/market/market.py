@@ -26,6 +26,7 @@ from molt_market.errors import (
 )
 from molt_market.market.backing import Chain, require_backed_offer, require_backed_order
 from molt_market.market.ports import MarketStore, PostedOrder
+from molt_market.market.whole import ITEMS_AT_ONCE, WholeBook
 from molt_market.orderbook import Reservation
 from molt_market.orderbook.constraints import fits
 from molt_market.orderbook.demand import Demand
@@ -38,14 +39,13 @@ from molt_market.signing.listings import verify_unlisting
 from molt_market.signing.statements import verify_offer, verify_order
 from molt_market.signing.typed_data import Domain
 
-ITEMS_AT_ONCE = 1_000
-
 
 class Market:
     """One deployment's market over a store that any number of processes share. Any thread may call it.
 
     A wallet is the account: what is posted is what the contract checks, and counts by its signature alone.
-    `book` is this process's copy of the order book, to ask; the store decides.
+    `book` is this process's copy of the order book, to ask; the store decides. `whole` is asked what takes
+    all offers.
 
     Args:
         store: where the market is.
@@ -69,6 +69,7 @@ class Market:
         self.store = store
         self.domain = domain
         self.book = ReplicaBook(clock, store) if book is None else book
+        self.whole = WholeBook(self.book, store, clock)
         self._chain = chain
         self._clock = clock
         self.admit = admit

@@ -66,6 +66,15 @@ class MarketStore(Shelf, Protocol):
         """
         ...
 
+    def held_for_book(
+        self, after: datetime, until: datetime
+    ) -> Sequence[tuple[EscrowId, CapacityOffer, JobOrder]]:
+        """Return the deals that GPUs are held for until a moment after one and not after another.
+
+        Of the orders that the book has alone; each deal with its offer and order, the first to lapse first.
+        """
+        ...
+
     def release(self, deal_id: EscrowId, now: datetime) -> bool:
         """Let the GPUs of a reservation go; False if none is held for this deal."""
         ...

@@ -19,22 +19,33 @@ from molt_market.telling import tell
 HELD_FOR = timedelta(seconds=110)
 TRY_SECONDS = 10.0
 AT_ONCE = 100  # deals that are opened at a time
+LEFT_AFTER = timedelta(seconds=30)  # that GPUs are held and no opening is on its way: who held them is gone
+TIME_TO_OPEN = timedelta(seconds=30)  # that a reservation has to last for a deal to be opened with it
 
 Open = Callable[[Sequence[OrderMatch]], Sequence[EscrowId | MoltError]]
 """Opens deals whose orders are signed: `PaymentService.open_resting`."""
+
+IsOpening = Callable[[EscrowId], bool]
+"""Tells whether a transaction is on its way that opens a deal, whoever has sent it."""
 
 
 class RestingOrders:
     """Matches what waits in a market, by class and time, and opens it as `opener`.
 
-    Any number of processes may do so: an order is held by one of them. What cannot be opened waits again.
+    Any number of processes may do so: an order is held by one of them. Where that one dies before it opens
+    the deal, or finds no node, another one does it, once the GPUs were held for LEFT_AFTER. What cannot be
+    opened waits again when the reservation lapses.
     """
 
-    def __init__(self, market: Market, clock: Clock, opener: Address, open_: Open) -> None:
+    def __init__(
+        self, market: Market, clock: Clock, opener: Address, open_: Open, is_opening: IsOpening
+    ) -> None:
         self._market = market
         self._clock = clock
         self._opener = opener
         self._open = open_
+        self._is_opening = is_opening
+        self._taken_over: set[EscrowId] = set()  # of what is held now: each is tried once more, not for ever
         self._tried = (-1, float("-inf"))  # the feed's number, and this machine's time, of the last turn
 
     def match_once(self) -> list[EscrowId]:
@@ -56,6 +67,7 @@ class RestingOrders:
                 held.append(match)
             if len(held) == AT_ONCE:
                 break
+        held += self._left_behind()
         return self._opened(held) if held else []
 
     def _may_open(self, order: JobOrder) -> bool:
@@ -70,6 +82,19 @@ class RestingOrders:
         except MarketError as error:
             tell("order_waits_on", level=DEBUG, order_id=order.id, reason=error)
         return None
+
+    def _left_behind(self) -> list[OrderMatch]:
+        """Return matches that are held and that nobody is opening."""
+        now = self._clock.now()
+        found = self._market.store.held_for_book(now + TIME_TO_OPEN, now + HELD_FOR - LEFT_AFTER)
+        self._taken_over &= {deal for deal, _, _ in found}
+        left = [
+            (deal, OrderMatch.of(offer, order))
+            for deal, offer, order in found
+            if deal not in self._taken_over and self._may_open(order) and not self._is_opening(deal)
+        ][:AT_ONCE]
+        self._taken_over |= {deal for deal, _ in left}
+        return [match for _, match in left]
 
     def _opened(self, matches: Sequence[OrderMatch]) -> list[EscrowId]:
         answers = self._open(matches)

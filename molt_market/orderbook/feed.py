@@ -14,6 +14,7 @@ from molt_market.orderbook.listing import Listing
 from molt_market.orderbook.market_data import (
     BestPrice,
     Depth,
+    PriceLevel,
     PriceStatistics,
     Trade,
     asks,
@@ -28,24 +29,26 @@ class Feed(Holding):
     """Market data. The third layer of the OrderBook."""
 
     @alone
-    def depth(self, gpu_model: str | None = None, region: str | None = None, *, token: Token = MOLT) -> Depth:
+    def depth(
+        self,
+        gpu_model: str | None = None,
+        region: str | None = None,
+        *,
+        token: Token = MOLT,
+        levels: int | None = None,
+    ) -> Depth:
         """Return the GPUs to be had and wanted at each price, of a model, in a region, or of all.
+
+        With `levels`, no more than the best so many prices of each side.
 
         An order bids wherever it would take GPUs: for every model unless it requires some, for every region
         unless it names one. Raises UnknownModel.
         """
-        now = self._now()
-        model, region = _segment(gpu_model, region)
+        model, region = segment(gpu_model, region)
         offered = [
             o for o in self._standing(token) if model in {None, o.model} and region in {None, o.region}
         ]
-        demands = [
-            (Demand.of_order(order, now), self._orders.open_gpus(order))
-            for order in self._orders.pending(now)
-            if order.created_at <= now and order.budget.token == token
-        ]
-        wanted = [(demand.price_limit, gpus) for demand, gpus in demands if demand.is_for(model, region)]
-        return Depth(asks(offered, token), bids(wanted, token))
+        return Depth(asks(offered, token, levels), self._bids(model, region, token)[:levels])
 
     @alone
     def best_prices(self, *, token: Token = MOLT) -> tuple[BestPrice, ...]:
@@ -65,7 +68,7 @@ class Feed(Holding):
 
         Raises InvalidValue for a time without a zone, UnknownModel.
         """
-        model, region = _segment(gpu_model, region)
+        model, region = segment(gpu_model, region)
         found = self._tape.between(since, until)
         return [each for each in found if model in {None, each.gpu_model} and region in {None, each.region}]
 
@@ -82,12 +85,23 @@ class Feed(Holding):
         recent = [each for each in self._tape.between(now - window, None) if each.time <= now]
         return statistics([each for each in recent if each.price_per_hour.token == token], percents)
 
+    @alone
+    def _bids(self, model: str | None, region: str | None, token: Token) -> tuple[PriceLevel, ...]:
+        now = self._now()
+        demands = [
+            (Demand.of_order(order, now), self._orders.open_gpus(order))
+            for order in self._orders.pending(now)
+            if order.created_at <= now and order.budget.token == token
+        ]
+        wanted = [(demand.price_limit, gpus) for demand, gpus in demands if demand.is_for(model, region)]
+        return bids(wanted, token)
+
     def _standing(self, token: Token) -> list[Listing]:
         now = self._now()
         return [o for o in self._listings.values() if o.created_at <= now < o.expires_at and o.token == token]
 
 
-def _segment(gpu_model: str | None, region: str | None) -> tuple[str | None, str | None]:
+def segment(gpu_model: str | None, region: str | None) -> tuple[str | None, str | None]:
     """Spell a model and a region as offers do."""
     model = None if gpu_model is None else canonical_model(gpu_model).name
     return model, None if region is None else region.lower()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
+from typing import NamedTuple, Protocol
 
 from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.ids import EscrowId
 from molt_market.errors import InvalidValue
-from molt_market.orderbook.listing import Listing, Pool
 from molt_market.orderbook.reservations import Reservation
 
 RETENTION = timedelta(days=30)
@@ -121,20 +122,49 @@ def _time(trade: Trade) -> datetime:
 # ------------------------------------------------------------------------------------ what stands
 
 
-def asks(listings: Iterable[Listing], token: Token) -> tuple[PriceLevel, ...]:
-    """Return the levels of offers that stand, the cheapest first.
+class Offered(Protocol):
+    """What is asked of an offer that stands; a Listing tells it, and an Ask."""
+
+    @property
+    def price(self) -> int: ...
+
+    @property
+    def free(self) -> int: ...
+
+    @property
+    def pool(self) -> Hashable: ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def region(self) -> str | None: ...
+
+
+class Ask(NamedTuple):
+    """An offer that stands, as far as market data need it. The price is base units, `pool` names its slot."""
+
+    price: int
+    free: int
+    pool: tuple[str, int]
+    model: str
+    region: str | None
+
+
+def asks(offered: Iterable[Offered], token: Token, most: int | None = None) -> tuple[PriceLevel, ...]:
+    """Return the levels of offers that stand, the cheapest first; `most` is how many at most.
 
     Of a slot, what can be had up to a price is the most that one of its offers up to that price has free; so
     a dearer offer adds only what it has more than the cheaper ones.
     """
-    counted: Counter[Pool] = Counter()
+    counted: Counter[Hashable] = Counter()
     levels: Counter[int] = Counter()
-    for listing in sorted(listings, key=lambda listing: listing.price):
-        more = listing.free - counted[listing.pool]
+    for each in sorted(offered, key=lambda each: each.price):
+        more = each.free - counted[each.pool]
         if more > 0:
-            counted[listing.pool] += more
-            levels[listing.price] += more
-    return tuple(PriceLevel(Amount(price, token), gpus) for price, gpus in levels.items())
+            counted[each.pool] += more
+            levels[each.price] += more
+    return tuple(PriceLevel(Amount(price, token), gpus) for price, gpus in islice(levels.items(), most))
 
 
 def bids(wanted: Iterable[tuple[int, int]], token: Token) -> tuple[PriceLevel, ...]:
@@ -145,12 +175,16 @@ def bids(wanted: Iterable[tuple[int, int]], token: Token) -> tuple[PriceLevel, .
     return tuple(PriceLevel(Amount(price, token), levels[price]) for price in sorted(levels, reverse=True))
 
 
-def best_prices(listings: Iterable[Listing], token: Token) -> tuple[BestPrice, ...]:
+def best_prices(offered: Iterable[Offered], token: Token) -> tuple[BestPrice, ...]:
     """Return the best price of each segment where something is free, by model and region, no region last."""
-    segments: dict[Segment, list[Listing]] = {}
-    for listing in listings:
-        if listing.free:
-            segments.setdefault((listing.model, listing.region), []).append(listing)
+    segments: dict[Segment, list[Offered]] = {}  # the cheapest of each
+    for each in offered:
+        if each.free:
+            cheapest = segments.setdefault((each.model, each.region), [])
+            if cheapest and each.price < cheapest[0].price:
+                cheapest.clear()
+            if not cheapest or each.price == cheapest[0].price:
+                cheapest.append(each)
     best = [(segment, asks(segments[segment], token)[0]) for segment in sorted(segments, key=_by_name)]
     return tuple(BestPrice(*segment, level.price, level.gpu_count) for segment, level in best)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 
+from molt_market.domain.amounts import MOLT, Token
 from molt_market.domain.clock import Clock
 from molt_market.domain.ids import OrderId, PartyId
 from molt_market.domain.orders import JobOrder, OrderStatus
@@ -26,7 +27,8 @@ from molt_market.domain.updates import (
     Reserved,
 )
 from molt_market.orderbook.book import OrderBook
-from molt_market.orderbook.market_data import Trade
+from molt_market.orderbook.feed import segment
+from molt_market.orderbook.market_data import BestPrice, Depth, Trade, asks, best_prices
 from molt_market.orderbook.matcher import Matcher
 from molt_market.orderbook.scoring import ScoreWeights, Scoring
 from molt_market.orderbook.stored import Shelf, StoredIndex, StoredListings
@@ -46,17 +48,41 @@ class ReplicaBook(OrderBook):
     """An order book to ask, not to change: `start` and `apply` alone write to it.
 
     Its offers lie on a shelf, and are read when a question comes to them; `is_read` tells whether the prices
-    of all are at hand.
+    of all are at hand. What they ask in all (`depth`, `best_prices`) the shelf tells: nobody waits for that.
     """
 
     def __init__(self, clock: Clock, shelf: Shelf) -> None:
         super().__init__(clock)
+        self._shelf = shelf
         self.sequence = 0
         self.is_read = False
         self._stored = StoredListings(shelf, self._reservations)
         self._stored_index = StoredIndex(shelf, self._stored)
         self._listings, self._index = self._stored, self._stored_index
         self._matcher = Matcher(self._index, Scoring(ScoreWeights(), self._reliability, self._most_reliable))
+
+    def another(self) -> ReplicaBook:
+        """Return a book over the same shelf that asks the same, and was not started."""
+        book = ReplicaBook(self._clock, self._shelf)
+        book.check, book.bond_bps, book.funds = self.check, self.bond_bps, self.funds
+        book.reliability = self.reliability
+        return book
+
+    def depth(
+        self,
+        gpu_model: str | None = None,
+        region: str | None = None,
+        *,
+        token: Token = MOLT,
+        levels: int | None = None,
+    ) -> Depth:
+        model, region = segment(gpu_model, region)
+        offered = self._shelf.asks(token, model, self._clock.now())
+        here = (each for each in offered if region in {None, each.region})
+        return Depth(asks(here, token, levels), self._bids(model, region, token)[:levels])
+
+    def best_prices(self, *, token: Token = MOLT) -> tuple[BestPrice, ...]:
+        return best_prices(self._shelf.asks(token, None, self._clock.now()), token)
 
     def start(self, standing: Standing) -> None:
         """Begin with what stands."""

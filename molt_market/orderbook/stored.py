@@ -6,19 +6,25 @@ once, and of the offers themselves only those that a question comes to.
 
 from __future__ import annotations
 
+import gc
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from typing import NamedTuple, Protocol, cast
 
+from molt_market.domain.amounts import Token
 from molt_market.domain.ids import Hash32, OfferId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.index import Group
 from molt_market.orderbook.listing import Listing
+from molt_market.orderbook.market_data import Ask
 from molt_market.orderbook.reservations import Reservations
 
 AT_ONCE = 64  # offers that are read together: who looks at one of a group often looks at the next
+PART = 10_000  # offers of a whole shelf that are read together: no transaction of the shelf lasts long
 
 
 class Priced(NamedTuple):
@@ -45,6 +51,10 @@ class Shelf(Protocol):
         """Return these offers, as far as they are there, each with whether it stands."""
         ...
 
+    def asks(self, token: Token, model: str | None, now: datetime) -> Iterable[Ask]:
+        """Return what all offers of a token that stand now ask, in any order; of one model, or of all."""
+        ...
+
 
 class StoredListings:
     """The listings of a shelf by their ids, as far as they stand; each is read when it is first asked for."""
@@ -54,6 +64,7 @@ class StoredListings:
         self._reservations = reservations
         self._read: dict[OfferId, Listing] = {}
         self._gone: set[OfferId] = set()
+        self._has_all = False
 
     def __contains__(self, offer_id: object) -> bool:
         return self.known(cast(OfferId, offer_id)) is not None and offer_id not in self._gone
@@ -81,9 +92,13 @@ class StoredListings:
 
     def values(self) -> list[Listing]:
         """Return all that stand, and have read them all by then."""
-        standing = [each.offer_id for each in self._shelf.priced(None)]
-        self.read(standing)
-        return [self._read[each] for each in standing if each in self._read and each not in self._gone]
+        if not self._has_all:
+            standing = (each.offer_id for each in self._shelf.priced(None))
+            while part := list(islice(standing, PART)):
+                self.read(part)
+                gc.freeze()  # they stay; who looks for garbage among millions of them stops everybody
+            self._has_all = True  # from now on each comes by `__setitem__`
+        return [listing for offer_id, listing in self._read.items() if offer_id not in self._gone]
 
     def listing_of(self, offer: CapacityOffer) -> Listing:
         """Make a listing whose GPUs come from its slot's pool."""

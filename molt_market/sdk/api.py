@@ -59,7 +59,7 @@ class MarketApi:
         return self.transport.get("/health", wire.Health)
 
     def depth(self, model: str | None = None, region: str | None = None) -> wire.DepthAnswer:
-        """Return the GPUs to be had and wanted at each price."""
+        """Return the GPUs to be had and wanted at each price, at most a thousand prices of either."""
         return self.transport.get("/depth", wire.DepthAnswer, model=model, region=region)
 
     def trades(

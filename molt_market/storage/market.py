@@ -7,7 +7,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, select, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    cast,
+    func,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from molt_market.domain.amounts import Amount, Token
@@ -24,7 +37,7 @@ from molt_market.domain.updates import FeedItem, OfferPosted, OfferRemoved, Orde
 from molt_market.errors import InvalidStateTransition, OfferNotFound, OrderNotFound
 from molt_market.market.ports import PostedOrder
 from molt_market.orderbook import Reservation, Trade
-from molt_market.orderbook.market_data import RETENTION
+from molt_market.orderbook.market_data import RETENTION, Ask
 from molt_market.orderbook.replica import Standing
 from molt_market.orderbook.stored import Priced
 from molt_market.refusals import OrderAlreadyOpened
@@ -33,6 +46,8 @@ from molt_market.storage.database import Database, in_parts, insert_unless_there
 from molt_market.storage.holding import Holding
 from molt_market.storage.schema import deals, offers, orders, pools, reservations
 from molt_market.storage.together import Together
+
+ROWS_AT_ONCE = 5_000  # of an answer that may have a million
 
 
 class SqlMarket:
@@ -91,6 +106,34 @@ class SqlMarket:
         except IntegrityError as error:  # of the one index that orders have: buyer and slot
             slot = match.order.slot or 0
             raise OrderAlreadyOpened(slot, slot) from error
+
+    def held_for_book(
+        self, after: datetime, until: datetime
+    ) -> Sequence[tuple[EscrowId, CapacityOffer, JobOrder]]:
+        of_order = and_(
+            orders.c.deployment == reservations.c.deployment, orders.c.order_id == reservations.c.order_id
+        )
+        of_offer = and_(
+            offers.c.deployment == reservations.c.deployment, offers.c.offer_id == reservations.c.offer_id
+        )
+        wanted = select(reservations.c.deal_id, offers.c.offer, orders.c.order)
+        wanted = wanted.select_from(reservations.join(orders, of_order).join(offers, of_offer)).where(
+            self._is(reservations),
+            reservations.c.state == "held",
+            reservations.c.until > seconds(after),
+            reservations.c.until <= seconds(until),
+            orders.c.rests,
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted.order_by(reservations.c.until, reservations.c.id)).all()
+        return [
+            (
+                EscrowId(row.deal_id),
+                CapacityOffer.model_validate_json(row.offer),
+                JobOrder.model_validate_json(row.order),
+            )
+            for row in rows
+        ]
 
     def release(self, deal_id: EscrowId, now: datetime) -> bool:
         with self._changing(now) as (_, holding):
@@ -192,6 +235,18 @@ class SqlMarket:
                 found += [(CapacityOffer.model_validate_json(row.offer), row.stands) for row in rows]
         return found
 
+    def asks(self, token: Token, model: str | None, now: datetime) -> Iterator[Ask]:
+        if token != self._token:
+            return
+        mine = and_(self._is(offers), offers.c.stands, offers.c.expires_at > seconds(now))
+        if model is not None:
+            mine = and_(mine, offers.c.gpu_model == model)
+        with self._database.reading() as connection:
+            for row in connection.execute(self._asked().where(mine)):
+                price, gpus, held, provider, slot, of_model, region, created_at = row
+                if datetime.fromisoformat(created_at) <= now:
+                    yield Ask(price, max(gpus - held, 0), (provider, slot), of_model, region)
+
     def trades(self, since: datetime) -> Sequence[Trade]:
         with self._database.reading() as connection:
             return self._trades(connection, since)
@@ -221,6 +276,30 @@ class SqlMarket:
             new = self._new(connection, orders, orders.c.order_id, rows)
             updates = [OrderPosted(order=order) for id_, order in ordered.items() if id_ in new]
             feed.append(connection, self._deployment, posts[-1][1], updates)
+
+    def _asked(self) -> Select[Any]:
+        """Select of offers no more than what they ask: reading a million of them whole takes a minute."""
+        same = and_(
+            pools.c.deployment == offers.c.deployment,
+            pools.c.provider == offers.c.provider,
+            pools.c.slot == offers.c.slot,
+        )
+        text = offers.c.offer
+        offer = cast(text, JSON) if self._database.is_postgres else type_coerce(text, JSON)
+        return (
+            select(
+                offers.c.price_per_gpu_hour,
+                offer["gpu_capacity", "gpu_count"].as_integer(),
+                func.coalesce(pools.c.held, 0),
+                offers.c.provider,
+                offers.c.slot,
+                offers.c.gpu_model,
+                offer["location", "region"].as_string(),
+                offer["created_at",].as_string(),
+            )
+            .select_from(offers.outerjoin(pools, same))
+            .execution_options(yield_per=ROWS_AT_ONCE)
+        )
 
     @contextmanager
     def _changing(self, now: datetime) -> Iterator[tuple[Connection, Holding]]:

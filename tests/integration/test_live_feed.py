@@ -7,42 +7,20 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 from molt_market.api import live
-from molt_market.api.run import opened
-from molt_market.api.server import create_app
 from molt_market.domain.ids import OfferId
 from molt_market.market.market import Market
 from molt_market.sdk.feed import follow_feed
-from molt_market.storage.database import Database
 from molt_market.testing import Devnet
 from tests.factories import make_offer
+from tests.service import serving
 
 ITEMS = 6_000  # of more than a kilobyte each: more than all buffers on the way hold
-
-
-@contextmanager
-def serving(net: Devnet, folder: Path) -> Iterator[tuple[str, Market]]:
-    """Serve a market out of this process, with nothing beside it."""
-    database = Database(folder / "market.db")
-    with opened(net.client(), database) as (service, *_), socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(service), log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", service.market
-        finally:
-            server.should_exit = True
-            thread.join()
-            database.close()
 
 
 def post(market: Market, first: int, count: int) -> None:

@@ -249,7 +249,7 @@ def test_servers_and_database_killed__no_gpu_is_promised_twice_and_nothing_is_lo
 def _require_open(net: Devnet, market: SqlMarket, waiting: list[OrderId]) -> None:
     """Require that each order that waited has its deal, once.
 
-    Where a server died between holding GPUs and opening, its orders wait until the reservation lapses.
+    Where a server died after it had signed the opening, its orders may wait until the reservation lapses.
     """
     until = time.monotonic() + HELD_FOR.total_seconds() + 2 * TRY_SECONDS + 30
     while any(market.order(each).order.status is not OrderStatus.ESCROWED for each in waiting):

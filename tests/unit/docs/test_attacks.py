@@ -1,4 +1,4 @@
-"""docs/attacks.md: every attack that the design lists is there, with tests that exist."""
+"""docs/attacks.md: every attack that the design lists, and those on a server, with tests that exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.docs import named, sources
 PAGE = Page("attacks.md")
 COLUMNS = ["attack", "what happens", "tests"]
 
-# The design's own list, one word group after the other.
+# The design's own list, one word group after the other; what is tried on a server is ours.
 LIST = {
     "Signatures": """
         other chain; other deployment; other function; other deal; old voucher; high s; bad v; wrong
@@ -44,8 +44,18 @@ LIST = {
         dust deals; foreign lanes; permit front-run; phantom permit; credit to the wrong account; locking
         GPUs and stopping; reservation flood
     """,
+    "Server": """
+        forged offer, order or unlisting; replay; taking back what is another's; posting without money;
+        double booking by a race; reservations without end; flood by one; flood in another's name; questions
+        that take long; malformed and endless bodies; listening without reading; documents of a stranger, or
+        without end; gas of the relayer; webhook into the operator's network; webhook that hangs; alerts of
+        another; forged alert; server for another contract; server shows a false match; server hands out
+        false vouchers; server claims a cancel; server leaves a step of the feed out; server killed in the
+        middle
+    """,
 }
-PLAYED_IN = ("contracts/", "unit/orderbook/")
+ON_THE_CHAIN = ("contracts/", "unit/orderbook/")
+PLAYED_IN = {"Server": ("integration/", "kills/", "unit/")}
 
 each_group = pytest.mark.parametrize("group", LIST)
 
@@ -70,7 +80,8 @@ def test_attack__says_what_happens(group: str) -> None:
 
 @each_group
 def test_attack__is_shown_by_tests_that_exist(group: str) -> None:
-    played = {name for path, names in named.tests().items() if path.startswith(PLAYED_IN) for name in names}
+    folders = PLAYED_IN.get(group, ON_THE_CHAIN)
+    played = {name for path, names in named.tests().items() if path.startswith(folders) for name in names}
     for attack, _, cell in PAGE.table(group):
         names = codes(cell)
         assert names, attack

@@ -29,6 +29,9 @@ ACTORS = (
     "sequencer",
     "operator",
     "book",
+    "server",
+    "sends alerts",
+    "webhook",
     "key is stolen",
 )
 

@@ -6,7 +6,7 @@ import pytest
 
 from molt_market.domain.disputes import Dispute
 from molt_market.domain.documents import Document
-from molt_market.domain.ids import EscrowId, Hash32
+from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.errors import InvalidValue, WrongSigner
 from molt_market.market.documents import sender_of
 from molt_market.signing.evidence import sign_evidence
@@ -76,3 +76,27 @@ def test_document__is_one_thing_about_one_deal() -> None:
             _ = document.kind
         with pytest.raises(InvalidValue, match="exactly one"):
             _ = document.deal_id
+
+
+def letter(reader: Address, signer: LocalSigner) -> Document:
+    return Document(letter=sign_letter(DEAL, reader, "AAAA", signer, DOMAIN))
+
+
+def test_letter__of_a_stranger_or_for_one_or_in_anothers_name__is_refused() -> None:
+    forged = letter(PROVIDER.address, STRANGER).letter
+    assert forged is not None
+    for bad in (
+        letter(PROVIDER.address, STRANGER),
+        letter(STRANGER.address, BUYER),
+        Document(letter=forged.model_copy(update={"sender": BUYER.address})),
+    ):
+        with pytest.raises(WrongSigner):
+            sender_of(bad, TERMS, POLICY, DOMAIN, APPROVALS)
+
+
+def test_letter__that_is_changed_on_its_way__is_refused() -> None:
+    sent = letter(PROVIDER.address, BUYER).letter
+    assert sent is not None
+    changed = Document(letter=sent.model_copy(update={"sealed": "BBBB"}))
+    with pytest.raises(WrongSigner):
+        sender_of(changed, TERMS, POLICY, DOMAIN, APPROVALS)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from datetime import datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from molt_market.domain.amounts import Token
 from molt_market.domain.gpus import feature_bits
 from molt_market.domain.ids import Hash32, OfferId
 from molt_market.domain.offers import CapacityOffer, OfferStatus
 from molt_market.domain.orders import JobRequirements
 from molt_market.domain.updates import FeedItem, OfferPosted, OfferRemoved, Update
 from molt_market.orderbook import OrderBook
+from molt_market.orderbook.market_data import Ask
 from molt_market.orderbook.replica import ReplicaBook, Standing
 from molt_market.orderbook.stored import Priced
 from molt_market.testing import ManualClock
@@ -52,6 +55,14 @@ class Cupboard:
         self.reads += len(offer_ids)
         return [(self.there[each], each in self.standing) for each in offer_ids if each in self.there]
 
+    def asks(self, token: Token, model: str | None, now: datetime) -> Iterator[Ask]:
+        for each in map(self.there.__getitem__, self.standing):
+            gpus, place = each.gpu_capacity, each.location
+            is_asked = each.price_per_hour.token == token and model in {None, gpus.gpu_model}
+            if is_asked and each.created_at <= now < each.expires_at:
+                pool, region = (each.provider_id, each.slot), place.region if place else None
+                yield Ask(each.price_per_hour.base_units, gpus.gpu_count, pool, gpus.gpu_model, region)
+
 
 def in_memory(offers: Iterable[CapacityOffer]) -> OrderBook:
     book = OrderBook(ManualClock(NOON))
@@ -64,6 +75,8 @@ def require_same(book: ReplicaBook, cupboard: Cupboard, needs: JobRequirements) 
     expected = in_memory(cupboard.there[each] for each in cupboard.there if each in cupboard.standing)
     assert book.best_offers(needs, 5) == expected.best_offers(needs, 5)
     assert book.depth() == expected.depth()
+    assert book.depth("H100", "eu-west-1") == expected.depth("H100", "eu-west-1")
+    assert book.best_prices() == expected.best_prices()
     found = book.search("price>0 --sort price", 50)
     assert {each.id for each in found} == {each.id for each in expected.search("price>0 --sort price", 50)}
 

@@ -6,16 +6,19 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from molt_market.domain.amounts import MOLT
+from molt_market.domain.amounts import MOLT, Token
 from molt_market.domain.deals import Deal, DealStatus
+from molt_market.domain.documents import Document
 from molt_market.domain.events import Block
 from molt_market.domain.fields import seconds
+from molt_market.domain.gpus import Location
 from molt_market.domain.ids import EscrowId, Hash32, OfferId, OrderId, PartyId, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import OfferStatus
@@ -27,12 +30,17 @@ from molt_market.errors import (
     MarketError,
     OfferNotFound,
     OrderNotFound,
+    TooManyDocuments,
     TooManyReservations,
 )
 from molt_market.indexer.ports import Checkpoint
 from molt_market.indexer.records import DealRecord
+from molt_market.orderbook import Depth, OrderBook
 from molt_market.orderbook.replica import ReplicaBook
 from molt_market.refusals import OrderAlreadyOpened
+from molt_market.signing.statements import sign_voucher
+from molt_market.signing.typed_data import Domain
+from molt_market.storage import documents
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
 from molt_market.storage.holding import MOST_HELD
@@ -40,8 +48,10 @@ from molt_market.storage.market import SqlMarket
 from molt_market.storage.schema import pools, reservations
 from molt_market.testing import ManualClock
 from tests.factories import NOON, PROVIDER, make_match, make_offer, make_order, make_terms
+from tests.unit.signing import keys
 
 HERE = "31337:0xabc"
+DOMAIN = Domain(31_337, "0x5FbDB2315678afecb367f032d93F642f64180aa3")
 SOON = NOON + timedelta(seconds=100)
 
 
@@ -111,6 +121,52 @@ def test_remove__what_stood__is_off_the_book(market: SqlMarket) -> None:
     assert market.offer(offer(1).id).status is OfferStatus.CANCELLED
     assert [each.id for each in copy(market).active_offers()] == [offer(2).id]
     assert kinds(market)[2:] == ["offer_removed"]
+
+
+def test_depth__is_that_of_a_book_that_has_read_all_offers(market: SqlMarket) -> None:
+    chosen = random.Random(7)
+    offered = [
+        offer(
+            number,
+            slot=number % 9,
+            gpu_count=chosen.randint(1, 8),
+            gpu_model=chosen.choice(["H100", "A100"]),
+            location=chosen.choice([None, Location(region="eu-west-1"), Location(country="DE")]),
+            price_per_hour=make_offer().price_per_hour * chosen.randint(1, 5),
+            created_at=NOON + timedelta(seconds=chosen.choice([-1, 0, 1])),
+        )
+        for number in range(1, 60)
+    ]
+    over = offer(99, created_at=NOON - timedelta(hours=2), expires_at=NOON)
+    market.post_offers([*offered, over], NOON)
+    for number in (1, 2, 3, 12):
+        wanted = order(number, min_gpu_count=offered[number].gpu_capacity.gpu_count)
+        with suppress(InsufficientCapacity):
+            reserve(market, offered[number], wanted)
+    market.remove_offers([each.id for each in offered[::5]], NOON)
+    market.post_orders([order(50)], NOON)
+    book = copy(market)
+    for asked in [(), ("H100",), ("A100", "eu-west-1"), (None, "eu-west-1"), ("L40S",)]:
+        whole = OrderBook.depth(book, *asked)
+        assert book.depth(*asked) == whole
+        assert book.depth(*asked, levels=2) == Depth(whole.asks[:2], whole.bids[:2])
+    assert book.best_prices() == OrderBook.best_prices(book)
+    assert book.best_prices(token=Token("USDC", 6)) == ()
+
+
+def test_documents__more_than_a_deal_may_have__are_refused(
+    market: SqlMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "MOST", 3)
+    vouchers = [
+        Document(voucher=sign_voucher(deal(order(1)), number, keys.BUYER, DOMAIN)) for number in range(1, 5)
+    ]
+    for voucher in vouchers[:3]:
+        market.post_document(voucher, keys.BUYER.address, NOON)
+    with pytest.raises(TooManyDocuments):
+        market.post_document(vouchers[3], keys.BUYER.address, NOON)
+    assert market.post_document(vouchers[0], keys.BUYER.address, NOON) == 1  # it is there
+    assert len(market.documents(deal(order(1)), 0, 10)) == 3
 
 
 def test_unknown__is_told(market: SqlMarket) -> None:
