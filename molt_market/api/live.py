@@ -40,7 +40,7 @@ class LiveFeed:
     def note(self, item: FeedItem) -> None:
         """Take in the next step."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._take, item.sequence, item.model_dump_json())
+            self._loop.call_soon_threadsafe(self._take, item.sequence, item.shown.model_dump_json())
 
     def _take(self, sequence: int, text: str) -> None:
         self._recent.append((sequence, text))
@@ -86,7 +86,7 @@ class LiveFeed:
             found = [self._recent[n] for n in range(first, min(first + AT_ONCE, len(self._recent)))]
         else:
             items = await asyncio.to_thread(self._store.feed, at, AT_ONCE)
-            found = [(item.sequence, item.model_dump_json()) for item in items]
+            found = [(item.sequence, item.shown.model_dump_json()) for item in items]
         return [text for _, text in found], found[-1][0] if found else at
 
 

@@ -130,5 +130,5 @@ def feed(
     The WebSocket /feed/live?after=N sends them as they come.
     """
     store = here.market.store
-    items = tuple(store.feed(after, limit))
+    items = tuple(item.shown for item in store.feed(after, limit))
     return FeedPage(items=items, last=store.last())

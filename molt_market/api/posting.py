@@ -77,4 +77,6 @@ def unlist(body: Unlist, here: Here) -> Unlisted:
 
 
 def _state(posted: PostedOrder) -> OrderState:
-    return OrderState(order=posted.order, rests=posted.rests, deal_id=posted.deal_id)
+    """Say how an order stands; its signature is for who opens its deal alone."""
+    order = posted.order.model_copy(update={"signature": None})
+    return OrderState(order=order, rests=posted.rests, deal_id=posted.deal_id)

@@ -124,3 +124,11 @@ class FeedItem(Value):
     sequence: Annotated[int, Field(ge=1)]
     time: Moment
     update: Update
+
+    @property
+    def shown(self) -> FeedItem:
+        """What everybody may see of it: an order's signature is for who opens its deal alone."""
+        if not isinstance(self.update, OrderPosted):
+            return self
+        order = self.update.order.model_copy(update={"signature": None})
+        return self.model_copy(update={"update": OrderPosted(order=order)})

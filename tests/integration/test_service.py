@@ -22,7 +22,14 @@ from molt_market.domain.ids import Hash32
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements, OrderStatus
 from molt_market.domain.settlement import SettlementStatus
-from molt_market.domain.updates import DealFreed, DealOpened, DocumentPosted, OfferPosted, Reserved
+from molt_market.domain.updates import (
+    DealFreed,
+    DealOpened,
+    DocumentPosted,
+    OfferPosted,
+    OrderPosted,
+    Reserved,
+)
 from molt_market.errors import (
     InsufficientCapacity,
     OfferNotFound,
@@ -192,6 +199,26 @@ def test_order_that_waits__needs_money_and_can_be_taken_back(
     assert timedelta(0) < cancelled.stands_until - buyer.client.now() <= delay
     assert buyer.api.order(posted.order.id).order.status is OrderStatus.CANCELLED
     assert not buyer.cancel(posted.order).was_listed
+
+
+def test_order__is_shown_without_its_signature(net: Devnet, running: Server, buyer: Buyer) -> None:
+    order = make_order(buyer, opener=net.operator.address, policy_id=net.policy_id)
+    buyer.deposit(order.budget)
+    posted = buyer.post(order)
+    [listed] = buyer.orders()
+    [paged] = buyer.api.feed()
+    with closing(buyer.feed()) as feed:
+        told = next(feed)
+    assert isinstance(told.update, OrderPosted)
+    assert isinstance(paged.update, OrderPosted)
+    shown = (
+        posted.order,
+        listed.order,
+        buyer.api.order(posted.order.id).order,
+        told.update.order,
+        paged.update.order,
+    )
+    assert all(each.signature is None and each.id == posted.order.id for each in shown)
 
 
 def test_order_that_waits__is_matched_when_an_offer_comes__and_opened_by_the_market(
