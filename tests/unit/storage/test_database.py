@@ -15,14 +15,16 @@ from sqlalchemy.exc import DBAPIError
 
 from molt_market.errors import InvalidValue, StorageUnavailable
 from molt_market.storage.database import Database, _engine, _url
-from molt_market.storage.schema import accounts, entries, metadata
+from molt_market.storage.schema import VERSION, accounts, entries, metadata
 
 ENTRY = {"chain": "c", "key": "k", "note": "", "first_item": 0, "items": 1}
 
 
 def test_migrations__give_the_tables_of_the_schema(database: Database) -> None:
     with database.reading() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == VERSION
 
 
 def test_open__by_many_at_once__makes_the_tables_once(url: str) -> None:
