@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
@@ -74,6 +75,12 @@ def test_open__again__keeps_what_is_there(url: str, database: Database) -> None:
     with again.reading() as connection:
         assert connection.execute(select(accounts.c.address)).scalar_one() == "0x00"
     again.close()
+
+
+def test_open__tables_that_are_current__takes_no_alembic(url: str, database: Database) -> None:
+    run = "import sys; from molt_market.storage.database import Database; Database(sys.argv[1]).close()"
+    look = "; assert 'alembic' not in sys.modules"
+    subprocess.run([sys.executable, "-c", run + look, url], check=True)
 
 
 def test_open__tables_of_a_later_version__is_refused(url: str, database: Database) -> None:
