@@ -223,7 +223,12 @@ def fanned_out(net: Devnet, running: Server) -> float:
 
 
 def of_store(net: Devnet, folder: Path) -> list[Row]:
-    """Measure a durable post against a bare commit of one row, in turns; then eight threads that post."""
+    """Measure a durable post against a bare commit, in turns; then eight threads that post.
+
+    Bare is what a commit costs at least: sqlite3 alone puts the same offer as JSON into a table with a key,
+    in the same folder, with the same journal (WAL) and as durable (FULL). A post writes three rows: the
+    offer, with its indexes, the count of the feed, and the step there.
+    """
     database, client = Database(folder / "store.db"), net.client()
     market = SqlMarket(database, f"{client.chain_name()}:{client.deployment.escrow}", client.token)
     bare = sqlite3.connect(folder / "bare.db", isolation_level=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -137,6 +138,7 @@ def serve(
         ) as opening,
         _listening(host, port) as listener,
     ):
+        gc.freeze()  # all that is imported by now stays: the collector need not look at it each time
         when_listening(f"http://{host}:{listener.getsockname()[1]}")
         server_of(*opening).run(sockets=[listener])
 

@@ -11,10 +11,12 @@ from rich.table import Table
 
 from molt_market.chain.client import MoltClient
 from molt_market.cli.console import Output, iso
+from molt_market.cli.contested import show
 from molt_market.cli.context import AppContext
-from molt_market.cli.deal import Bench, Deal, GpuSeconds, Hours, one_of
+from molt_market.cli.deal import Bench
 from molt_market.cli.files import read_value
-from molt_market.cli.options import AsJson
+from molt_market.cli.options import AsJson, Deal, GpuSeconds, Hours, one_of
+from molt_market.cli.signed import vote as sign
 from molt_market.domain.agreements import Ruling, RulingVote
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import DealStatus, EscrowAccount
@@ -124,3 +126,7 @@ def _hours(escrow: EscrowAccount) -> tuple[str, str]:
         str(hours_of(escrow, escrow.paid_gpu_seconds)),
         str(hours_of(escrow, escrow.claimed_gpu_seconds)),
     )
+
+
+app.command("vote")(sign)
+app.command("show")(show)

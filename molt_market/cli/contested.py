@@ -15,10 +15,9 @@ from molt_market.attestation.evidence import EvidenceContent, EvidenceFindings, 
 from molt_market.attestation.tee import TeeVerdict, tee_binding, verify_nvidia, verify_tdx
 from molt_market.cli.console import Output, iso
 from molt_market.cli.context import AppContext
-from molt_market.cli.deal import Deal
 from molt_market.cli.explain import read_deal
 from molt_market.cli.files import read_text
-from molt_market.cli.options import AsJson
+from molt_market.cli.options import AsJson, Deal
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.documents import DocumentKind

@@ -1,30 +1,34 @@
-"""What a command works with: options first, then the environment, then defaults. Nothing is opened early."""
+"""What a command works with: options first, then the environment, then defaults. Nothing is opened early.
+
+Nor imported: a command that asks neither a chain nor a database does not wait for their packages.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from molt_market.app import connect, journal_in
-from molt_market.chain.client import MoltClient
 from molt_market.chain.networks import Network
-from molt_market.chain.node import Node
 from molt_market.cli.console import Output
 from molt_market.config import settings
-from molt_market.domain.ids import Address
 from molt_market.errors import InvalidValue, NodeError, NodeUnreachable
 from molt_market.payments.fees import GWEI, FeePolicy
-from molt_market.payments.service import PaymentService
-from molt_market.sdk.api import MarketApi
-from molt_market.sdk.parties import Buyer, Provider
-from molt_market.sdk.watch import PingStore
-from molt_market.signing.wallet import Wallet
-from molt_market.storage.database import Database
-from molt_market.storage.journal import SqlJournal, chains_in
 
-Party = TypeVar("Party", Buyer, Provider)
+if TYPE_CHECKING:
+    from molt_market.chain.client import MoltClient
+    from molt_market.chain.node import Node
+    from molt_market.domain.ids import Address
+    from molt_market.payments.service import PaymentService
+    from molt_market.sdk.api import MarketApi
+    from molt_market.sdk.parties import Buyer, Provider
+    from molt_market.sdk.watch import PingStore
+    from molt_market.signing.wallet import Wallet
+    from molt_market.storage.database import Database
+    from molt_market.storage.journal import SqlJournal
+
+Party = TypeVar("Party", "Buyer", "Provider")
 
 OnClose = Callable[[Callable[[], None]], object]
 """Takes what is to be called when the command is over."""
@@ -88,6 +92,8 @@ class AppContext:
 
     def client(self, account: Wallet | None = None) -> MoltClient:
         """Return the deployment: to read, or to send as an account."""
+        from molt_market.chain.client import MoltClient
+
         return MoltClient(self.network, rpc_url=self.rpc_url, deployment=self.deployment, account=account)
 
     def key_file(self) -> Path:
@@ -102,6 +108,8 @@ class AppContext:
         With `unwritten` a database may be missing. Each verb asks the chain before it sends, so that no step
         is made twice without one; only what is stuck cannot be replaced by a later process.
         """
+        from molt_market.app import connect
+
         path = self.key_file()
         if database is None and not (unwritten and self.database_url is None):
             database = self.database()
@@ -122,6 +130,8 @@ class AppContext:
 
     def api(self) -> MarketApi:
         """Return the routes of the market's server; what they say is its word."""
+        from molt_market.sdk.api import MarketApi
+
         api = MarketApi(self.server_address())
         self.on_close(api.close)
         return api
@@ -131,6 +141,8 @@ class AppContext:
 
         Its payments are written down if a database is given. Raises MarketMismatch, ServerUnreachable.
         """
+        from molt_market.app import journal_in
+
         address, path = self.server_address(), self.key_file()
         journal = None if self.database_url is None else journal_in(self.database(), self.client())
         party = kind(
@@ -151,14 +163,20 @@ class AppContext:
 
     def own_address(self) -> Address | None:
         """Return the account of the key file, which is not opened; None: none is given."""
+        from molt_market.signing.wallet import Wallet
+
         return None if self.wallet is None else Wallet.address_in(self.wallet)
 
     def account_of_wallet(self) -> Address:
         """Return the account of the key file, which is not opened. Raises InvalidValue if none is given."""
+        from molt_market.signing.wallet import Wallet
+
         return Wallet.address_in(self.key_file())
 
     def database(self, *, make: bool = False) -> Database:
         """Open the database; `make` it, if there is none."""
+        from molt_market.storage.database import Database
+
         if self.database_url is None:
             raise InvalidValue("no database: give --database, or set MOLT_DATABASE, e.g. sqlite:///market.db")
         database = Database(self.database_url, must_exist=not make)
@@ -170,6 +188,8 @@ class AppContext:
 
         Then the chain's id alone says which it is, and of several local chains the one used last is meant.
         """
+        from molt_market.storage.journal import SqlJournal, chains_in
+
         database = self.database()
         try:
             node = self.node()
@@ -183,6 +203,8 @@ class AppContext:
 
     def node(self) -> Node:
         """Return the node, which is not asked anything yet. Raises NodeError if no address is known."""
+        from molt_market.chain.node import Node
+
         try:
             return Node(self.network.node_address(self.rpc_url))
         except InvalidValue as error:

@@ -12,9 +12,12 @@ from pydantic import ValidationError
 
 from molt_market.cli.console import SOME_FAILED
 from molt_market.cli.context import AppContext
+from molt_market.cli.evidence import evidence
 from molt_market.cli.explain import explain, read_deal
 from molt_market.cli.files import problem_of, read_value
-from molt_market.cli.options import AsJson
+from molt_market.cli.leaving import collect, release
+from molt_market.cli.options import AsJson, Deal, GpuSeconds, Hours, one_of
+from molt_market.cli.signed import agree, voucher
 from molt_market.domain.agreements import (
     Concession,
     ProviderCancellation,
@@ -24,7 +27,6 @@ from molt_market.domain.agreements import (
 )
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.disputes import Dispute, DisputeReason
-from molt_market.domain.fields import MAX_UINT40
 from molt_market.domain.ids import ZERO_HASH, EscrowId, Hash32, TransactionId
 from molt_market.domain.proofs import Confirmation, ExecutionProof
 from molt_market.domain.settlement import exact_hours
@@ -32,11 +34,6 @@ from molt_market.errors import InvalidValue, MoltError
 from molt_market.payments.explanation import status_of
 from molt_market.payments.service import PaymentService
 
-Deal = Annotated[str, typer.Argument(help="The deal's id: 0x and 64 hexadecimal digits.", metavar="DEAL")]
-Hours = Annotated[
-    str | None, typer.Option(help="Hours of the whole allocation, for example 23.5.", metavar="HOURS")
-]
-GpuSeconds = Annotated[int | None, typer.Option(help="The same, in GPU-seconds.", min=0, max=MAX_UINT40)]
 Signed = Annotated[
     Path | None,
     typer.Option(help="File with the party's signature, if your account is not that party.", metavar="FILE"),
@@ -226,14 +223,6 @@ def concede(context: typer.Context, deal: Deal, *, signed: Signed = None, as_jso
 # ---------------------------------------------------------------- inside
 
 
-def one_of(options: dict[str, object]) -> str:
-    """Return which one of these options is given. Raises InvalidValue unless it is exactly one."""
-    given = [name for name, value in options.items() if value is not None]
-    if len(given) != 1:
-        raise InvalidValue(f"give exactly one of {', '.join(options)}")
-    return given[0]
-
-
 @dataclass(frozen=True, slots=True)
 class Bench:
     """The payments of the account that sends, and one deal as it is before."""
@@ -263,3 +252,7 @@ class Bench:
         out.line(f"deal {escrow.id}", "bold")
         out.line(f"transaction {sent}")
         out.line(f"{escrow.status.name}: {says}")
+
+
+for command in (voucher, agree, evidence, release, collect):
+    app.command()(command)

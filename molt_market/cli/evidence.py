@@ -11,10 +11,9 @@ from molt_market.attestation.evidence import EvidenceContent, lay_heartbeats
 from molt_market.attestation.tee import TdxEvidence
 from molt_market.attestation.usage import UsageLog
 from molt_market.cli.context import AppContext
-from molt_market.cli.deal import Deal
 from molt_market.cli.files import read_text, read_value
 from molt_market.cli.job import WAIT, Wait
-from molt_market.cli.options import AsJson
+from molt_market.cli.options import AsJson, Deal
 from molt_market.domain.disputes import DisputeReason
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.sdk.gateway import GatewayClient

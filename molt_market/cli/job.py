@@ -10,9 +10,8 @@ import typer
 
 from molt_market.cli.console import Output, iso
 from molt_market.cli.context import AppContext
-from molt_market.cli.deal import Deal
 from molt_market.cli.files import read_value
-from molt_market.cli.options import AsJson
+from molt_market.cli.options import AsJson, Deal
 from molt_market.cli.stopping import stop_on_signals
 from molt_market.domain.fields import MAX_UINT40
 from molt_market.domain.ids import EscrowId

@@ -5,8 +5,7 @@ from __future__ import annotations
 import typer
 
 from molt_market.cli.context import AppContext
-from molt_market.cli.deal import Deal, GpuSeconds, Hours
-from molt_market.cli.options import AsJson
+from molt_market.cli.options import AsJson, Deal, GpuSeconds, Hours
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.settlement import gpu_seconds as billed
 from molt_market.errors import InvalidValue

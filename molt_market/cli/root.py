@@ -7,36 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from molt_market.cli import (
-    alerts,
-    arbiter,
-    contested,
-    deal,
-    devnet,
-    doctor,
-    evidence,
-    explain,
-    index,
-    job,
-    keeper,
-    leaving,
-    logs,
-    market,
-    metrics,
-    offer,
-    order,
-    payments,
-    reconcile,
-    relay,
-    serve,
-    signed,
-    statement,
-    wallet,
-)
+from molt_market.cli import logs
 from molt_market.cli.console import Output
-from molt_market.cli.context import AppContext
+from molt_market.cli.later import Later, LaterGroup
 from molt_market.errors import (
     InvalidValue,
     MoltError,
@@ -49,6 +23,61 @@ from molt_market.errors import (
 
 AGAIN = (NodeUnreachable, NodeError, StorageUnavailable, ServerUnreachable, ServerError)
 
+COMMANDS = (  # as `molt --help` lists them
+    Later(
+        "payments",
+        "payments:payments",
+        "List the payments that are not final, and what comes next for each. Reads the database.",
+    ),
+    Later(
+        "explain",
+        "explain:explain",
+        "Say where each unit of a deal's money is, and who may do what next, from when on.",
+    ),
+    Later(
+        "reconcile",
+        "reconcile:reconcile",
+        "Compare the journal of your account with the chain, and repair it.",
+    ),
+    Later(
+        "metrics",
+        "metrics:metrics",
+        "Print how many payments are in each state, in the text form of Prometheus. Reads the database.",
+    ),
+    Later(
+        "statement",
+        "statement:statement",
+        "Print each movement of an account's money in the escrow as CSV, and its balance after each.",
+    ),
+    Later(
+        "serve",
+        "serve:serve",
+        "Serve the market of a deployment from the database, and follow the chain into it.",
+    ),
+    Later("relay", "relay:relay", "Have a server bring a signed message to the chain, at its expense."),
+    Later(
+        "doctor",
+        "doctor:doctor",
+        "Look whether node, deployment, database and wallet are as the other commands need them.",
+    ),
+    Later("index", "index:index", "Follow the escrow's log into the database, until it is told to stop."),
+    Later("keeper", "keeper:keeper", "Close deals whose deadline is over, until it is told to stop."),
+    Later(
+        "devnet",
+        "devnet:devnet",
+        "Run a local chain with the contracts on it, a market's server and a keeper, "
+        "until it is told to stop.",
+    ),
+    Later("alerts", "alerts:app", "Webhooks that tell what a party or the operator has to know."),
+    Later("market", "market:app", "See which market this is, its prices and what happens in it."),
+    Later("offer", "offer:app", "Offer GPUs at a market, as a provider."),
+    Later("order", "order:app", "Ask for GPUs at a market and take them, as a buyer."),
+    Later("deal", "deal:app", "Look at a deal, and do what its parties may."),
+    Later("job", "job:app", "Hand a job over, watch it run, fetch what it left."),
+    Later("arbiter", "arbiter:app", "See the disputes that wait for a ruling, and rule on them."),
+    Later("wallet", "wallet:app", "Make a key file, see what its account has, move its money."),
+)
+
 
 class ExitCode(IntEnum):
     """What a command exits with."""
@@ -59,15 +88,18 @@ class ExitCode(IntEnum):
     UNREACHABLE = 3  # node, database or server cannot be reached: try again later
 
 
-class Root(TyperGroup):
+class Root(LaterGroup):
     """Turns every error of ours into one red line and an exit code; anything else is a fault of ours."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = {str(each.name): each for each in COMMANDS}
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except MoltError as error:
-            shared = ctx.obj if isinstance(ctx.obj, AppContext) else None
-            (shared.output if shared else Output()).error(error)
+            (ctx.obj.output if ctx.obj else Output()).error(error)
             raise typer.Exit(code_of(error)) from error
 
 
@@ -115,6 +147,8 @@ def root(
     ),
 ) -> None:
     """Offers, orders, deals, payments and key files of a GPU market."""
+    from molt_market.cli.context import AppContext  # noqa: PLC0415 - `molt --help` needs none of what it needs
+
     logs.configure(verbose, log_format)
     output = Output(as_json=as_json)
     context.obj = AppContext.of(
@@ -127,31 +161,3 @@ def root(
         server=server,
         on_close=context.call_on_close,
     )
-
-
-app.command("payments")(payments.payments)
-app.command("explain")(explain.explain)
-app.command("reconcile")(reconcile.reconcile)
-app.command("metrics")(metrics.metrics)
-app.command("statement")(statement.statement)
-app.add_typer(alerts.app, name="alerts")
-app.command("serve")(serve.serve)
-app.command("relay")(relay.relay)
-app.command("doctor")(doctor.doctor)
-app.command("index")(index.index)
-app.command("keeper")(keeper.keeper)
-app.command("devnet")(devnet.devnet)
-deal.app.command("voucher")(signed.voucher)
-deal.app.command("agree")(signed.agree)
-arbiter.app.command("vote")(signed.vote)
-arbiter.app.command("show")(contested.show)
-deal.app.command("evidence")(evidence.evidence)
-deal.app.command("release")(leaving.release)
-deal.app.command("collect")(leaving.collect)
-app.add_typer(market.app, name="market")
-app.add_typer(offer.app, name="offer")
-app.add_typer(order.app, name="order")
-app.add_typer(deal.app, name="deal")
-app.add_typer(job.app, name="job")
-app.add_typer(arbiter.app, name="arbiter")
-app.add_typer(wallet.app, name="wallet")

@@ -10,8 +10,8 @@ import typer
 
 from molt_market.chain.client import MoltClient
 from molt_market.cli.context import AppContext
-from molt_market.cli.deal import Deal, GpuSeconds, Hours, one_of
 from molt_market.cli.files import read_value
+from molt_market.cli.options import Deal, GpuSeconds, Hours, one_of
 from molt_market.domain.agreements import SplitAgreement
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.fields import Value

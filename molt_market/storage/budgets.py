@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from molt_market.domain.ids import Address, TransactionId
 from molt_market.payments.gas import Charge
-from molt_market.storage.database import Database, insert_unless_there
+from molt_market.storage.compiled import insert_unless_there
+from molt_market.storage.database import Database
 from molt_market.storage.schema import gas_budgets as budgets
 from molt_market.storage.schema import gas_charges as charges
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError, OperationalError
 
 from molt_market.errors import InvalidValue, StorageUnavailable
-from molt_market.storage.migrate import Tables, migrate, tables_in
+from molt_market.storage.compiled import send
+from molt_market.storage.schema import VERSION
+
+if TYPE_CHECKING:
+    from molt_market.storage.migrate import Tables
 
 AT_ONCE = 500  # values in one statement
 BUSY_SECONDS = 30  # how long one writer of a SQLite file waits for another
@@ -46,7 +48,7 @@ class Database:
         self._readers = self.engine.execution_options(reading=True, **self._of_readers())
         try:
             with unavailable(self.url):
-                migrate(self.engine)
+                _bring_up_to_date(self.engine)
         except BaseException:
             self.close()
             raise
@@ -94,27 +96,11 @@ def look_into(url: str | Path) -> Tables:
     engine = _bare_engine(place)
     try:
         with unavailable(place):
+            from molt_market.storage.migrate import tables_in  # noqa: PLC0415 - see _bring_up_to_date
+
             return tables_in(engine)
     finally:
         engine.dispose()
-
-
-def insert_unless_there(connection: Connection, table: Table, *rows: Mapping[str, Any]) -> None:
-    """Insert rows with the same columns, but for those whose key is there."""
-    connection.execute(_insertion(table, connection.dialect.name), rows)
-
-
-def is_inserted(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row unless its key is there; tell whether it is new."""
-    asked = _insertion(table, connection.dialect.name).execution_options(preserve_rowcount=True)
-    return int(connection.execute(asked, row).rowcount) == 1
-
-
-@cache
-def _insertion(table: Table, dialect: str) -> Any:
-    """Build a statement once: that is most of what it costs."""
-    kind = postgresql if dialect == "postgresql" else sqlite
-    return kind.insert(table).on_conflict_do_nothing()
 
 
 def in_parts(values: Sequence[Found]) -> Iterator[Sequence[Found]]:
@@ -152,6 +138,20 @@ def _url(given: str | Path) -> URL:
 def _require_file(url: URL) -> None:
     if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).is_file():
         raise InvalidValue(f"there is no database at {url.database}: check the path")
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    """Make the tables or change them, if they are not this version's already.
+
+    Alembic is slow to import, and nearly always there is nothing to do.
+    """
+    with engine.connect() as connection:
+        known = inspect(connection).has_table("alembic_version")
+        if known and connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == VERSION:
+            return
+    from molt_market.storage.migrate import migrate  # noqa: PLC0415
+
+    migrate(engine)
 
 
 def _engine(url: URL) -> Engine:
@@ -202,4 +202,4 @@ def _use_wal(connection: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     reading = connection.get_execution_options().get("reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    send(connection, "BEGIN" if reading else "BEGIN IMMEDIATE")

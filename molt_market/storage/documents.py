@@ -14,7 +14,7 @@ from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.domain.updates import DocumentPosted
 from molt_market.errors import TooManyDocuments
 from molt_market.storage import feed
-from molt_market.storage.database import insert_unless_there
+from molt_market.storage.compiled import insert_unless_there
 from molt_market.storage.schema import documents, feeds
 
 MOST = 10_000  # of one deal

@@ -17,7 +17,8 @@ from molt_market.domain.terms import Terms
 from molt_market.indexer.ports import Checkpoint
 from molt_market.indexer.records import LIVE, DealRecord, Fact
 from molt_market.indexer.statements import Logged
-from molt_market.storage.database import Database, in_parts, insert_unless_there
+from molt_market.storage.compiled import insert_unless_there
+from molt_market.storage.database import Database, in_parts
 from molt_market.storage.schema import checkpoints, cursors, deals, events
 
 CHECKPOINTS = (

@@ -10,20 +10,19 @@ from sqlalchemy import BigInteger, Connection, bindparam, insert, select, update
 
 from molt_market.domain.fields import moment, seconds
 from molt_market.domain.updates import FeedItem, Update
-from molt_market.storage.database import insert_unless_there
+from molt_market.storage.compiled import Compiled, insert_unless_there
 from molt_market.storage.schema import feed, feeds
 
 _UPDATE: TypeAdapter[Update] = TypeAdapter(Update)
 
 
-# Built once: most of what a statement costs is the building of it.
-_COUNT = (
+_COUNT = Compiled(
     update(feeds)
     .where(feeds.c.deployment == bindparam("here"))
     .values(last=feeds.c.last + bindparam("more", type_=BigInteger))
     .returning(feeds.c.last)
 )
-_TELL = insert(feed)
+_TELL = Compiled(insert(feed))
 
 
 def append(connection: Connection, deployment: str, now: datetime, updates: Sequence[Update]) -> None:
@@ -35,20 +34,21 @@ def append(connection: Connection, deployment: str, now: datetime, updates: Sequ
     if not updates:
         return
     counted = {"here": deployment, "more": len(updates)}
-    last = connection.execute(_COUNT, counted).scalar()
-    if last is None:
+    found = _COUNT.rows(connection, counted)
+    if not found:
         insert_unless_there(connection, feeds, {"deployment": deployment, "last": 0})
-        last = connection.execute(_COUNT, counted).scalar_one()
+        found = _COUNT.rows(connection, counted)
+    [(last,)] = found
     rows = [
         {
             "deployment": deployment,
             "sequence": sequence,
             "time": seconds(now),
-            "update": _UPDATE.dump_json(each).decode(),
+            "update": each.model_dump_json(),
         }
         for sequence, each in enumerate(updates, start=last - len(updates) + 1)
     ]
-    connection.execute(_TELL, rows)
+    _TELL.run(connection, *rows)
 
 
 def read(connection: Connection, deployment: str, after: int, limit: int) -> list[FeedItem]:

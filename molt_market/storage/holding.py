@@ -20,7 +20,8 @@ from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.updates import DealFreed, DealOpened, Released, Reserved, Update
 from molt_market.errors import InsufficientCapacity, TooManyReservations
-from molt_market.storage.database import in_parts, insert_unless_there
+from molt_market.storage.compiled import insert_unless_there
+from molt_market.storage.database import in_parts
 from molt_market.storage.schema import cursors, deals, offers, orders, pools, reservations
 
 MOST_HELD = 32  # reservations of one buyer at a time

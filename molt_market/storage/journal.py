@@ -39,7 +39,8 @@ from molt_market.payments.journal import (
     require_follows,
     require_free,
 )
-from molt_market.storage.database import Database, in_parts, insert_unless_there
+from molt_market.storage.compiled import insert_unless_there
+from molt_market.storage.database import Database, in_parts
 from molt_market.storage.schema import accounts, dispatches, entries, transactions
 
 OF_OPENINGS = ("buyer", "slot", "order_id", "order", "offer_id")  # columns that only openings fill

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
+    bindparam,
     cast,
     func,
     select,
@@ -42,12 +43,19 @@ from molt_market.orderbook.replica import Standing
 from molt_market.orderbook.stored import Priced
 from molt_market.refusals import OrderAlreadyOpened
 from molt_market.storage import documents, feed
-from molt_market.storage.database import Database, in_parts, insert_unless_there, is_inserted
+from molt_market.storage.compiled import Compiled, insert_unless_there, newly_inserted
+from molt_market.storage.database import Database, in_parts
 from molt_market.storage.holding import Holding
 from molt_market.storage.schema import deals, offers, orders, pools, reservations
 from molt_market.storage.together import Together
 
 ROWS_AT_ONCE = 5_000  # of an answer that may have a million
+
+_PRICED = Compiled(
+    select(offers.c.features, offers.c.price_per_gpu_hour, offers.c.offer_id).where(
+        offers.c.deployment == bindparam("here"), offers.c.stands, offers.c.gpu_model == bindparam("model")
+    )
+)
 
 
 class SqlMarket:
@@ -213,18 +221,18 @@ class SqlMarket:
             )
 
     def models(self) -> Collection[str]:
-        wanted = select(offers.c.gpu_model).where(self._is(offers), offers.c.stands).distinct()
         with self._database.reading() as connection:
-            return connection.execute(wanted).scalars().all()
+            return self._models(connection)
 
     def priced(self, models: Collection[str] | None) -> Sequence[Priced]:
-        mine = and_(self._is(offers), offers.c.stands)
-        if models is not None:
-            mine = and_(mine, offers.c.gpu_model.in_(sorted(models)))
-        wanted = select(offers.c.gpu_model, offers.c.features, offers.c.price_per_gpu_hour, offers.c.offer_id)
         with self._database.reading() as connection:
-            rows = connection.execute(wanted.where(mine))
-            return [Priced(*row) for row in rows]
+            return [
+                Priced(model, features, int(price), offer_id)
+                for model in sorted(self._models(connection) if models is None else models)
+                for features, price, offer_id in _PRICED.rows(
+                    connection, {"here": self._deployment, "model": model}
+                )
+            ]
 
     def offers(self, offer_ids: Collection[OfferId]) -> Sequence[tuple[CapacityOffer, bool]]:
         found: list[tuple[CapacityOffer, bool]] = []
@@ -265,7 +273,7 @@ class SqlMarket:
         rows = {offer.id: self._offer_row(offer, now) for given, now in posts for offer in given}
         offered = {offer.id: offer for given, _ in posts for offer in given}
         with self._database.writing() as connection:
-            new = self._new(connection, offers, offers.c.offer_id, rows)
+            new = newly_inserted(connection, offers.c.offer_id, list(rows.values()))
             updates = [OfferPosted(offer=offer) for id_, offer in offered.items() if id_ in new]
             feed.append(connection, self._deployment, posts[-1][1], updates)
 
@@ -273,7 +281,7 @@ class SqlMarket:
         rows = {order.id: self._order_row(order, now, rests=True) for given, now in posts for order in given}
         ordered = {order.id: order for given, _ in posts for order in given}
         with self._database.writing() as connection:
-            new = self._new(connection, orders, orders.c.order_id, rows)
+            new = newly_inserted(connection, orders.c.order_id, list(rows.values()))
             updates = [OrderPosted(order=order) for id_, order in ordered.items() if id_ in new]
             feed.append(connection, self._deployment, posts[-1][1], updates)
 
@@ -301,6 +309,10 @@ class SqlMarket:
             .execution_options(yield_per=ROWS_AT_ONCE)
         )
 
+    def _models(self, connection: Connection) -> Collection[str]:
+        wanted = select(offers.c.gpu_model).where(self._is(offers), offers.c.stands).distinct()
+        return connection.execute(wanted).scalars().all()
+
     @contextmanager
     def _changing(self, now: datetime) -> Iterator[tuple[Connection, Holding]]:
         """Run a transaction that changes what is held; the feed is told at its end."""
@@ -314,21 +326,6 @@ class SqlMarket:
 
     def _among(self, column: Any, ids: Collection[str]) -> ColumnElement[bool]:
         return and_(column.table.c.deployment == self._deployment, column.in_(sorted(ids)))
-
-    def _new(
-        self, connection: Connection, table: Table, key: Any, rows: dict[Any, dict[str, Any]]
-    ) -> Collection[str]:
-        """Insert rows, but for those whose key is there; return the keys of the new ones."""
-        if len(rows) == 1:  # the database itself tells whether it is new
-            [row] = rows.values()
-            return rows.keys() if is_inserted(connection, table, row) else ()
-        there: set[str] = set()
-        for some in in_parts(sorted(rows)):
-            there |= set(connection.execute(select(key).where(self._among(key, some))).scalars())
-        new = [row for each, row in rows.items() if each not in there]
-        if new:
-            insert_unless_there(connection, table, *new)
-        return rows.keys() - there
 
     def _offer_row(self, offer: CapacityOffer, now: datetime) -> dict[str, Any]:
         return {

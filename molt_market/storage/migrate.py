@@ -24,9 +24,6 @@ def config() -> Config:
 
 def migrate(engine: Engine) -> None:
     """Make the tables, or bring them up to date. Raises StorageUnavailable if they are of a later version."""
-    with engine.connect() as connection:
-        if _version(connection) == _head():
-            return
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})

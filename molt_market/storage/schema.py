@@ -23,6 +23,8 @@ from sqlalchemy import (
 
 from molt_market.storage.types import Uint, UtcTime
 
+VERSION = "0006"  # the newest file in migrations/versions (a test compares them)
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -228,7 +230,15 @@ offers = Table(
     Column("price_per_gpu_hour", Uint, nullable=False, comment="base units"),
     Column("offer", Text, nullable=False, comment="the signed offer, as JSON"),
     Index("ix_offers_stands", "deployment", "stands", "expires_at"),
-    Index("ix_offers_gpu_model", "deployment", "stands", "gpu_model"),
+    Index(  # holds all of an offer that the book reads ahead
+        "ix_offers_prices",
+        "deployment",
+        "stands",
+        "gpu_model",
+        "features",
+        "price_per_gpu_hour",
+        "offer_id",
+    ),
     Index("ix_offers_provider", "deployment", "provider", "offer_id"),
 )
 

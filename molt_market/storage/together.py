@@ -1,6 +1,7 @@
 """Group commit: what several threads want written at the same moment goes into one transaction.
 
-A commit waits for the disk, whatever it holds. Who comes while one is under way joins the next one.
+A commit waits for the disk, whatever it holds. Who comes while one is under way joins the next one, which the
+first of them writes.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ class Together(Generic[Item]):
         done: Future[None] = Future()
         with self._joining:
             self._waiting.append((item, done))
-        with self._writing:
-            if not done.done():  # else somebody has written it with his own
+            leads = len(self._waiting) == 1
+        if leads:  # the others only wait: who had to take the lock to see that he is done would hold it up
+            with self._writing:
                 self._write_waiting()
         done.result()
 

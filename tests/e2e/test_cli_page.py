@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 from typer.testing import CliRunner
 
@@ -88,11 +90,19 @@ def at_the_market(net: Devnet, folder: Path, environment: pytest.MonkeyPatch) ->
     with server(net, f"sqlite:///{folder / 'server.db'}", folder) as started, environment.context() as here:
         here.setenv("MOLT_SERVER", started.url)
         here.setenv("MOLT_WALLET", provider)
+        wait_for_the_deal(started.url)
         gpus = ("--gpus", "8", "--model", "H100", "--vram", "80", "--hours", "24", "--region", "eu-west-1")
         molt("offer", "post", *gpus, "--price", "2.50", "--policy", net.policy_id)
         told = {command: molt(*command.split()) for command in shown[:2]}
         here.setenv("MOLT_WALLET", buyer)
         return told | {shown[2]: molt(*shown[2].split())}
+
+
+def wait_for_the_deal(url: str) -> None:
+    """Wait until a server has followed the log and knows whose GPUs are held: its feed has begun then."""
+    until = time.monotonic() + 20
+    while httpx.get(f"{url}/health").json()["sequence"] == 0 and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def get_stuck(net: Devnet, scene: Scene) -> None:

@@ -11,6 +11,7 @@ import typer
 
 import molt_market
 from molt_market.chain.networks import Network
+from molt_market.cli.later import Later
 from molt_market.cli.root import ExitCode, app
 from molt_market.config import Settings
 from tests.pages import Page
@@ -30,7 +31,8 @@ def options(command: Any) -> set[str]:
 def commands(group: Any, before: str = "") -> dict[str, Any]:
     """Return all commands, those of groups with the group's name before theirs."""
     found: dict[str, Any] = {}
-    for name, command in group.commands.items():
+    for name, listed in group.commands.items():
+        command = listed.load() if isinstance(listed, Later) else listed
         inner = getattr(command, "commands", None)
         found |= {before + name: command} if inner is None else commands(command, f"{name} ")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,14 +16,16 @@ from sqlalchemy.exc import DBAPIError
 
 from molt_market.errors import InvalidValue, StorageUnavailable
 from molt_market.storage.database import Database, _engine, _url
-from molt_market.storage.schema import accounts, entries, metadata
+from molt_market.storage.schema import VERSION, accounts, entries, metadata
 
 ENTRY = {"chain": "c", "key": "k", "note": "", "first_item": 0, "items": 1}
 
 
 def test_migrations__give_the_tables_of_the_schema(database: Database) -> None:
     with database.reading() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == VERSION
 
 
 def test_open__by_many_at_once__makes_the_tables_once(url: str) -> None:
@@ -72,6 +75,12 @@ def test_open__again__keeps_what_is_there(url: str, database: Database) -> None:
     with again.reading() as connection:
         assert connection.execute(select(accounts.c.address)).scalar_one() == "0x00"
     again.close()
+
+
+def test_open__tables_that_are_current__takes_no_alembic(url: str, database: Database) -> None:
+    run = "import sys; from molt_market.storage.database import Database; Database(sys.argv[1]).close()"
+    look = "; assert 'alembic' not in sys.modules"
+    subprocess.run([sys.executable, "-c", run + look, url], check=True)
 
 
 def test_open__tables_of_a_later_version__is_refused(url: str, database: Database) -> None:
