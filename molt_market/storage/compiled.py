@@ -80,8 +80,9 @@ class _Text:
 
 def send(connection: Connection, sql: str, values: Any = (), *, many: bool = False) -> Any:
     """Let the driver run SQL in the connection's transaction; give its cursor. Raises as SQLAlchemy does."""
-    cursor = connection.connection.cursor()
+    at: Any = connection.connection.driver_connection
     driver: Any = connection.dialect.loaded_dbapi
+    cursor = at.cursor()
     try:
         if many:
             cursor.executemany(sql, values)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
@@ -46,6 +47,8 @@ class Database:
             _require_file(self.url)
         self.engine = _engine(self.url)
         self._readers = self.engine.execution_options(reading=True, **self._of_readers())
+        self._writer: Connection | None = None
+        self._writing = Lock()
         try:
             with unavailable(self.url):
                 _bring_up_to_date(self.engine)
@@ -65,10 +68,18 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """Run one transaction that writes; it is durable when the block is left, and undone by an error.
 
-        In SQLite there is one writer at a time, from the start of its transaction.
+        In SQLite there is one writer at a time, from the start of its transaction. Those of this process wait
+        for each other here, and share a connection.
         """
-        with unavailable(self.url), self.engine.begin() as connection:
-            yield connection
+        if self.is_postgres:
+            with unavailable(self.url), self.engine.begin() as connection:
+                yield connection
+            return
+        with self._writing, unavailable(self.url):
+            if self._writer is None:
+                self._writer = self.engine.connect()
+            with self._writer.begin():
+                yield self._writer
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -78,6 +89,9 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         self.engine.dispose()
 
     def __repr__(self) -> str:

@@ -23,30 +23,29 @@ class Together(Generic[Item]):
 
     def __init__(self, write: Callable[[Sequence[Item]], None]) -> None:
         self._write = write
-        self._waiting: list[tuple[Item, Future[None]]] = []
+        self._waiting: list[tuple[Item, Future[None] | None]] = []
         self._joining, self._writing = threading.Lock(), threading.Lock()
 
     def add(self, item: Item) -> None:
         """Have an item written, and return when it is. Raises what `write` raises."""
-        done: Future[None] = Future()
         with self._joining:
+            done = Future[None]() if self._waiting else None  # the first of a batch writes it
             self._waiting.append((item, done))
-            leads = len(self._waiting) == 1
-        if leads:  # the others only wait: who had to take the lock to see that he is done would hold it up
+        if done is None:  # the others only wait: who had to take the lock to see it done would hold it up
             with self._writing:
                 self._write_waiting()
-        done.result()
+        else:
+            done.result()
 
     def _write_waiting(self) -> None:
         with self._joining:
             batch, self._waiting = self._waiting, []
+        others = [done for _, done in batch if done is not None]
         try:
             self._write([item for item, _ in batch])
         except BaseException as error:
-            for _, done in batch:
+            for done in others:
                 done.set_exception(error)
-            if not isinstance(error, Exception):
-                raise
-        else:
-            for _, done in batch:
-                done.set_result(None)
+            raise
+        for done in others:
+            done.set_result(None)

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, insert, select, text
+from sqlalchemy import URL, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from molt_market.errors import InvalidValue, StorageUnavailable
+from molt_market.storage import database as storage_database
 from molt_market.storage.database import Database, _engine, _url
-from molt_market.storage.schema import VERSION, accounts, entries, metadata
+from molt_market.storage.schema import VERSION, accounts, entries, feeds, metadata
 
 ENTRY = {"chain": "c", "key": "k", "note": "", "first_item": 0, "items": 1}
 
@@ -179,3 +183,34 @@ def test_reading__sees_one_state__whatever_is_written_meanwhile(database: Databa
         assert connection.execute(select(accounts)).all() == before == []
     with database.reading() as connection:
         assert len(connection.execute(select(accounts)).all()) == 1
+
+
+def test_writing__in_a_file_that_is_busy__is_unavailable__and_works_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_database, "BUSY_SECONDS", 0)
+    path = tmp_path / "market.db"
+    with closing(Database(path)) as database, closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable), database.writing():
+                pytest.fail("there is one writer at a time")
+        other.execute("COMMIT")
+        with database.writing() as connection:
+            assert connection.in_transaction()
+
+
+def test_writing__by_many_threads__one_after_the_other(database: Database) -> None:
+    """Each reads what the one before has written: nobody writes beside another one."""
+
+    def count(_: int) -> None:
+        with database.writing() as connection:
+            last = connection.execute(select(feeds.c.last).with_for_update()).scalar_one()
+            connection.execute(update(feeds).values(last=last + 1))
+
+    with database.writing() as connection:
+        connection.execute(insert(feeds).values(deployment="here", last=0))
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(count, range(100)))
+    with database.reading() as connection:
+        assert connection.execute(select(feeds.c.last)).scalar_one() == 100
