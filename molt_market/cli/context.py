@@ -18,12 +18,12 @@ from molt_market.errors import InvalidValue, NodeError, NodeUnreachable
 from molt_market.payments.fees import GWEI, FeePolicy
 from molt_market.payments.service import PaymentService
 from molt_market.sdk.api import MarketApi
-from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.parties import Attestor, Buyer, Provider
 from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.journal import SqlJournal, chains_in
 
-Party = TypeVar("Party", Buyer, Provider)
+Party = TypeVar("Party", Buyer, Provider, Attestor)
 
 OnClose = Callable[[Callable[[], None]], object]
 """Takes what is to be called when the command is over."""

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from molt_market.cli import (
     alerts,
     arbiter,
+    attestor,
     deal,
     devnet,
     doctor,
@@ -148,4 +149,5 @@ app.add_typer(offer.app, name="offer")
 app.add_typer(order.app, name="order")
 app.add_typer(deal.app, name="deal")
 app.add_typer(arbiter.app, name="arbiter")
+app.add_typer(attestor.app, name="attestor")
 app.add_typer(wallet.app, name="wallet")
