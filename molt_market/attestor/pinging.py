@@ -23,6 +23,7 @@ from molt_market.telling import tell
 
 LOOK_SECONDS = 0.2  # between two looks whether deals came or went
 MOST_OF_MEAN = 2.5  # an interval is at most so many times the mean
+WAITING = timedelta(seconds=5)  # an interval begins when the ping before has ended
 
 Watched = Callable[[], Mapping[EscrowId, WatchedDeal]]
 
@@ -44,7 +45,7 @@ class PingPlan:
     @property
     def longest_gap(self) -> timedelta:
         """The longest time between two answered pings that counts as one stretch."""
-        return self.mean * 3
+        return self.mean * 3 + WAITING
 
     def draw(self) -> timedelta:
         """Draw the time to the next ping, from the randomness of the operating system."""

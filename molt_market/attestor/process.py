@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from logging import WARNING
@@ -42,7 +41,7 @@ class AttestorProcess:
     Args:
         party: the attestor's key, the market, and the chain.
         database: his own: the log that he follows, his pings, and what he said.
-        rules: what he lets pass; how far pings may be apart follows from `plan`.
+        rules: what he lets pass.
         plan: how often he asks.
         limits: what a question to a gateway may take, and where it may go.
         told: is called with each verdict that was posted.
@@ -62,7 +61,6 @@ class AttestorProcess:
         self.follower = follow(party.client, database)
         facts = SqlFacts(database, deployment_name(party.client))
         store = SqlAttestor(database, deployment_name(party.client), party.wallet.address)
-        rules = replace(rules, longest_ping_gap=plan.longest_gap)
         self.deals = DealsToAttest(party.wallet.address, facts.live, facts.policies)
         self._judge = Judge(party, store, rules=rules, limits=limits, told=told)
         clock = SteadyClock(party.client.clock)

@@ -41,6 +41,10 @@ def run(
     longest_gap: Annotated[
         int, typer.Option(min=1, help="Seconds between two heartbeats that count as one stretch.")
     ] = 30,
+    longest_ping_gap: Annotated[
+        int | None,
+        typer.Option(min=1, help="Likewise between two answered pings (default: 3 means, and 5 seconds)."),
+    ] = None,
     without_gpus: Annotated[
         bool, typer.Option("--without-gpus", help="Take logs that show no GPUs: where there are none.")
     ] = False,
@@ -58,11 +62,17 @@ def run(
     database = shared.database(make=True)
     party = shared.party(Attestor)
     out, for_programs = shared.output, shared.says_json(as_json=as_json)
+    plan = PingPlan(timedelta(seconds=mean))
+    ping_gap = plan.longest_gap if longest_ping_gap is None else timedelta(seconds=longest_ping_gap)
     process = AttestorProcess(
         party,
         database,
-        rules=Rules(longest_gap=timedelta(seconds=longest_gap), gpus_visible=not without_gpus),
-        plan=PingPlan(timedelta(seconds=mean)),
+        rules=Rules(
+            longest_gap=timedelta(seconds=longest_gap),
+            longest_ping_gap=ping_gap,
+            gpus_visible=not without_gpus,
+        ),
+        plan=plan,
         limits=GatewayLimits(private=allow_private),
         told=lambda judged: _tell(out, judged, as_json=for_programs),
     )
