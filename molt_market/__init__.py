@@ -85,8 +85,9 @@ if TYPE_CHECKING:
     from molt_market.alerts.webhooks import SendingLimits, verify_webhook
     from molt_market.app import account_statement, alert_courier, connect, follow, relayer
     from molt_market.attestation.receipts import assemble_proof, countersign, issue_receipt
-    from molt_market.attestation.usage import GpuReading, Heartbeat, ProcessReading, UsageLog
+    from molt_market.attestation.usage import GpuReading, Heartbeat, ProcessReading, UsageLog, covered_seconds
     from molt_market.attestation.verdict import verify_proof
+    from molt_market.attestation.verifier import RejectionCode, verify_execution, verify_receipt_of_agent
     from molt_market.chain.client import MoltClient
     from molt_market.chain.deploy import TokenSpec, deploy
     from molt_market.chain.deployments import Deployment, load_deployment
@@ -351,6 +352,7 @@ __all__ = [
     "Quote",
     "Refused",
     "Rejection",
+    "RejectionCode",
     "Relaxation",
     "RelayRequest",
     "Relayer",
@@ -414,6 +416,7 @@ __all__ = [
     "assemble_proof",
     "connect",
     "countersign",
+    "covered_seconds",
     "deal_id",
     "deploy",
     "deploy_panel",
@@ -454,10 +457,12 @@ __all__ = [
     "sign_withdrawal_request",
     "terms_of",
     "verify_dispute",
+    "verify_execution",
     "verify_offer",
     "verify_order",
     "verify_proof",
     "verify_receipt",
+    "verify_receipt_of_agent",
     "verify_relay_request",
     "verify_request",
     "verify_ruling",
@@ -475,8 +480,9 @@ _HOMES = {
     "alerts.webhooks": "SendingLimits verify_webhook",
     "app": "account_statement alert_courier connect follow relayer",
     "attestation.receipts": "assemble_proof countersign issue_receipt",
-    "attestation.usage": "GpuReading Heartbeat ProcessReading UsageLog",
+    "attestation.usage": "GpuReading Heartbeat ProcessReading UsageLog covered_seconds",
     "attestation.verdict": "verify_proof",
+    "attestation.verifier": "RejectionCode verify_execution verify_receipt_of_agent",
     "chain.client": "MoltClient",
     "chain.deploy": "TokenSpec deploy",
     "chain.deployments": "Deployment load_deployment",

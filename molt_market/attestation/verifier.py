@@ -64,6 +64,7 @@ class RejectionCode(StrEnum):
     GAP = "Gap"
     ABOVE_LOG = "AboveLog"
     ABOVE_PINGS = "AbovePings"
+    BELOW_SEEN = "BelowSeen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +113,15 @@ class Rules:
         start_up: from the opening to the first of each (default: the policy's notice).
         clock_tolerance: how far two clocks that follow one chain may be apart.
         gpus_visible: each heartbeat has to show the allocated GPUs; without it, one may show none.
+        least_percent: how much of what was seen a receipt has to claim.
     """
 
     longest_gap: timedelta = timedelta(seconds=30)
-    longest_ping_gap: timedelta = timedelta(minutes=3)
+    longest_ping_gap: timedelta = timedelta(seconds=185)
     start_up: timedelta | None = None
     clock_tolerance: timedelta = timedelta(seconds=15)
     gpus_visible: bool = True
+    least_percent: int = 75
 
     def start_up_of(self, policy: Policy) -> timedelta:
         """Return how long a machine of a policy may take to start."""
@@ -340,14 +343,15 @@ def _root(case: _Case) -> Rejected | None:
 
 def _answers(case: _Case) -> Rejected | None:
     """What was answered binds the log: it is not written anew, nor dated otherwise than it grew."""
+    logged = case.logged.heartbeats
     for ping in case.evidence.pings:
         if ping.deal_id != case.escrow.id:
             return Rejected(RejectionCode.WRONG_DEAL, f"the ping of {ping.at} is of deal {ping.deal_id}")
         if ping.answer is not None:
             wrong = (
                 answer_fault(ping, ping.answer, case.escrow.terms.agent, case.domain, case.rules)
-                or _head(ping.answer, case.logged)
-                or _dates(ping, ping.answer, case)
+                or _head(ping.answer, case.logged, len(logged))
+                or _dates(ping, ping.answer, logged, case.rules.clock_tolerance)
             )
             if wrong is not None:
                 return wrong
@@ -372,16 +376,17 @@ def answer_fault(
     return None
 
 
-def _head(answer: PingAnswer, log: UsageLog) -> Rejected | None:
+def _head(answer: PingAnswer, log: UsageLog, length: int) -> Rejected | None:
     if log.head_after(answer.heartbeats) != answer.head:
         text = f"at {answer.answered_at} the log had {answer.heartbeats} heartbeats up to {answer.head}"
-        return Rejected(RejectionCode.LOG_REWRITTEN, text, len(log.heartbeats), answer.heartbeats)
+        return Rejected(RejectionCode.LOG_REWRITTEN, text, length, answer.heartbeats)
     return None
 
 
-def _dates(ping: Ping, answer: PingAnswer, case: _Case) -> Rejected | None:
+def _dates(
+    ping: Ping, answer: PingAnswer, logged: Sequence[Heartbeat], tolerance: timedelta
+) -> Rejected | None:
     """A heartbeat that a ping saw is not later than it, one that it did not see not earlier."""
-    tolerance, logged = case.rules.clock_tolerance, case.logged.heartbeats
     latest, earliest = ping.at + tolerance, ping.at - tolerance
     if answer.heartbeats and logged[answer.heartbeats - 1].at > latest:
         at = logged[answer.heartbeats - 1].at
@@ -477,7 +482,15 @@ def _measured(case: _Case) -> Accepted | Rejected:
         text = f"the receipt says {claimed} GPU-seconds, the answered pings have {answered}"
         return Rejected(RejectionCode.ABOVE_PINGS, text, claimed, answered)
     elapsed = gpus * int((case.until - case.opened_at).total_seconds())
-    return Accepted(claimed, min(logged, answered, elapsed, case.escrow.terms.gpu_seconds))
+    payable = min(logged, answered, elapsed, case.escrow.terms.gpu_seconds)
+    least = -(-payable * case.rules.least_percent // 100)
+    if claimed < least:
+        # Who has stolen the agent's key could close the deal with a receipt of a second.
+        text = (
+            f"the receipt says {claimed} GPU-seconds, {payable} were seen: at least {least} are to be claimed"
+        )
+        return Rejected(RejectionCode.BELOW_SEEN, text, claimed, least)
+    return Accepted(claimed, payable)
 
 
 def _covered(case: _Case, longest_gap: timedelta) -> int:

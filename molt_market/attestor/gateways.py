@@ -21,7 +21,8 @@ from molt_market.domain.pings import Gateway, PingAnswer
 PAGE = 1_000  # heartbeats
 MOST_ANSWER = 4_096  # bytes of an answer to a ping
 MOST_PAGE = 8 * 2**20  # bytes of a page of heartbeats
-MOST_HEARTBEATS = 1_000_000
+MOST_HEARTBEATS = 1_000_000  # of a log
+MOST_LOG = 512 * 2**20  # bytes of a whole log
 MOST_TEXT = 200  # characters of a failure that are kept
 PLAIN = {"Accept-Encoding": "identity", "User-Agent": "molt-market"}  # nothing that unfolds to more
 
@@ -108,22 +109,24 @@ class GatewayCaller:
 
     async def _pages(self, gateway: Gateway) -> list[Heartbeat]:
         found: list[Heartbeat] = []
+        left = MOST_LOG
         while True:
-            page = await self._page(gateway.url, gateway.deal_id, len(found))
+            said = await self._page(gateway.url, gateway.deal_id, len(found), min(left, MOST_PAGE))
+            page = _PAGES.validate_json(said)["heartbeats"]
+            left -= len(said)
             found += page
+            if len(page) > PAGE:
+                raise Unanswered(f"a page of {len(page)} heartbeats: {PAGE} were asked for")
             if len(page) < PAGE:
                 return found
             if len(found) >= MOST_HEARTBEATS:
                 raise Unanswered(f"the log has more than {MOST_HEARTBEATS:,} heartbeats")
 
-    async def _page(self, url: str, deal_id: EscrowId, after: int) -> list[Heartbeat]:
+    async def _page(self, url: str, deal_id: EscrowId, after: int, most: int) -> bytes:
         at = httpx.URL(f"{url.rstrip('/')}/deals/{deal_id}/heartbeats").copy_with(
             params={"after": after, "limit": PAGE}
         )
-        page = _PAGES.validate_json(await self._ask("GET", at, MOST_PAGE))["heartbeats"]
-        if len(page) > PAGE:
-            raise Unanswered(f"a page of {len(page)} heartbeats: {PAGE} were asked for")
-        return page
+        return await self._ask("GET", at, most)
 
     async def _ask(
         self, method: str, url: httpx.URL, most: int, json: Mapping[str, str] | None = None

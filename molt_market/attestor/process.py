@@ -13,8 +13,8 @@ from threading import Event
 from molt_market.app import deployment_name, follow
 from molt_market.attestation.verifier import Rules
 from molt_market.attestor.deals import DealsToAttest, ReceivedReceipt
+from molt_market.attestor.examining import Examiner, Judged
 from molt_market.attestor.gateways import GatewayLimits, Unanswered
-from molt_market.attestor.judging import Judge, Judged
 from molt_market.attestor.pinging import Pinger, PingPlan
 from molt_market.domain.documents import PostedDocument
 from molt_market.domain.ids import EscrowId
@@ -62,7 +62,7 @@ class AttestorProcess:
         facts = SqlFacts(database, deployment_name(party.client))
         store = SqlAttestor(database, deployment_name(party.client), party.wallet.address)
         self.deals = DealsToAttest(party.wallet.address, facts.live, facts.policies)
-        self._judge = Judge(party, store, rules=rules, limits=limits, told=told)
+        self._examiner = Examiner(party, store, rules=rules, limits=limits, told=told)
         clock = SteadyClock(party.client.clock)
         self._pinger = Pinger(
             self.deals.now, store, clock, party.domain, rules=rules, plan=plan, limits=limits
@@ -70,7 +70,7 @@ class AttestorProcess:
         self._after: int | None = None  # the last step of the market's feed that was read
         self._unread: set[EscrowId] = set()  # deals whose documents are to be read
         self._read: dict[EscrowId, int] = {}  # of each deal: the last document that was
-        self._judging: dict[EscrowId, Future[None]] = {}
+        self._examining: dict[EscrowId, Future[None]] = {}
         self._not_before: dict[EscrowId, float] = {}  # of deals that could not be judged
 
     def jobs(self, every: timedelta) -> tuple[Callable[[Event], None], ...]:
@@ -80,7 +80,7 @@ class AttestorProcess:
             self.follower.run(stop, every=every)
 
         def look_on(stop: Event) -> None:
-            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="judge") as pool:
+            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="examiner") as pool:
                 while not stop.is_set():
                     self.look(pool)
                     stop.wait(every.total_seconds())
@@ -95,7 +95,7 @@ class AttestorProcess:
             if self._tried(partial(self._read_documents, deal_id)):
                 self._unread.discard(deal_id)
         self._unread &= self.deals.now().keys()
-        self._judge_all(pool)
+        self._examine_all(pool)
 
     # ---------------------------------------------------------------- inside
 
@@ -145,24 +145,24 @@ class AttestorProcess:
             return None
         return gateway
 
-    def _judge_all(self, pool: ThreadPoolExecutor) -> None:
-        """Judge each deal that has receipts, unless it is being judged."""
+    def _examine_all(self, pool: ThreadPoolExecutor) -> None:
+        """Examiner each deal that has receipts, unless it is being judged."""
         for deal_id, watched in self.deals.now().items():
-            under_way = self._judging.get(deal_id)
+            under_way = self._examining.get(deal_id)
             waits = time.monotonic() < self._not_before.get(deal_id, 0)
             if watched.receipts and not waits and (under_way is None or under_way.done()):
-                self._judging[deal_id] = pool.submit(self._judge_one, deal_id)
-        for deal_id in [each for each in self._judging if each not in self.deals.now()]:
-            del self._judging[deal_id]
+                self._examining[deal_id] = pool.submit(self._examine_one, deal_id)
+        for deal_id in [each for each in self._examining if each not in self.deals.now()]:
+            del self._examining[deal_id]
             self._not_before.pop(deal_id, None)
             self._read.pop(deal_id, None)
 
-    def _judge_one(self, deal_id: EscrowId) -> None:
+    def _examine_one(self, deal_id: EscrowId) -> None:
         watched = self.deals.now().get(deal_id)
         if watched is None:
             return
         try:
-            self._judge.judge(watched)
+            self._examiner.examine(watched)
         except (MoltError, Unanswered) as error:
             self._not_before[deal_id] = time.monotonic() + AGAIN_SECONDS
             tell("not_judged", level=WARNING, deal_id=deal_id, reason=error)

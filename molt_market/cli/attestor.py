@@ -13,8 +13,8 @@ from molt_market.app import deployment_name
 from molt_market.attestation.ports import PingCount, Verdict
 from molt_market.attestation.verifier import Rules
 from molt_market.attestor.deals import DealsToAttest
+from molt_market.attestor.examining import Judged
 from molt_market.attestor.gateways import GatewayLimits
-from molt_market.attestor.judging import Judged
 from molt_market.attestor.pinging import PingPlan
 from molt_market.attestor.process import AttestorProcess
 from molt_market.cli.console import Output, iso

@@ -265,6 +265,10 @@ REFUSED: dict[str, tuple[RejectionCode, Case]] = {
         RejectionCode.ABOVE_PINGS,
         lambda: of_log(LOG, pings=[*good_pings(LOG), ping(LOG, 130, answered=False)]),
     ),
+    "far below what was there": (
+        RejectionCode.BELOW_SEEN,
+        lambda: of_log(LOG, GPUS * END * 3 // 4 - 1),
+    ),
     "never pinged": (RejectionCode.ABOVE_PINGS, lambda: of_log(LOG, 1, pings=[])),
 }
 
@@ -291,8 +295,8 @@ def test_accepted__all_that_was_there() -> None:
     assert of_log(LOG) == Accepted(GPUS * END, GPUS * END)
 
 
-def test_accepted__less_than_was_there() -> None:
-    assert of_log(LOG, 5) == Accepted(5, GPUS * END)
+def test_accepted__three_quarters_of_what_was_there() -> None:
+    assert of_log(LOG, GPUS * END * 3 // 4) == Accepted(GPUS * END * 3 // 4, GPUS * END)
 
 
 def test_accepted__the_receipt_that_is_signed__again() -> None:
@@ -551,7 +555,7 @@ def test_equivocation__one_log_for_each_attestor__no_receipt_gets_a_quorum() -> 
 
 
 def test_equivocation__two_receipts_of_one_log__each_attestor_signs_one() -> None:
-    first, second = receipt_of(LOG, 100), receipt_of(LOG, 200)
+    first, second = receipt_of(LOG, GPUS * END), receipt_of(LOG, GPUS * END - 8)
     assert isinstance(judge(first, evidence_of(LOG)), Accepted)
     again = judge(second, evidence_of(LOG, signed=first))
     assert isinstance(again, Rejected)

@@ -140,6 +140,14 @@ def test_heartbeats__more_than_were_asked_for__are_given_up(monkeypatch: pytest.
         logged(url)
 
 
+def test_heartbeats__with_more_bytes_than_a_log_has__are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateways, "PAGE", 1)
+    one = json.dumps({"heartbeats": [LOG.heartbeats[0].model_dump(mode="json")]}).encode()
+    monkeypatch.setattr(gateways, "MOST_LOG", len(one) + 10)
+    with answering(saying(one)) as url, pytest.raises(Unanswered, match="more than 10 bytes"):
+        logged(url)
+
+
 def slowly(handler: BaseHTTPRequestHandler) -> None:
     """A byte now and then, so that no single wait is long."""
     handler.send_response(200)

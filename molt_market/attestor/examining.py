@@ -47,8 +47,8 @@ class Judged:
     text: str
 
 
-class Judge:
-    """Judges the receipts of a deal, one deal after the other or many in as many threads."""
+class Examiner:
+    """Examines the receipts of a deal; any number of threads may, each another deal."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class Judge:
         self._told = told
         self._turn = Lock()
 
-    def judge(self, watched: WatchedDeal) -> None:
-        """Judge what is there to be judged now, and post what is not posted. To call it again is harmless.
+    def examine(self, watched: WatchedDeal) -> None:
+        """Examiner what is there to be judged now, and post what is not posted. To call it again is harmless.
 
         Raises:
             Unanswered: the gateway does not give the log; call again.
@@ -80,14 +80,14 @@ class Judge:
             now, escrow = client.now(), client.escrow(watched.record.id)
             ripe = [each for each in new if each.receipt.completed or now >= watched.ends_at]
             if ripe and escrow.status is DealStatus.LOCKED:
-                self._judge_all(ripe, watched, escrow, now)
+                self._examine_all(ripe, watched, escrow, now)
         for verdict in self._store.verdicts(watched.record.id):
             if not verdict.posted:
                 self._post(verdict)
 
     # ---------------------------------------------------------------- inside
 
-    def _judge_all(
+    def _examine_all(
         self, receipts: Sequence[ReceivedReceipt], watched: WatchedDeal, escrow: EscrowAccount, now: datetime
     ) -> None:
         if watched.gateway is None:
