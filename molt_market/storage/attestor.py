@@ -15,7 +15,7 @@ from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.domain.pings import Ping, PingAnswer
 from molt_market.domain.proofs import Attestation
 from molt_market.storage.database import Database, in_parts, insert_unless_there
-from molt_market.storage.schema import attestor_devices as devices
+from molt_market.storage.schema import attestor_devices
 from molt_market.storage.schema import attestor_pings as pings
 from molt_market.storage.schema import attestor_verdicts as verdicts
 
@@ -83,7 +83,7 @@ class SqlAttestor:
         with self._database.reading() as connection:
             return [EscrowId(each) for each in connection.scalars(wanted)]
 
-    def decide(self, verdict: Verdict, used: Collection[DeviceUse]) -> bool:
+    def decide(self, verdict: Verdict, devices: Collection[DeviceUse]) -> bool:
         deal_id = verdict.receipt.deal_id
         row = self._whose | {
             "deal_id": deal_id,
@@ -97,13 +97,13 @@ class SqlAttestor:
         rows = [
             self._whose
             | {"deal_id": deal_id, "uuid": use.uuid, "first": seconds(use.first), "last": seconds(use.last)}
-            for use in used
+            for use in devices
         ]
         try:
             with self._database.writing() as connection:
                 connection.execute(insert(verdicts), row)
                 if rows:
-                    insert_unless_there(connection, devices, *rows)
+                    insert_unless_there(connection, attestor_devices, *rows)
         except IntegrityError:
             return False
         return True
@@ -117,7 +117,9 @@ class SqlAttestor:
         found = []
         with self._database.reading() as connection:
             for some in in_parts(sorted(uuids)):
-                wanted = select(devices).where(self._of(devices), devices.c.uuid.in_(some))
+                wanted = select(attestor_devices).where(
+                    self._of(attestor_devices), attestor_devices.c.uuid.in_(some)
+                )
                 found += [_use(row) for row in connection.execute(wanted)]
         return found
 

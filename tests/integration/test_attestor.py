@@ -6,18 +6,26 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from molt_market.app import deployment_name
-from molt_market.attestation.verifier import RejectionCode
+from molt_market.attestation.verifier import RejectionCode, Rules
+from molt_market.attestor.gateways import GatewayLimits
+from molt_market.attestor.pinging import PingPlan
+from molt_market.attestor.process import AttestorProcess
+from molt_market.cli.keeper import Work
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.documents import DocumentKind
 from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.domain.pings import Rejection
-from molt_market.sdk.parties import Provider
+from molt_market.domain.proofs import Attestation
+from molt_market.sdk.api import MarketApi
+from molt_market.sdk.parties import Attestor, Provider
+from molt_market.sdk.transport import Transport
 from molt_market.signing.pings import verify_rejection
 from molt_market.signing.wallet import Wallet
 from molt_market.storage.attestor import SqlAttestor
@@ -25,10 +33,13 @@ from molt_market.storage.database import Database
 from molt_market.testing import Devnet
 from tests.integration.agents import Agent, Machine, agent, readings, until
 from tests.integration.commands import PASSWORD, asked, key_file, running, stopped
+from tests.integration.faults import faulty
 from tests.integration.scene import Scene
 from tests.service import Server, server
 
 DONE = Hash32("0x" + "d0" * 32)
+GPUS = 4
+GPUS_OF = (("honest", "a"), ("inflated", "b"), ("rewritten", "c"), ("down", "d"), ("shared", "a"))
 LEAST = 3  # pings that have to be answered before anything is done
 
 
@@ -99,10 +110,10 @@ def rejections(provider: Provider, deal_id: EscrowId) -> dict[Address, Rejection
 def test_attestors__sign_what_they_saw__and_nothing_else(
     net: Devnet, scene: Scene, market: Server, folder: Path
 ) -> None:
-    """Four deals at once: an honest one, inflated hours, a log written anew, and a gateway that is down."""
-    opened = [scene.open(offer=scene.offer(slot=4 * number)) for number in range(4)]
-    names = ("honest", "inflated", "rewritten", "down")
-    machines = dict(zip(names, (Machine(net, each, readings(each.id[:8])) for each in opened), strict=True))
+    """Five deals: an honest one, one with its GPUs, inflated hours, a log written anew, a gateway down."""
+    machines = {
+        name: opened(scene, slot=4 * number, gpus=gpus) for number, (name, gpus) in enumerate(GPUS_OF)
+    }
     first, second, third = net.attestors
     two = {second.address, third.address}
     with (
@@ -130,7 +141,10 @@ def test_attestors__sign_what_they_saw__and_nothing_else(
         for name, code in (
             ("inflated", RejectionCode.ABOVE_LOG),
             ("rewritten", RejectionCode.LOG_REWRITTEN),
+            ("shared", RejectionCode.DEVICE_IN_USE),
         ):
+            if name == "shared":
+                provider.post_receipt(right(machines[name]))
             deal_id = machines[name].escrow.id
             until(lambda deal_id=deal_id: rejections(provider, deal_id).keys() == two)  # type: ignore[misc]
             found = rejections(provider, deal_id)
@@ -173,16 +187,70 @@ def answered_all(attestors: Attestors, wallet: Wallet, machines: dict[str, Machi
 
 def post_receipts(provider: Provider, machines: dict[str, Machine]) -> None:
     """Leave a receipt of each deal: right, over hours that nobody logged, and of a log that was another."""
-    gpus = 4
     machines["rewritten"].rewrite()
     machines["inflated"].beats = False
     until(lambda: not machines["inflated"].beats and lags(machines["inflated"]))
-    for name, more in (("honest", 0), ("inflated", 2 * gpus), ("rewritten", 0)):
-        machine = machines[name]
-        machine.beats = False
-        provider.post_receipt(machine.receipt(gpus * machine.covered() + more, result=DONE))
+    for name, more in (("honest", 0), ("inflated", 2 * GPUS), ("rewritten", 0)):
+        provider.post_receipt(right(machines[name], more))
+
+
+def right(machine: Machine, more: int = 0) -> Attestation:
+    """Make the receipt of what a machine has logged, and so many GPU-seconds more."""
+    machine.beats = False
+    return machine.receipt(GPUS * machine.covered() + more, result=DONE)
+
+
+def opened(scene: Scene, *, slot: int = 0, gpus: str = "a") -> Machine:
+    """Open a deal of some GPUs."""
+    return Machine(scene.net, scene.open(offer=scene.offer(slot=slot)), readings(gpus))
 
 
 def lags(machine: Machine) -> bool:
     """Tell whether the chain is some seconds past the last heartbeat."""
     return (machine.net.clock.now() - machine.log.heartbeats[-1].at).total_seconds() > 3
+
+
+def impatient(url: str) -> MarketApi:
+    return MarketApi(Transport(url, attempts=1))
+
+
+def test_attestor__while_node_and_market_fail__asks_on__and_signs_in_the_end(
+    net: Devnet, scene: Scene, market: Server, folder: Path
+) -> None:
+    machine, port = opened(scene), int(market.url.rpartition(":")[2])
+    wallet, deal_id = net.attestors[0], machine.escrow.id
+    database = Database(folder / "attestor.db")
+    seen = SqlAttestor(database, deployment_name(net.client()), wallet.address)
+
+    def answered() -> int:
+        return sum(ping.answer is not None for ping in seen.pings(deal_id))
+
+    with (
+        agent(net, [machine]) as gateway,
+        faulty(net.url, seed=5, rate=0.0) as proxy,
+        Attestor(impatient(market.url), wallet, rpc_url=proxy.url, deployment=net.deployment) as party,
+        Provider(market.url, net.provider, rpc_url=net.url, deployment=net.deployment) as provider,
+    ):
+        gateway.announce(provider.api, deal_id)
+        process = AttestorProcess(
+            party,
+            database,
+            rules=Rules(longest_ping_gap=timedelta(minutes=2)),
+            plan=PingPlan(timedelta(seconds=0.5)),
+            limits=GatewayLimits(private=True),
+        )
+        work = Work(*process.jobs(timedelta(seconds=0.3)))
+        with work.going():
+            until(lambda: answered() >= 1)
+            market.kill()
+            proxy.rate = 0.2
+            before = answered()
+            until(lambda: answered() >= before + LEAST)
+            with server(net, f"sqlite:///{folder / 'market.db'}", folder, port=port):
+                provider.post_receipt(right(machine))
+                until(lambda: signed_by(provider, deal_id) == {wallet.address})
+                work.require_alive()
+        assert proxy.struck.total() > 0
+    [verdict] = seen.verdicts(deal_id)
+    database.close()
+    assert (verdict.code, verdict.posted) == (None, True)

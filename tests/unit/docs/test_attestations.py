@@ -45,7 +45,7 @@ def test_pings__are_as_the_page_says() -> None:
     plan, text = PingPlan(), " ".join(PAGE.text.split())
     assert plan.mean == timedelta(seconds=60)
     assert plan.longest_gap == 3 * plan.mean + WAITING == Rules().longest_ping_gap
-    assert WAITING == timedelta(seconds=5)
+    assert timedelta(seconds=5) == WAITING
     assert f"a mean of 60 seconds, cut at {MOST_OF_MEAN} means" in text
     assert "three times the mean, and five seconds" in text
 
