@@ -32,7 +32,7 @@ from molt_market.storage.attestor import SqlAttestor
 from molt_market.storage.database import Database
 from molt_market.testing import Devnet
 from tests.integration.agents import Agent, Machine, agent, readings, until
-from tests.integration.commands import PASSWORD, asked, key_file, running, stopped
+from tests.integration.commands import PASSWORD, asked, key_file, molt, running, stopped
 from tests.integration.faults import faulty
 from tests.integration.scene import Scene
 from tests.service import Server, server
@@ -78,6 +78,10 @@ class Attestors:
     def shown(self, wallet: Wallet, deal_id: EscrowId) -> dict[str, Any]:
         """Return what `show` says of a deal."""
         return asked(*self._options[wallet.address], "attestor", "show", deal_id)
+
+    def text(self, wallet: Wallet) -> str:
+        """Return what `show` says of all deals, as a person reads it."""
+        return molt(*self._options[wallet.address], "attestor", "show")
 
     def answered(self, wallet: Wallet, deal_id: EscrowId) -> int:
         """Return how many pings of a deal are in an attestor's database."""
@@ -155,6 +159,13 @@ def test_attestors__sign_what_they_saw__and_nothing_else(
         [down] = shown["deals"]
         assert (down["answered"], down["open"], down["verdicts"]) == (0, True, [])
         assert down["unanswered"] == len(shown["pings"]) > 0
+        text = attestors.text(second)
+        assert f"{honest}  open" in text
+        assert {code for code in RejectionCode if f"  {code}: " in text} == {
+            RejectionCode.ABOVE_LOG,
+            RejectionCode.LOG_REWRITTEN,
+            RejectionCode.DEVICE_IN_USE,
+        }
 
         [receipt] = [
             posted.document.receipt
