@@ -18,7 +18,7 @@ from molt_market.indexer.records import DealRecord
 
 @dataclass(frozen=True, slots=True)
 class ReceivedReceipt:
-    """A receipt of a deal's agent, and when it was there."""
+    """A receipt of a deal's agent, and since when it lies at the market."""
 
     receipt: Attestation
     at: datetime

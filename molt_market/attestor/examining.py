@@ -103,7 +103,7 @@ class Examiner:
                     pings=self._store.pings(escrow.id),
                     promise=promise,
                     in_use=in_use,
-                    received_at=min(each.at, now),
+                    received_at=each.at,
                     signed=self._signed(escrow.id),
                 )
                 found = verify_receipt_of_agent(

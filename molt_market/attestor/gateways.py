@@ -10,8 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from pydantic import BaseModel, ValidationError
 
 from molt_market.addresses import NotPublic, address_of
 from molt_market.attestation.usage import Heartbeat
@@ -27,11 +26,8 @@ MOST_TEXT = 200  # characters of a failure that are kept
 PLAIN = {"Accept-Encoding": "identity", "User-Agent": "molt-market"}  # nothing that unfolds to more
 
 
-class _Page(TypedDict):
+class _Page(BaseModel):
     heartbeats: list[Heartbeat]
-
-
-_PAGES = TypeAdapter(_Page)
 
 
 class Unanswered(Exception):
@@ -112,7 +108,7 @@ class GatewayCaller:
         left = MOST_LOG
         while True:
             said = await self._page(gateway.url, gateway.deal_id, len(found), min(left, MOST_PAGE))
-            page = _PAGES.validate_json(said)["heartbeats"]
+            page = _Page.model_validate_json(said).heartbeats
             left -= len(said)
             found += page
             if len(page) > PAGE:

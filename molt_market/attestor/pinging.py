@@ -88,6 +88,9 @@ class Pinger:
                     asking[deal_id] = asyncio.create_task(self._ask_on(deal_id, caller))
                 for deal_id in asking.keys() - watched.keys():
                     asking.pop(deal_id).cancel()
+                for task in asking.values():
+                    if task.done():
+                        task.result()  # it goes on for ever, or dies of what nobody expected
                 await asyncio.sleep(LOOK_SECONDS)
             for task in asking.values():
                 task.cancel()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from logging import WARNING
 from threading import Event
 
@@ -33,6 +34,8 @@ from molt_market.telling import tell
 AT_ONCE = 4  # deals that are judged at the same time
 AGAIN_SECONDS = 5  # before a deal is judged again whose gateway, node or market did not answer
 FEED_PAGE = 500
+MOST_PAGES = 20  # of the feed, in one look
+MOST_DOCUMENTS = 10_000  # of a deal, in one look
 
 
 class AttestorProcess:
@@ -116,7 +119,10 @@ class AttestorProcess:
         if self._after is None:
             self._after = api.health().sequence
             self._unread.update(self.deals.now())
-        while items := api.feed(self._after, FEED_PAGE):
+        for _ in range(MOST_PAGES):  # the rest at the next look: a market may lie, and never end
+            items = api.feed(self._after, FEED_PAGE)
+            if not items:
+                return
             posted = [each.update for each in items if isinstance(each.update, DocumentPosted)]
             self._unread.update(each.deal_id for each in posted)
             self._after = items[-1].sequence
@@ -124,11 +130,13 @@ class AttestorProcess:
     def _read_documents(self, deal_id: EscrowId) -> None:
         watched = self.deals.now()[deal_id]
         gateway, receipts, read = None, [], self._read.get(deal_id, 0)
-        for posted in self._party.api.documents(deal_id, after=read):
+        for posted in islice(self._party.api.documents(deal_id, after=read), MOST_DOCUMENTS):
             gateway = self._gateway_of(posted, watched.terms, deal_id) or gateway
             receipt = posted.document.receipt
             if receipt and (receipt.deal_id, receipt.signer) == (deal_id, watched.terms.agent):
-                receipts.append(ReceivedReceipt(receipt, posted.posted_at))
+                # the market says when it was posted; it cannot be later than now
+                at = min(posted.posted_at, self._party.client.now())
+                receipts.append(ReceivedReceipt(receipt, at))
             read = posted.number
         self.deals.put(deal_id, gateway, receipts)
         self._read[deal_id] = read
@@ -149,6 +157,8 @@ class AttestorProcess:
         """Examiner each deal that has receipts, unless it is being judged."""
         for deal_id, watched in self.deals.now().items():
             under_way = self._examining.get(deal_id)
+            if under_way is not None and under_way.done():
+                under_way.result()  # what nobody expected is not passed over in silence
             waits = time.monotonic() < self._not_before.get(deal_id, 0)
             if watched.receipts and not waits and (under_way is None or under_way.done()):
                 self._examining[deal_id] = pool.submit(self._examine_one, deal_id)

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from molt_market.attestation.receipts import assemble_proof, countersign
@@ -391,10 +391,8 @@ OFFSETS = st.lists(st.integers(1, 45), min_size=1, max_size=25).map(
 )
 PINGS = st.lists(st.tuples(st.integers(0, 900), st.booleans()), max_size=12)
 RULES_DRAWN = st.tuples(st.integers(1, 60), st.integers(1, 200), st.integers(0, 120))
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@many
 @given(OFFSETS, PINGS, RULES_DRAWN, st.integers(0, 1_000))
 def test_honest__is_accepted_up_to_what_anybody_can_reckon(
     offsets: list[int], asked: list[tuple[int, bool]], drawn: tuple[int, int, int], more: int
@@ -426,7 +424,6 @@ def test_honest__is_accepted_up_to_what_anybody_can_reckon(
     }
 
 
-@many
 @given(st.data())
 def test_tampered__any_heartbeat_in_any_way__is_refused(data: st.DataObject) -> None:
     """However a log is changed, with its own pings as they were: some check finds it, none says yes."""
@@ -452,7 +449,6 @@ def test_tampered__any_heartbeat_in_any_way__is_refused(data: st.DataObject) -> 
     assert isinstance(tampered(tuple(made)), Rejected)
 
 
-@many
 @given(first=st.integers(0, len(LOG.heartbeats) - 1), with_receipt=st.booleans())
 def test_rewritten__from_anywhere__a_ping_after_it_finds_it(first: int, *, with_receipt: bool) -> None:
     """A log that is bound and signed anew from some heartbeat on is refused if a ping saw that heartbeat."""
@@ -473,7 +469,6 @@ def test_rewritten__from_anywhere__a_ping_after_it_finds_it(first: int, *, with_
         assert isinstance(found, Accepted)
 
 
-@many
 @given(OFFSETS, st.integers(0, 1_200), st.integers(1, 60), st.integers(0, 60))
 def test_covered__is_what_the_oracle_counts(offsets: list[int], end: int, gap: int, start_up: int) -> None:
     opened = int(NOON.timestamp())
