@@ -35,6 +35,7 @@ from molt_market.signing.pings import sign_rejection
 from molt_market.signing.typed_data import Domain
 
 MOST_REJECTION = 2_000  # characters
+MAY_PASS_SOON = (RejectionCode.ABOVE_ELAPSED, RejectionCode.FUTURE, RejectionCode.ROOT_MISMATCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Examiner:
         self._turn = Lock()
 
     def examine(self, watched: WatchedDeal) -> None:
-        """Examiner what is there to be judged now, and post what is not posted. To call it again is harmless.
+        """Judge what is there to be judged now, and post what is not posted. To call it again is harmless.
 
         Raises:
             Unanswered: the gateway does not give the log; call again.
@@ -131,11 +132,8 @@ class Examiner:
         return next(signed, None)
 
     def _may_pass_soon(self, found: Accepted | Rejected, received: ReceivedReceipt, now: datetime) -> bool:
-        """Our node may be a little behind the agent's: what is too early now is judged again."""
-        early = isinstance(found, Rejected) and found.code in {
-            RejectionCode.ABOVE_ELAPSED,
-            RejectionCode.FUTURE,
-        }
+        """Our node may be a little behind the agent's, and his log be written just now: judge again."""
+        early = isinstance(found, Rejected) and found.code in MAY_PASS_SOON
         return early and now < received.at + self._rules.clock_tolerance
 
     def _decide(

@@ -20,12 +20,14 @@ from molt_market.attestor.pinging import Pinger, PingPlan
 from molt_market.domain.documents import PostedDocument
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.pings import Gateway
+from molt_market.domain.proofs import Attestation
 from molt_market.domain.terms import Terms
 from molt_market.domain.updates import DocumentPosted
 from molt_market.errors import InvalidSignature, MoltError
 from molt_market.market.clock import SteadyClock
 from molt_market.sdk.parties import Attestor
 from molt_market.signing.pings import verify_gateway
+from molt_market.signing.statements import verify_receipt
 from molt_market.storage.attestor import SqlAttestor
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
@@ -133,13 +135,24 @@ class AttestorProcess:
         for posted in islice(self._party.api.documents(deal_id, after=read), MOST_DOCUMENTS):
             gateway = self._gateway_of(posted, watched.terms, deal_id) or gateway
             receipt = posted.document.receipt
-            if receipt and (receipt.deal_id, receipt.signer) == (deal_id, watched.terms.agent):
+            if receipt is not None and self._is_agents(receipt, watched.terms, deal_id):
                 # the market says when it was posted; it cannot be later than now
                 at = min(posted.posted_at, self._party.client.now())
                 receipts.append(ReceivedReceipt(receipt, at))
             read = posted.number
         self.deals.put(deal_id, gateway, receipts)
         self._read[deal_id] = read
+
+    def _is_agents(self, receipt: Attestation, terms: Terms, deal_id: EscrowId) -> bool:
+        """Tell whether a receipt is the agent's, by its signature: a forged one must not stand for his."""
+        if (receipt.deal_id, receipt.signer) != (deal_id, terms.agent):
+            return False
+        try:
+            verify_receipt(receipt, self._party.domain)
+        except InvalidSignature as error:
+            tell("receipt_is_not_the_agents", level=WARNING, deal_id=deal_id, reason=error)
+            return False
+        return True
 
     def _gateway_of(self, posted: PostedDocument, terms: Terms, deal_id: EscrowId) -> Gateway | None:
         """Return a gateway that is the agent's word for this deal: the market's word counts for nothing."""

@@ -12,7 +12,7 @@ from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.fields import SECONDS_PER_HOUR
 from molt_market.domain.ids import Address, Hash32, Signature, TransactionId
 from molt_market.domain.terms import Terms
-from molt_market.errors import InvalidSignature
+from molt_market.errors import InvalidSignature, NodeError
 from molt_market.signing.messages import Offer, Order
 from molt_market.signing.signers import recover
 from molt_market.signing.typed_data import Domain, Message
@@ -37,7 +37,7 @@ def opening_of(node: Node, escrow: EscrowAccount, domain: Domain) -> Opening | N
     the order names it by its hash, or its provider's signature is beside it.
 
     Raises:
-        NodeUnreachable, NodeError: the node does not answer, or not readably.
+        NodeUnreachable, NodeError: the node does not answer, or not readably, or lacks the transaction.
     """
     if escrow.transaction_id is None:
         return None
@@ -55,7 +55,7 @@ def _data_of(node: Node, transaction_id: TransactionId, escrow: Address) -> byte
     """Return what a transaction called the escrow with; nothing where it called another contract."""
     found = node.request("eth_getTransactionByHash", transaction_id)
     if found is None:
-        return b""
+        raise NodeError(f"the node does not show transaction {transaction_id}: use one that keeps them")
     with readable("eth_getTransactionByHash"):
         to_escrow = found["to"] is not None and Address(found["to"]) == escrow
         return unhex(found["input"]) if to_escrow else b""

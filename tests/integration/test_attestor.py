@@ -254,7 +254,7 @@ def test_attestor__while_node_and_market_fail__asks_on__and_signs_in_the_end(
         with work.going():
             until(lambda: answered() >= 1)
             market.kill()
-            proxy.rate = 0.2
+            proxy.rate = 0.08
             before = answered()
             until(lambda: answered() >= before + LEAST)
             with server(net, f"sqlite:///{folder / 'market.db'}", folder, port=port):

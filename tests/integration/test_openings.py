@@ -12,6 +12,7 @@ from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.ids import EscrowId, TransactionId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.transactions import Call
+from molt_market.errors import NodeError
 from molt_market.signing.hashes import deal_id, offer_message, terms_of
 from molt_market.signing.statements import sign_order
 from molt_market.testing import Devnet
@@ -72,21 +73,19 @@ def test_opening__in_a_multicall__each_is_found(scene: Scene) -> None:
 class Liar(Node):
     """A node that shows another transaction for each opening."""
 
-    def __init__(self, url: str, told: dict[str, Any] | None) -> None:
+    def __init__(self, url: str, told: dict[str, Any]) -> None:
         super().__init__(url)
         self._told = told
 
     def request(self, method: str, *params: Any) -> Any:
         shown = super().request(method, *params)
-        if method != "eth_getTransactionByHash":
-            return shown
-        return None if self._told is None else shown | self._told
+        return shown | self._told if method == "eth_getTransactionByHash" else shown
 
 
 @pytest.mark.parametrize(
-    "told", [None, {"to": None}, {"to": "0x" + "11" * 20}, {"input": "0x"}, {"input": "0x1234"}]
+    "told", [{"to": None}, {"to": "0x" + "11" * 20}, {"input": "0x"}, {"input": "0x1234"}]
 )
-def test_opening__that_came_otherwise__is_not_known(scene: Scene, told: dict[str, Any] | None) -> None:
+def test_opening__that_came_otherwise__is_not_known(scene: Scene, told: dict[str, Any]) -> None:
     escrow = scene.open()
     assert opening_of(Liar(scene.net.url, told), escrow, scene.net.domain) is None
 
@@ -109,9 +108,10 @@ def test_opening__with_an_offer_that_nobody_signed__is_not_believed(scene: Scene
     assert opening_of(Liar(scene.net.url, {"input": "0x" + data.hex()}), escrow, scene.net.domain) is None
 
 
-def test_opening__whose_transaction_is_not_known__is_not_known(scene: Scene) -> None:
+def test_opening__whose_transaction_the_node_lacks__is_the_nodes_fault(scene: Scene) -> None:
     escrow = scene.open()
     unknown = escrow.model_copy(update={"transaction_id": TransactionId("0x" + "01" * 32)})
-    assert opening_of(scene.client.node, unknown, scene.net.domain) is None
+    with pytest.raises(NodeError, match="does not show transaction"):
+        opening_of(scene.client.node, unknown, scene.net.domain)
     without = escrow.model_copy(update={"transaction_id": None})
     assert opening_of(scene.client.node, without, scene.net.domain) is None
