@@ -103,8 +103,9 @@ if TYPE_CHECKING:
         verify_nvidia,
         verify_tdx,
     )
-    from molt_market.attestation.usage import GpuReading, Heartbeat, ProcessReading, UsageLog
+    from molt_market.attestation.usage import GpuReading, Heartbeat, ProcessReading, UsageLog, covered_seconds
     from molt_market.attestation.verdict import verify_proof
+    from molt_market.attestation.verifier import RejectionCode, verify_execution, verify_receipt_of_agent
     from molt_market.chain.client import MoltClient
     from molt_market.chain.deploy import TokenSpec, deploy
     from molt_market.chain.deployments import Deployment, load_deployment
@@ -380,6 +381,7 @@ __all__ = [
     "Quote",
     "Refused",
     "Rejection",
+    "RejectionCode",
     "Relaxation",
     "RelayRequest",
     "Relayer",
@@ -449,6 +451,7 @@ __all__ = [
     "assemble_proof",
     "connect",
     "countersign",
+    "covered_seconds",
     "deal_id",
     "deploy",
     "deploy_panel",
@@ -492,11 +495,13 @@ __all__ = [
     "tee_binding",
     "terms_of",
     "verify_dispute",
+    "verify_execution",
     "verify_nvidia",
     "verify_offer",
     "verify_order",
     "verify_proof",
     "verify_receipt",
+    "verify_receipt_of_agent",
     "verify_relay_request",
     "verify_request",
     "verify_ruling",
@@ -517,8 +522,9 @@ _HOMES = {
     "attestation.receipts": "assemble_proof countersign issue_receipt",
     "attestation.evidence": "EvidenceContent EvidenceFindings HeartbeatInLog examine lay_heartbeats",
     "attestation.tee": "TdxEvidence TeeOutcome TeeVerdict tee_binding verify_nvidia verify_tdx",
-    "attestation.usage": "GpuReading Heartbeat ProcessReading UsageLog",
+    "attestation.usage": "GpuReading Heartbeat ProcessReading UsageLog covered_seconds",
     "attestation.verdict": "verify_proof",
+    "attestation.verifier": "RejectionCode verify_execution verify_receipt_of_agent",
     "chain.client": "MoltClient",
     "chain.deploy": "TokenSpec deploy",
     "chain.deployments": "Deployment load_deployment",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -76,7 +77,8 @@ class UsageLog:
     def __init__(self, deal_id: EscrowId, heartbeats: Iterable[Heartbeat] = ()) -> None:
         self.deal_id = deal_id
         self._heartbeats: list[Heartbeat] = []
-        self._head = ZERO_HASH
+        self._digests: list[Hash32] = []
+        self._made: MerkleTree | None = None  # until the log grows
         for heartbeat in heartbeats:
             self.append(heartbeat)
 
@@ -92,16 +94,17 @@ class UsageLog:
             raise InvalidValue(
                 f"heartbeat {heartbeat.sequence} comes where {len(self._heartbeats)} is due: append in order"
             )
-        if heartbeat.previous != self._head:
+        if heartbeat.previous != self.head:
             raise InvalidValue(
-                f"heartbeat {heartbeat.sequence} follows {heartbeat.previous}, the log ends in {self._head}"
+                f"heartbeat {heartbeat.sequence} follows {heartbeat.previous}, the log ends in {self.head}"
             )
         if self._heartbeats and heartbeat.at <= self._heartbeats[-1].at:
             raise InvalidValue(
                 f"heartbeat {heartbeat.sequence} is of {heartbeat.at}, not later than the one before it"
             )
         self._heartbeats.append(heartbeat)
-        self._head = heartbeat.digest
+        self._digests.append(heartbeat.digest)
+        self._made = None
 
     @property
     def heartbeats(self) -> tuple[Heartbeat, ...]:
@@ -110,7 +113,13 @@ class UsageLog:
     @property
     def head(self) -> Hash32:
         """What the next heartbeat's `previous` has to be."""
-        return self._head
+        return self._digests[-1] if self._digests else ZERO_HASH
+
+    def head_after(self, count: int) -> Hash32 | None:
+        """Return the digest of the last of the first `count` heartbeats; None: the log has fewer."""
+        if count > len(self._digests):
+            return None
+        return self._digests[count - 1] if count else ZERO_HASH
 
     @property
     def root(self) -> Hash32:
@@ -125,7 +134,29 @@ class UsageLog:
         """
         if not 0 <= sequence < len(self._heartbeats):
             raise InvalidValue(f"the log has no heartbeat {sequence}: it ends at {len(self._heartbeats) - 1}")
-        return self._tree().proof(self._heartbeats[sequence].digest)
+        return self._tree().proof(self._digests[sequence])
 
     def _tree(self) -> MerkleTree:
-        return MerkleTree(heartbeat.digest for heartbeat in self._heartbeats)
+        self._made = self._made or MerkleTree(self._digests)
+        return self._made
+
+
+def covered_seconds(
+    log: UsageLog, *, opened_at: datetime, until: datetime, longest_gap: timedelta, start_up: timedelta
+) -> int:
+    """Return the seconds between `opened_at` and `until` in which a log says that the GPUs were there.
+
+    The time between two heartbeats counts if it is no longer than `longest_gap`, that from the opening to
+    the first one if it is no longer than `start_up`; a longer one does not count at all.
+    """
+    covered = timedelta()
+    before, longest = opened_at, start_up
+    for heartbeat in log.heartbeats:
+        if heartbeat.at - before <= longest:
+            covered += _within(heartbeat.at, opened_at, until) - _within(before, opened_at, until)
+        before, longest = heartbeat.at, longest_gap
+    return int(covered.total_seconds())
+
+
+def _within(at: datetime, first: datetime, last: datetime) -> datetime:
+    return max(first, min(at, last))

@@ -1,7 +1,7 @@
 """What the contract will say of a claim, known before anything is sent.
 
 `verify_proof` makes every check of `MoltEscrow.claim`, in its order, with its codes and figures. What the
-usage log says (sequence, order, root) the contract never sees; `UsageLog` checks that.
+usage log says (sequence, gaps, root) the contract never sees; `molt_market.attestation.verifier` checks that.
 """
 
 from __future__ import annotations
@@ -55,9 +55,22 @@ def verify_proof(
         Refused: the subclass, with the figures, that the contract would refuse with.
         InvalidValue: `policy` is not the deal's.
     """
+    receipt = proof.receipt
+    digest = verify_unsigned(receipt, escrow, policy, domain, now)
+    signers = tuple(_signer(digest, attestation) for attestation in proof.attestations)
+    _require_quorum(signers, proof.attestors, escrow.terms, policy)
+    return Accepted(receipt.gpu_seconds, receipt.gpu_seconds - escrow.paid_gpu_seconds, signers)
+
+
+def verify_unsigned(
+    receipt: Attestation, escrow: EscrowAccount, policy: Policy, domain: Domain, now: datetime
+) -> bytes:
+    """Judge an agent's receipt as `claim` would up to the quorum; return what attestors are to sign.
+
+    Raises as `verify_proof` does.
+    """
     if policy_id(policy) != escrow.terms.policy_id:
         raise InvalidValue(f"policy {policy_id(policy)} is not the deal's, {escrow.terms.policy_id}")
-    receipt = proof.receipt
     _require_delivered(receipt, escrow, domain, seconds(now))
     # The contract hashes the deal of these terms, whatever deal the receipt names.
     deal = deal_id(escrow.terms, domain)
@@ -66,9 +79,9 @@ def verify_proof(
     agent = _signer(digest, receipt)
     if agent != escrow.terms.agent:
         raise BadSignature(agent.number(), escrow.terms.agent.number())
-    signers = tuple(_signer(digest, attestation) for attestation in proof.attestations)
-    _require_quorum(signers, proof.attestors, escrow.terms, policy)
-    return Accepted(receipt.gpu_seconds, receipt.gpu_seconds - escrow.paid_gpu_seconds, signers)
+    if policy.threshold == 0:
+        raise UnattestedPolicy(0, 1)
+    return digest
 
 
 def _require_delivered(receipt: Attestation, escrow: EscrowAccount, domain: Domain, now: int) -> None:
@@ -93,8 +106,6 @@ def _require_quorum(
     signers: tuple[Address, ...], attestors: Iterable[Address], terms: Terms, policy: Policy
 ) -> None:
     """Refuse unless `threshold` distinct attestors of the policy signed, none of them a party of the deal."""
-    if policy.threshold == 0:
-        raise UnattestedPolicy(0, 1)
     given, needed = attestors_hash(attestors), attestors_hash(policy.attestors)
     if given != needed:
         raise AttestorSet(int(given, 16), int(needed, 16))

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from molt_market.domain.ids import Address
     from molt_market.payments.service import PaymentService
     from molt_market.sdk.api import MarketApi
-    from molt_market.sdk.parties import Buyer, Provider
+    from molt_market.sdk.parties import Attestor, Buyer, Provider
     from molt_market.sdk.watch import PingStore
     from molt_market.signing.wallet import Wallet
     from molt_market.storage.database import Database
     from molt_market.storage.journal import SqlJournal
 
-Party = TypeVar("Party", "Buyer", "Provider")
+Party = TypeVar("Party", "Buyer", "Provider", "Attestor")
 
 OnClose = Callable[[Callable[[], None]], object]
 """Takes what is to be called when the command is over."""
@@ -157,9 +157,16 @@ class AppContext:
         self.on_close(party.close)
         return party
 
-    def pings(self) -> PingStore | None:
-        """Return where a buyer's pings are kept: in the database; None: none is given."""
-        raise NotImplementedError
+    def pings(self, party: Buyer) -> PingStore | None:
+        """Return where a party's pings are kept: in the database; None: none is given."""
+        from molt_market.app import deployment_name
+        from molt_market.storage.attestor import SqlAttestor
+
+        if self.database_url is None:
+            return None
+        return SqlAttestor(
+            self.database(make=True), deployment_name(party.client), Address(party.wallet.address)
+        )
 
     def own_address(self) -> Address | None:
         """Return the account of the key file, which is not opened; None: none is given."""

@@ -13,10 +13,12 @@ from molt_market.attestation.usage import UsageLog
 from molt_market.cli.context import AppContext
 from molt_market.cli.files import read_text, read_value
 from molt_market.cli.job import WAIT, Wait
-from molt_market.cli.options import AsJson, Deal
+from molt_market.cli.options import AllowPrivate, AsJson, Deal
 from molt_market.domain.disputes import DisputeReason
 from molt_market.domain.ids import EscrowId, Hash32
-from molt_market.sdk.gateway import GatewayClient
+from molt_market.domain.pings import Gateway
+from molt_market.errors import ServerUnreachable
+from molt_market.sdk.gateways import GatewayClient, GatewayLimits, Unanswered
 from molt_market.sdk.parties import Buyer
 
 
@@ -32,12 +34,13 @@ def evidence(
         list[int] | None, typer.Option(help="A heartbeat of the usage log, by its number; may be repeated.")
     ] = None,
     tdx: Annotated[
-        Path | None, typer.Option(help="File of a TDX quote and its collateral, as JSON.", metavar="FILE")
+        Path | None, typer.Option(help="File of a TDX quote and its certificates, as JSON.", metavar="FILE")
     ] = None,
     nvidia: Annotated[
         Path | None, typer.Option(help="File of an attestation token of NVIDIA's.", metavar="FILE")
     ] = None,
     wait: Wait = WAIT,
+    allow_private: AllowPrivate = False,
     as_json: AsJson = False,
 ) -> None:
     """Leave evidence at the market, signed, and print its hash: `deal dispute --evidence` names it.
@@ -48,25 +51,28 @@ def evidence(
     shared: AppContext = context.obj
     buyer = shared.party(Buyer)
     escrow = buyer.escrow(EscrowId(deal))
-    pings = shared.pings()
+    pings = shared.pings(buyer)
     content = EvidenceContent(
         reason=reason,
         text=text,
-        pings=() if pings is None else tuple(pings.of(escrow.id)),
+        pings=() if pings is None else tuple(pings.pings(escrow.id)),
         tdx=None if tdx is None else read_value(tdx, TdxEvidence),
         nvidia_token=None if nvidia is None else read_text(nvidia).strip(),
     )
     if heartbeat:
-        log = _usage_log(buyer, escrow.id, wait)
+        log = _usage_log(buyer.gateway(escrow, wait), private=allow_private)
         content = content.model_copy(
             update={"usage_root": log.root, "heartbeats": lay_heartbeats(log, heartbeat)}
         )
     _tell_evidence(shared, escrow.id, buyer.lay_evidence(escrow, content), content, as_json=as_json)
 
 
-def _usage_log(buyer: Buyer, deal_id: EscrowId, wait: int) -> UsageLog:
-    with GatewayClient(buyer.gateway(buyer.escrow(deal_id), wait).url) as gateway:
-        return UsageLog(deal_id, gateway.heartbeats(deal_id))
+def _usage_log(gateway: Gateway, *, private: bool) -> UsageLog:
+    try:
+        heartbeats = GatewayClient(gateway, GatewayLimits(private=private)).heartbeats()
+    except Unanswered as error:
+        raise ServerUnreachable(gateway.url, str(error)) from error
+    return UsageLog(gateway.deal_id, heartbeats)
 
 
 def _tell_evidence(

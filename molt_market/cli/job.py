@@ -11,7 +11,7 @@ import typer
 from molt_market.cli.console import Output, iso
 from molt_market.cli.context import AppContext
 from molt_market.cli.files import read_value
-from molt_market.cli.options import AsJson, Deal
+from molt_market.cli.options import AllowPrivate, AsJson, Deal
 from molt_market.cli.stopping import stop_on_signals
 from molt_market.domain.fields import MAX_UINT40
 from molt_market.domain.ids import EscrowId
@@ -71,6 +71,7 @@ def result(
     ] = None,
     key: Key = None,
     wait: Wait = WAIT,
+    allow_private: AllowPrivate = False,
     as_json: AsJson = False,
 ) -> None:
     """Say how the job ended; with --to fetch its files, checked against what the agent has signed for."""
@@ -79,7 +80,7 @@ def result(
     escrow, opens = buyer.escrow(EscrowId(deal)), _key(shared, key)
     found = buyer.job_result(escrow, opens, wait)
     if to is not None:
-        buyer.fetch(escrow, opens, to, wait)
+        buyer.fetch(escrow, opens, to, wait, private=allow_private)
     if shared.says_json(as_json=as_json):
         shared.output.json(found.model_dump(mode="json"))
         return
@@ -111,6 +112,7 @@ def watch(
     patience: Annotated[int, typer.Option(help="For so many minutes.", min=1)] = 10,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
     wait: Wait = WAIT,
+    allow_private: AllowPrivate = False,
     as_json: AsJson = False,
 ) -> None:
     """Ping the machine, and release what its answers vouch for, until the deal is over.
@@ -123,7 +125,8 @@ def watch(
     policy = WatchPolicy(timedelta(seconds=every), cap, gpus, least_utilization, timedelta(minutes=patience))
     out, for_programs = shared.output, shared.says_json(as_json=as_json)
     buyer = shared.party(Buyer)
-    watching = buyer.watch(buyer.escrow(EscrowId(deal)), policy, pings=shared.pings(), wait=wait)
+    escrow, pings = buyer.escrow(EscrowId(deal)), shared.pings(buyer)
+    watching = buyer.watch(escrow, policy, pings=pings, wait=wait, private=allow_private)
     with stop_on_signals() as stop:
 
         def tell(look: Look | MoltError) -> None:

@@ -70,6 +70,8 @@ def _print(out: Output, url: str, market: MarketInfo) -> None:
         out.line(f"         arbiter {policy.arbiter}, bond {policy.bond_bps / 100:g}% of the price")
         attestors = f"{policy.threshold} of {len(policy.attestors)} attestors"
         out.line(f"         {attestors}, a claim can be contested for {policy.challenge_seconds // 3600} h")
+        for attestor in policy.attestors:
+            out.line(f"         attestor {attestor}")
 
 
 @app.command()

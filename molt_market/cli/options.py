@@ -24,6 +24,11 @@ Hours = Annotated[
 ]
 GpuSeconds = Annotated[int | None, typer.Option(help="The same, in GPU-seconds.", min=0, max=MAX_UINT40)]
 
+AllowPrivate = Annotated[
+    bool,
+    typer.Option("--allow-private", help="Also ask gateways whose addresses are not public."),
+]
+
 
 def one_of(options: dict[str, object]) -> str:
     """Return which one of these options is given. Raises InvalidValue unless it is exactly one."""

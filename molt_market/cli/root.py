@@ -75,6 +75,7 @@ COMMANDS = (  # as `molt --help` lists them
     Later("deal", "deal:app", "Look at a deal, and do what its parties may."),
     Later("job", "job:app", "Hand a job over, watch it run, fetch what it left."),
     Later("arbiter", "arbiter:app", "See the disputes that wait for a ruling, and rule on them."),
+    Later("attestor", "attestor:app", "Ask whether the GPUs of deals are there, and judge receipts."),
     Later("wallet", "wallet:app", "Make a key file, see what its account has, move its money."),
 )
 

@@ -18,7 +18,7 @@ from molt_market.domain.pings import Gateway
 from molt_market.domain.proofs import Attestation
 from molt_market.errors import AgentSilent, CannotOpen, InvalidSignature, JobRefused, ResultMismatch
 from molt_market.sdk.api import MarketApi
-from molt_market.sdk.gateway import fetch_outputs
+from molt_market.sdk.outputs import fetch_outputs
 from molt_market.signing.hashes import result_digest
 from molt_market.signing.letters import sign_letter, verify_letter
 from molt_market.signing.pings import verify_gateway
@@ -101,15 +101,17 @@ class DealJob:
             raise ResultMismatch("the result's digest", receipt.result_digest, digest)
         return receipt
 
-    def fetch(self, folder: Path, wait: float = WAIT_SECONDS) -> list[Path]:
+    def fetch(self, folder: Path, wait: float = WAIT_SECONDS, *, private: bool = False) -> list[Path]:
         """Fetch the job's files into a folder; each is checked against what the agent has signed for.
+
+        `private`: also from an address that is not public.
 
         Raises:
             ResultMismatch: a file, or the whole result, is another one.
             JobRefused, AgentSilent, ServerUnreachable, ServerError: there is nothing to be had.
         """
         self.receipt(wait)
-        return fetch_outputs(self.access(wait), self.result(wait).outputs, folder)
+        return fetch_outputs(self.access(wait), self.result(wait).outputs, folder, private=private)
 
     # ---------------------------------------------------------------- what lies at the market
 

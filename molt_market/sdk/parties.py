@@ -44,7 +44,7 @@ from molt_market.payments.service import PaymentService
 from molt_market.sdk.api import MarketApi
 from molt_market.sdk.book import UNLISTING_SECONDS, RemoteBook
 from molt_market.sdk.feed import follow_feed
-from molt_market.sdk.gateway import GatewayClient
+from molt_market.sdk.gateways import GatewayClient, GatewayLimits
 from molt_market.sdk.jobs import WAIT_SECONDS, DealJob
 from molt_market.sdk.watch import PingStore, Watch, WatchPolicy
 from molt_market.signing.evidence import evidence_hash, sign_evidence
@@ -308,10 +308,16 @@ class Buyer(Party):
         return self._job(escrow, key).result(wait)
 
     def fetch(
-        self, escrow: EscrowAccount, key: SealingKey, folder: Path, wait: float = WAIT_SECONDS
+        self,
+        escrow: EscrowAccount,
+        key: SealingKey,
+        folder: Path,
+        wait: float = WAIT_SECONDS,
+        *,
+        private: bool = False,
     ) -> list[Path]:
         """Fetch the job's files, each checked against what the agent has signed for: `DealJob.fetch`."""
-        return self._job(escrow, key).fetch(folder, wait)
+        return self._job(escrow, key).fetch(folder, wait, private=private)
 
     def watch(
         self,
@@ -320,12 +326,15 @@ class Buyer(Party):
         *,
         pings: PingStore | None = None,
         wait: float = WAIT_SECONDS,
+        private: bool = False,
     ) -> Watch:
         """Return what releases a deal's money while it runs, for what the machine answers: `run` it.
 
+        `private`: also at an address that is not public.
+
         Raises AgentSilent if the agent has not said where he is reached after `wait` seconds.
         """
-        gateway = GatewayClient(self.gateway(escrow, wait).url)
+        gateway = GatewayClient(self.gateway(escrow, wait), GatewayLimits(private=private))
         return Watch(self.api, self.client, self.wallet, escrow, gateway, policy=policy, pings=pings)
 
     def gateway(self, escrow: EscrowAccount, wait: float = WAIT_SECONDS) -> Gateway:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
 from typing import Protocol
 
-from molt_market.attestation.reachability import reachable_seconds
+from molt_market.attestation.answered import answered_seconds
 from molt_market.attestation.usage import Heartbeat, UsageLog
+from molt_market.attestation.verifier import Rules, answer_fault
 from molt_market.chain.client import MoltClient
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.documents import Document
-from molt_market.domain.ids import EscrowId
+from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.pings import Ping
 from molt_market.domain.proofs import Confirmation
 from molt_market.errors import ChainError, InvalidValue, MoltError, ServerError, ServerUnreachable
 from molt_market.sdk.api import MarketApi
-from molt_market.sdk.gateway import GatewayClient
+from molt_market.sdk.gateways import GatewayClient, Unanswered
 from molt_market.signing.signers import Signer
 from molt_market.signing.statements import sign_voucher
 
@@ -26,9 +28,11 @@ from molt_market.signing.statements import sign_voucher
 class PingStore(Protocol):
     """Where who asks keeps his pings: each is written down before the next one is asked."""
 
-    def add(self, ping: Ping) -> None: ...
+    def add_ping(self, ping: Ping, failure: str | None = None) -> None:
+        """Keep a ping; `failure` says why it was not answered."""
+        ...
 
-    def of(self, deal_id: EscrowId) -> Sequence[Ping]:
+    def pings(self, deal_id: EscrowId) -> Sequence[Ping]:
         """Return the pings of a deal, the oldest first."""
         ...
 
@@ -39,10 +43,10 @@ class MemoryPings:
     def __init__(self) -> None:
         self._pings: list[Ping] = []
 
-    def add(self, ping: Ping) -> None:
+    def add_ping(self, ping: Ping, failure: str | None = None) -> None:  # noqa: ARG002 - a port
         self._pings.append(ping)
 
-    def of(self, deal_id: EscrowId) -> Sequence[Ping]:
+    def pings(self, deal_id: EscrowId) -> Sequence[Ping]:
         return [ping for ping in self._pings if ping.deal_id == deal_id]
 
 
@@ -116,7 +120,7 @@ class Watch:
                 f"{signer.address} signs no vouchers of deal {escrow.id}: use {escrow.terms.voucher_signer}"
             )
         self.policy = policy or WatchPolicy()
-        self.pings = pings or MemoryPings()
+        self.store = pings or MemoryPings()
         self.log = UsageLog(escrow.id)
         self._deal = escrow
         self._api, self._client, self._signer, self._gateway = api, client, signer, gateway
@@ -150,9 +154,7 @@ class Watch:
         is_over = escrow.status is not DealStatus.LOCKED or escrow.ends_at is None or now >= escrow.ends_at
         if escrow.status is not DealStatus.LOCKED:
             return Look(now, answered=False, gpu_seconds=self._released, is_over=True)
-        nonce, answer = self._gateway.ping(escrow.id, escrow.terms.agent, self._client.domain)
-        self.pings.add(Ping(deal_id=escrow.id, at=now, nonce=nonce, answer=answer))
-        answered = answer is not None
+        answered = self._ask(now)
         held_back = self._objection(now) if answered else None
         due = self._due(escrow, now)
         if held_back is not None or due <= self._released:
@@ -162,13 +164,29 @@ class Watch:
         self._released = due
         return Look(now, answered, due, voucher=voucher, is_over=is_over)
 
+    def _ask(self, now: datetime) -> bool:
+        """Ping, and write down whether it was answered, by the agent and in time."""
+        deal, agent = self._deal.id, self._deal.terms.agent
+        ping = Ping(deal_id=deal, at=now, nonce=Hash32.of(secrets.token_bytes(32)))
+        try:
+            answer = self._gateway.ping(ping.nonce)
+            fault = answer_fault(ping, answer, agent, self._client.domain, Rules())
+        except Unanswered as error:
+            self.store.add_ping(ping, str(error))
+            return False
+        if fault is not None:
+            self.store.add_ping(ping, fault.text)
+            return False
+        self.store.add_ping(ping.model_copy(update={"answer": answer}))
+        return True
+
     def _due(self, escrow: EscrowAccount, now: datetime) -> int:
         """Return the GPU-seconds that this buyer's own pings vouch for, within his cap."""
         if escrow.opened_at is None or escrow.ends_at is None:
             return 0
         terms = escrow.terms
-        reachable = reachable_seconds(
-            self.pings.of(escrow.id),
+        reachable = answered_seconds(
+            self.store.pings(escrow.id),
             opened_at=escrow.opened_at,
             until=min(now, escrow.ends_at),
             longest_gap=self.policy.longest_gap,
@@ -186,12 +204,12 @@ class Watch:
     def _objection(self, now: datetime) -> str | None:
         """Return why nothing more is released, by the usage log; None: there is no reason."""
         try:
-            for heartbeat in self._gateway.heartbeats(self._deal.id, len(self.log.heartbeats)):
+            for heartbeat in self._gateway.heartbeats(len(self.log.heartbeats)):
                 self.log.append(heartbeat)
                 self._note_use(heartbeat)
         except InvalidValue as error:
             return f"the usage log does not continue: {error}"
-        except (ServerUnreachable, ServerError) as error:
+        except Unanswered as error:
             return f"the usage log cannot be read: {error}"
         return self._bad_readings(now)
 

@@ -13,6 +13,7 @@ from molt_market.domain import events as kinds
 from molt_market.domain.deals import Deal, DealStatus
 from molt_market.domain.events import Block, DealEvent, Event
 from molt_market.domain.ids import Address, EscrowId, Hash32, TransactionId
+from molt_market.domain.policies import Policy
 from molt_market.domain.terms import Terms
 from molt_market.indexer.ports import Checkpoint
 from molt_market.indexer.records import LIVE, DealRecord, Fact
@@ -114,10 +115,14 @@ class SqlFacts:
 
     def arbiters(self) -> Mapping[Hash32, Address]:
         """Return the arbiter of each registered policy."""
+        return {policy_id: policy.arbiter for policy_id, policy in self.policies().items()}
+
+    def policies(self) -> Mapping[Hash32, Policy]:
+        """Return the registered policies by their ids."""
         registered = select(events.c.event).where(self._of(events), events.c.name == "PolicyRegistered")
         with self._database.reading() as connection:
             told = [_POLICIES.validate_json(each) for each in connection.scalars(registered)]
-        return {each.policy_id: each.policy.arbiter for each in told}
+        return {each.policy_id: each.policy for each in told}
 
     def deals_of(self, party: Address, after: EscrowId | None, limit: int) -> Sequence[DealRecord]:
         """Return an account's deals as buyer, provider or agent, by their ids, behind one of them."""

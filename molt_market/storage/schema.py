@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from molt_market.storage.types import Uint, UtcTime
 
-VERSION = "0006"  # the newest file in migrations/versions (a test compares them)
+VERSION = "0007"  # the newest file in migrations/versions (a test compares them)
 
 metadata = MetaData(
     naming_convention={
@@ -373,4 +373,58 @@ gas_charges = Table(
     Column("settled_by", HASH, comment="the transaction whose cost is in `paid`"),
     Index("ix_gas_charges_account", "deployment", "account", "holder"),
     comment="What each payment cost that was made for another account.",
+)
+
+# ---------------------------------------------------------------- what an attestor has seen
+
+attestor_pings = Table(
+    "attestor_pings",
+    metadata,
+    Column("id", BIG, primary_key=True, autoincrement=True),
+    Column("deployment", DEPLOYMENT, nullable=False),
+    Column("attestor", ADDRESS, nullable=False),
+    Column("deal_id", HASH, nullable=False),
+    Column("at", SECOND, nullable=False),
+    Column("nonce", HASH, nullable=False),
+    Column("answer", Text, comment="the agent's signed answer, as JSON; null: there was none that counts"),
+    Column("failure", Text, comment="why it was not answered"),
+    Index("ix_attestor_pings_deal_id", "deployment", "attestor", "deal_id", "at"),
+    comment="Every ping of each attestor.",
+)
+
+attestor_devices = Table(
+    "attestor_devices",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("attestor", ADDRESS, primary_key=True),
+    Column("deal_id", HASH, primary_key=True),
+    Column("uuid", String(96), primary_key=True),
+    Column("first", SECOND, nullable=False),
+    Column("last", SECOND, nullable=False),
+    Index("ix_attestor_devices_uuid", "deployment", "attestor", "uuid"),
+    comment="Which GPU was in which deal, from when to when, by the logs that were judged.",
+)
+
+attestor_verdicts = Table(
+    "attestor_verdicts",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("attestor", ADDRESS, primary_key=True),
+    Column("deal_id", HASH, primary_key=True),
+    Column("digest", HASH, primary_key=True, comment="what is signed of the receipt"),
+    Column("receipt", Text, nullable=False, comment="the agent's, as JSON"),
+    Column("code", String(64), comment="why it is not signed; null: it is signed"),
+    Column("text", Text, nullable=False, comment="what was found"),
+    Column("judged_at", SECOND, nullable=False),
+    Column("posted", Boolean, nullable=False, comment="lies at the market"),
+    Index(
+        "uq_attestor_verdicts_signed",
+        "deployment",
+        "attestor",
+        "deal_id",
+        unique=True,
+        sqlite_where=text("code IS NULL"),
+        postgresql_where=text("code IS NULL"),
+    ),
+    comment="What each attestor says of each receipt, written down before: he signs one of a deal.",
 )

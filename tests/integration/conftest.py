@@ -14,6 +14,7 @@ from tests.integration.scene import SPEC, Scene
 ONCE = {
     "test_alerts.py": "18",
     "test_alerts_http.py": "18",
+    "test_attestor.py": "6",
     "test_indexer.py": "6",
     "test_busy_market.py": "6",
     "test_cli.py": "18",
@@ -31,6 +32,7 @@ ONCE = {
     "test_live_feed.py": "18",
     "test_lying_server.py": "6",
     "test_open_resting.py": "6",
+    "test_openings.py": "18",
     "test_service.py": "6",
     "test_service_async.py": "18",
     "test_stuck.py": "18",

@@ -1,6 +1,7 @@
 """Whatever `verify_proof` says of a proof, `claim` says in that block: the same code and figures, or none."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,10 +10,20 @@ import pytest
 from web3 import HTTPProvider
 from web3.types import RPCEndpoint
 
+from molt_market.attestation.usage import Heartbeat, UsageLog
 from molt_market.attestation.verdict import verify_proof
+from molt_market.attestation.verifier import (
+    Accepted,
+    Evidence,
+    Rejected,
+    RejectionCode,
+    Rules,
+    verify_execution,
+)
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.fields import moment, seconds
 from molt_market.domain.ids import ZERO_HASH, Address, EscrowId, Hash32
+from molt_market.domain.pings import Ping
 from molt_market.domain.policies import Policy, by_number
 from molt_market.domain.proofs import Attestation, ExecutionProof
 from molt_market.errors import Refused
@@ -29,7 +40,9 @@ from molt_market.refusals import (
     TooLate,
     UnattestedPolicy,
     WrongStatus,
+    refusal,
 )
+from molt_market.signing.pings import sign_ping_answer
 from molt_market.signing.signers import LocalSigner
 from molt_market.signing.statements import sign_receipt, sign_voucher
 from molt_market.signing.typed_data import Domain
@@ -99,12 +112,18 @@ def make_proof(
     result_digest: Hash32 = ZERO_HASH,
     deal_id: EscrowId | None = None,
     attestors: tuple[Address, ...] | None = None,
+    usage_root: Hash32 = SOME_ROOT,
 ) -> ExecutionProof:
     """Make a proof, also one that the model itself would refuse."""
 
     def sign(signer: LocalSigner) -> Attestation:
         return sign_receipt(
-            deal_id or deal.id, gpu_seconds, signer, domain, result_digest=result_digest, usage_root=SOME_ROOT
+            deal_id or deal.id,
+            gpu_seconds,
+            signer,
+            domain,
+            result_digest=result_digest,
+            usage_root=usage_root,
         )
 
     return ExecutionProof.model_construct(
@@ -114,7 +133,12 @@ def make_proof(
     )
 
 
-def random_case(deals: list[tuple[EscrowAccount, Policy]], domain: Domain, rng: random.Random) -> Case:
+def random_case(
+    deals: list[tuple[EscrowAccount, Policy]],
+    domain: Domain,
+    rng: random.Random,
+    root_of: Callable[[EscrowAccount], Hash32] = lambda _: SOME_ROOT,
+) -> Case:
     """Make a proof that is nearly right: each choice is the right one most of the time."""
     deal, of = rng.choice(deals)
     assert deal.opened_at is not None
@@ -152,6 +176,7 @@ def random_case(deals: list[tuple[EscrowAccount, Policy]], domain: Domain, rng: 
         result_digest=rng.choice([ZERO_HASH, DONE]),
         deal_id=_mostly(rng, None, EscrowId("0x" + "11" * 32)),
         attestors=_mostly(rng, None, of.attestors[:-1], by_number((*of.attestors, STRANGER.address))),
+        usage_root=root_of(deal),
     )
     return Case(deal, of, proof, now)
 
@@ -212,3 +237,66 @@ def test_verdict__is_the_contracts(stage: Stage, deals: list[tuple[EscrowAccount
     assert ours == chain_answers(stage, cases)
     assert {answer and answer[0] for answer in ours} == {None, *(refusal.code for refusal in OF_CLAIM)}
     assert ours.count(None) > CASES / 10
+
+
+# ---------------------------------------------------------------- what an attestor accepts
+
+LONG = timedelta(days=365)
+LENIENT = Rules(
+    longest_gap=LONG, longest_ping_gap=LONG, clock_tolerance=LONG, gpus_visible=False, least_percent=0
+)
+
+
+def log_of(deal: EscrowAccount) -> UsageLog:
+    """Make a log of a deal's whole time."""
+    assert deal.opened_at is not None
+    assert deal.ends_at is not None
+    log = UsageLog(deal.id)
+    for at in (deal.opened_at, deal.ends_at):
+        log.append(Heartbeat(deal_id=deal.id, sequence=len(log.heartbeats), at=at, previous=log.head))
+    return log
+
+
+def evidence_of(deal: EscrowAccount, domain: Domain) -> Evidence:
+    """Make what an attestor has who was answered at the opening: with LENIENT, for the deal's whole time."""
+    log, nonce = log_of(deal), Hash32("0x" + "0c" * 32)
+    assert deal.opened_at is not None
+    answer = sign_ping_answer(
+        deal.id, nonce, AGENT, domain, answered_at=deal.opened_at, heartbeats=1, head=log.heartbeats[0].digest
+    )
+    ping = Ping(deal_id=deal.id, at=deal.opened_at, nonce=nonce, answer=answer)
+    return Evidence(log.heartbeats, [ping], None)
+
+
+def test_verifier__accepts_what_the_contract_does__and_refuses_by_its_codes(
+    stage: Stage, deals: list[tuple[EscrowAccount, Policy]]
+) -> None:
+    rng = random.Random(18)
+    evidence = {deal.id: evidence_of(deal, stage.domain) for deal, _ in deals}
+    cases = [random_case(deals, stage.domain, rng, lambda deal: log_of(deal).root) for _ in range(CASES // 3)]
+    ours = [
+        verify_execution(
+            case.proof,
+            evidence[case.deal.id],
+            LENIENT,
+            escrow=case.deal,
+            policy=case.policy,
+            domain=stage.domain,
+            now=moment(case.now),
+        )
+        for case in cases
+    ]
+    for found, answer in zip(ours, chain_answers(stage, cases), strict=True):
+        if isinstance(found, Accepted):
+            assert answer is None
+        elif found.code not in {RejectionCode.WRONG_DEAL, RejectionCode.ABOVE_ALLOCATION}:
+            assert answer is not None
+            assert (found.code, found.actual, found.limit) == (
+                refusal(*answer).__class__.__name__,
+                *answer[1:],
+            )
+    accepted = [each for each in ours if isinstance(each, Accepted)]
+    assert len(accepted) > CASES / 30
+    assert all(each.gpu_seconds <= each.payable for each in accepted)
+    codes = {each.code for each in ours if isinstance(each, Rejected)}
+    assert codes >= {RejectionCode[kind.name] for kind in OF_CLAIM}
