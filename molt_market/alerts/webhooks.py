@@ -139,6 +139,16 @@ class Message:
         }
 
 
+def is_public(address: str) -> bool:
+    """Tell whether an IP address is reached over the internet: none of this machine, or of its own network."""
+    read = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(read, ipaddress.IPv6Address):
+        if read.ipv4_mapped is None:  # what carries another address inside may lead to a private one
+            return read in GLOBAL_UNICAST and read.is_global and read.sixtofour is None
+        read = read.ipv4_mapped
+    return read.is_global and not read.is_multicast
+
+
 # ---------------------------------------------------------------- inside
 
 
@@ -187,15 +197,6 @@ async def _address(url: httpx.URL, limits: SendingLimits) -> str:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
     addresses = [str(each[4][0]) for each in found]
-    if not limits.private and not all(_is_public(each) for each in addresses):
+    if not limits.private and not all(is_public(each) for each in addresses):
         raise _Failed("the host is not public: this market sends no alerts to private addresses")
     return addresses[0]
-
-
-def _is_public(address: str) -> bool:
-    read = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(read, ipaddress.IPv6Address):
-        if read.ipv4_mapped is None:  # what carries another address inside may lead to a private one
-            return read in GLOBAL_UNICAST and read.is_global and read.sixtofour is None
-        read = read.ipv4_mapped
-    return read.is_global and not read.is_multicast

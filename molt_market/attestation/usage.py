@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -129,3 +131,29 @@ class UsageLog:
 
     def _tree(self) -> MerkleTree:
         return MerkleTree(heartbeat.digest for heartbeat in self._heartbeats)
+
+
+def covered_seconds(
+    log: UsageLog, *, opened_at: datetime, until: datetime, longest_gap: timedelta, start_up: timedelta
+) -> int:
+    """Return for how many seconds of a deal its log shows that the GPUs were there.
+
+    Between two heartbeats they were, unless these are further apart than `longest_gap`: then none of that
+    time counts. The time from the opening to the first heartbeat counts if it is at most `start_up`. What
+    lies before `opened_at` or after `until` never counts. Each GPU of the deal is billed for these seconds.
+
+    >>> opened = datetime.fromisoformat("2026-01-01T12:00:00Z")
+    >>> first = Heartbeat(deal_id="0x" + "11" * 32, sequence=0, at=opened + timedelta(seconds=60))
+    >>> log = UsageLog(first.deal_id, [first])
+    >>> hour, gap = opened + timedelta(hours=1), timedelta(seconds=30)
+    >>> covered_seconds(log, opened_at=opened, until=hour, longest_gap=gap, start_up=timedelta(minutes=15))
+    60
+    """
+    times = [heartbeat.at for heartbeat in log.heartbeats]
+    if not times:
+        return 0
+    spans = [(start, end) for start, end in pairwise(times) if end - start <= longest_gap]
+    if times[0] - opened_at <= start_up:
+        spans.append((opened_at, times[0]))
+    covered = (min(end, until) - max(start, opened_at) for start, end in spans)
+    return sum(max(int(each.total_seconds()), 0) for each in covered)

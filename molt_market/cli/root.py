@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from molt_market.cli import (
+    agent,
     alerts,
     arbiter,
     deal,
@@ -132,6 +133,7 @@ app.command("reconcile")(reconcile.reconcile)
 app.command("metrics")(metrics.metrics)
 app.command("statement")(statement.statement)
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(agent.app, name="agent")
 app.command("serve")(serve.serve)
 app.command("relay")(relay.relay)
 app.command("doctor")(doctor.doctor)

@@ -17,8 +17,8 @@ from molt_market.alerts.webhooks import (
     MOST_BODY,
     Message,
     SendingLimits,
-    _is_public,
     checked_url,
+    is_public,
     post_all,
     verify_webhook,
 )
@@ -243,4 +243,4 @@ def test_private_address__is_not_posted_to__unless_allowed(hooks: Hooks, host: s
     ],
 )
 def test_address__public_or_not(address: str, *, public: bool) -> None:
-    assert _is_public(address) is public
+    assert is_public(address) is public
