@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import httpx
 
-from molt_market.alerts.webhooks import is_public
+from molt_market.addresses import NotPublic, address_of
 from molt_market.domain.jobs import InputFile
 from molt_market.errors import MarketError
 
@@ -96,13 +96,13 @@ class _Fetching:
         """Ask the address that was checked: asked again, a name may have another one."""
         if url.scheme not in {"http", "https"} or not url.host:
             raise InputRefused(f"input {wanted.path}: {url.scheme or 'no scheme'} is neither http nor https")
-        found = socket.getaddrinfo(url.host, url.port or None, type=socket.SOCK_STREAM)
-        addresses = [str(each[4][0]) for each in found]
-        if not self.limits.private and not all(is_public(each) for each in addresses):
-            raise InputRefused(f"input {wanted.path}: {url.host} is not public, and is not asked")
+        try:
+            address = asyncio.run(address_of(url, private=self.limits.private))
+        except NotPublic as error:
+            raise InputRefused(f"input {wanted.path}: {url.host} is not public, and is not asked") from error
         return self.client.build_request(
             "GET",
-            url.copy_with(host=addresses[0]),
+            url.copy_with(host=address),
             headers={"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity"},
             extensions={"sni_hostname": url.host},
         )

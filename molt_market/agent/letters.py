@@ -17,7 +17,7 @@ from molt_market.domain.ids import ZERO_HASH, Address, EscrowId, Hash32
 from molt_market.domain.jobs import Access, HandOver, HandOverAnswer, JobKind, JobLimits, JobSpec
 from molt_market.domain.proofs import Confirmation
 from molt_market.domain.terms import Terms
-from molt_market.errors import MoltError
+from molt_market.errors import ChainError, MoltError, StorageUnavailable
 from molt_market.indexer.records import DealRecord
 from molt_market.signing.hashes import job_spec_hash
 from molt_market.signing.letters import sign_letter, verify_letter
@@ -44,7 +44,7 @@ class Letters:
         return handling
 
     def access(self, handling: Handling) -> None:
-        """Tell the buyer how he reaches his job."""
+        """Tell the buyer how he reaches his job, once for each time that he asked."""
         base = self._here.settings.url
         host = urlsplit(base).hostname
         access = Access(
@@ -56,12 +56,12 @@ class Letters:
         self._reply(handling, "access", HandOverAnswer(access=access))
 
     def result(self, handling: Handling) -> None:
-        """Tell the buyer how his job ended."""
+        """Tell the buyer how his job ended, likewise."""
         self._reply(handling, "result", HandOverAnswer(result=handling.result))
 
     def refuse(self, handling: Handling, reason: str) -> None:
         """Tell the buyer that his job is not run after all."""
-        self._reply(handling, f"refused:{handling.documents}", _refusal(reason))
+        self._reply(handling, "refused", _refusal(reason))
 
     # ---------------------------------------------------------------- inside
 
@@ -74,6 +74,8 @@ class Letters:
                 read = self._with_voucher(read, about.voucher, record.terms)
             elif about.letter is not None and about.letter.reader == self._here.agent.address:
                 read = self._with_letter(read, record, about.letter, posted.number)
+        except (ChainError, StorageUnavailable):
+            raise  # it is read again
         except (MoltError, ValidationError) as error:
             tell("document_is_unusable", level=WARNING, deal_id=handling.deal_id, reason=error)
         self._here.usage.put(read)
@@ -94,9 +96,11 @@ class Letters:
         }:
             return handling
         asked = HandOver.model_validate_json(self._here.sealing.open(letter.sealed))
-        given = {"reply_to": sender, "reply_key": asked.reply_key, "spec": asked.spec}
+        given = {"reply_to": sender, "reply_key": asked.reply_key, "asked": number}
+        if asked.spec == handling.spec:  # he asks again, for answers that he can read
+            return handling.model_copy(update=given)
         with self._here.assigning:
-            taken = self._taken_over(handling.model_copy(update=given), record)
+            taken = self._taken_over(handling.model_copy(update=given | {"spec": asked.spec}), record)
             if isinstance(taken, Handling):
                 self._here.usage.put(taken)
                 return taken
@@ -155,7 +159,10 @@ class Letters:
         return tuple([port for port in self._here.settings.ports if port not in busy][:wanted])
 
     def _reply(self, handling: Handling, name: str, answer: HandOverAnswer) -> None:
+        name = f"{name}:{handling.asked}"
         if handling.reply_to is None or handling.reply_key is None:
+            return
+        if self._here.usage.left(handling.deal_id, name) is not None:
             return
         document = self._sealed(handling.deal_id, handling.reply_to, handling.reply_key, answer)
         self._here.usage.leave(name, document)

@@ -61,7 +61,7 @@ def _step(name: str, flags: int, folder: int) -> int:
 def collect(
     deal_id: EscrowId, exit_code: int, folder: Path, wanted: tuple[str, ...], user: int | None
 ) -> JobResult:
-    """Return a job's result: the plain files at or under `wanted`, by their paths, as far as a letter has place.
+    """Return a job's result: the plain files at or under `wanted`, as far as a letter has place for them.
 
     What cannot be named or read is left out, and so are more than 1,000 files.
     """

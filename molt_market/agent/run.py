@@ -16,13 +16,16 @@ from molt_market.agent.desk import Desk
 from molt_market.agent.heartbeats import ChainTime, Heartbeats
 from molt_market.agent.here import GatewaySettings, Here
 from molt_market.agent.money import Money
-from molt_market.agent.ports import Devices, ExpectedJobSpec
+from molt_market.agent.ports import Devices
 from molt_market.agent.runners.process import ProcessRunner
 from molt_market.agent.server import create_app
 from molt_market.api.beside import Job
 from molt_market.app import deployment_name, follow, journal_in
 from molt_market.chain.client import MoltClient
+from molt_market.chain.openings import opening_of
+from molt_market.domain.ids import Hash32
 from molt_market.errors import InvalidValue
+from molt_market.indexer.records import DealRecord
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.service import PaymentService
 from molt_market.sdk.api import MarketApi
@@ -34,6 +37,15 @@ from molt_market.storage.usage import SqlUsage
 
 GOODBYE_SECONDS = 5  # for requests that are under way when the gateway is told to stop
 PRIVATE, DATABASE, SEALING_KEY, LOCK = "private", "agent.db", "sealing.key", "lock"
+
+
+def expected_job_spec(client: MoltClient, record: DealRecord) -> Hash32 | None:
+    """Return what a deal's order says of its job, by the transaction that opened it; None: it does not show.
+
+    Raises NodeUnreachable, NodeError.
+    """
+    opening = opening_of(client.node, client.escrow(record.id), client.domain)
+    return None if opening is None else Hash32(opening.order.job_spec_hash)
 
 
 @contextmanager
@@ -70,7 +82,6 @@ def serve(
     devices: Devices,
     users: Collection[int] | None,
     fees: FeePolicy | None = None,
-    expected_job_spec: ExpectedJobSpec = lambda _: None,
     when_ready: Callable[[Here], object] = lambda _: None,
 ) -> None:
     """Run a gateway until SIGINT or SIGTERM; its jobs go on, and the next one finds them.
@@ -96,7 +107,7 @@ def serve(
         runner=runner,
         devices=devices,
         heartbeats=Heartbeats(usage, runner, devices, clock),
-        expected_job_spec=expected_job_spec,
+        expected_job_spec=partial(expected_job_spec, client),
     )
     payments = PaymentService(client, journal=journal_in(database, client), fees=fees)
     follower = follow(client, database)

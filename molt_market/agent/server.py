@@ -30,8 +30,8 @@ from molt_market.signing.pings import sign_ping_answer
 PAGE = 1_000
 CHUNK = 2**18
 ABOUT = """\
-The gateway of a provider: it answers for the deals of its agent. Attestors ping it and read usage logs, buyers
-fetch what their jobs left. Errors are problem details (RFC 9457), as the market's.
+The gateway of a provider: it answers for the deals of its agent. Attestors ping it and read usage logs,
+buyers fetch what their jobs left. Errors are problem details (RFC 9457), as the market's.
 """
 
 

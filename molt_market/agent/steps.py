@@ -62,11 +62,15 @@ class Steps:
         if self._here.now() >= moment(record.deal.ends_at):
             return self._end(handling, record)
         if handling.phase is HandlingPhase.PREPARING:
-            return self._prepare(handling)
-        if handling.phase is HandlingPhase.RUNNING and is_batch(handling):
-            state = self._here.runner.look(handling.deal_id, handling.user)
-            return self._end(handling, record) if isinstance(state, Ended) else handling
+            handling = self._prepare(handling)
+        if handling.phase is HandlingPhase.RUNNING:
+            self._letters.access(handling)
+            if is_batch(handling) and self._has_ended(handling):
+                return self._end(handling, record)
         return handling
+
+    def _has_ended(self, handling: Handling) -> bool:
+        return isinstance(self._here.runner.look(handling.deal_id, handling.user), Ended)
 
     def _prepare(self, handling: Handling) -> Handling:
         """Fetch the inputs and start the job, unless it was started already."""
@@ -85,7 +89,6 @@ class Steps:
                 runner.start(Job(handling.deal_id, spec, limits, handling.user, handling.ports, visible))
         except InputRefused as error:
             return self._hand_back(handling, str(error))
-        self._letters.access(handling)
         tell("job_runs", deal_id=handling.deal_id)
         return self._put(handling, phase=HandlingPhase.RUNNING)
 
@@ -101,6 +104,7 @@ class Steps:
             "token": None,
             "reply_to": None,
             "reply_key": None,
+            "asked": 0,
         }
         return self._put(handling, phase=HandlingPhase.READY, **nothing)
 
@@ -126,10 +130,10 @@ class Steps:
 
     def _conclude(self, handling: Handling, record: DealRecord) -> None:
         """Write result and receipt down, once; nothing is claimed where nothing is covered."""
-        if self._here.usage.left(handling.deal_id, RECEIPT) is not None:
-            return
         if handling.result is not None:
             self._letters.result(handling)
+        if self._here.usage.left(handling.deal_id, RECEIPT) is not None:
+            return
         log = self._here.usage.log(handling.deal_id)
         deal = record.deal
         covered = covered_seconds(

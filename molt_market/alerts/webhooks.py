@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 import secrets
-import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ from hashlib import sha256
 
 import httpx
 
+from molt_market.addresses import NotPublic, address_of
 from molt_market.domain.fields import seconds
 from molt_market.domain.subscriptions import MOST_URL
 from molt_market.errors import InvalidSignature, InvalidValue
@@ -29,7 +28,6 @@ VERSION = "v1="
 SECRET_BYTES = 32
 MOST_BODY = 4_096  # bytes
 MOST_TEXT = 200  # characters of a failure that are kept
-GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 TOLERANCE = timedelta(minutes=5)
 
 
@@ -139,16 +137,6 @@ class Message:
         }
 
 
-def is_public(address: str) -> bool:
-    """Tell whether an IP address is reached over the internet: none of this machine, or of its own network."""
-    read = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(read, ipaddress.IPv6Address):
-        if read.ipv4_mapped is None:  # what carries another address inside may lead to a private one
-            return read in GLOBAL_UNICAST and read.is_global and read.sixtofour is None
-        read = read.ipv4_mapped
-    return read.is_global and not read.is_multicast
-
-
 # ---------------------------------------------------------------- inside
 
 
@@ -179,7 +167,10 @@ async def _post(client: httpx.AsyncClient, message: Message, limits: SendingLimi
     if len(message.body) > MOST_BODY:
         raise _Failed(f"the body has {len(message.body)} bytes, more than {MOST_BODY}")
     url = httpx.URL(checked_url(message.url))
-    address = await _address(url, limits)
+    try:
+        address = await address_of(url, private=limits.private)
+    except NotPublic as error:
+        raise _Failed("the host is not public: this market sends no alerts to private addresses") from error
     # The address that was checked is the one that is used: asked again, a name may have another one.
     pinned = url.copy_with(host=address)
     headers = message.headers | {"Host": url.netloc.decode("ascii")}
@@ -189,14 +180,3 @@ async def _post(client: httpx.AsyncClient, message: Message, limits: SendingLimi
     await response.aclose()
     if not response.is_success:
         raise _Failed(f"the answer was {response.status_code}")
-
-
-async def _address(url: httpx.URL, limits: SendingLimits) -> str:
-    """Return the first address of a host; all of them have to be public, unless others are allowed."""
-    port = url.port or (443 if url.scheme == "https" else 80)
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-    addresses = [str(each[4][0]) for each in found]
-    if not limits.private and not all(is_public(each) for each in addresses):
-        raise _Failed("the host is not public: this market sends no alerts to private addresses")
-    return addresses[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -78,7 +77,8 @@ class UsageLog:
     def __init__(self, deal_id: EscrowId, heartbeats: Iterable[Heartbeat] = ()) -> None:
         self.deal_id = deal_id
         self._heartbeats: list[Heartbeat] = []
-        self._head = ZERO_HASH
+        self._digests: list[Hash32] = []
+        self._made: MerkleTree | None = None  # until the log grows
         for heartbeat in heartbeats:
             self.append(heartbeat)
 
@@ -94,16 +94,17 @@ class UsageLog:
             raise InvalidValue(
                 f"heartbeat {heartbeat.sequence} comes where {len(self._heartbeats)} is due: append in order"
             )
-        if heartbeat.previous != self._head:
+        if heartbeat.previous != self.head:
             raise InvalidValue(
-                f"heartbeat {heartbeat.sequence} follows {heartbeat.previous}, the log ends in {self._head}"
+                f"heartbeat {heartbeat.sequence} follows {heartbeat.previous}, the log ends in {self.head}"
             )
         if self._heartbeats and heartbeat.at <= self._heartbeats[-1].at:
             raise InvalidValue(
                 f"heartbeat {heartbeat.sequence} is of {heartbeat.at}, not later than the one before it"
             )
         self._heartbeats.append(heartbeat)
-        self._head = heartbeat.digest
+        self._digests.append(heartbeat.digest)
+        self._made = None
 
     @property
     def heartbeats(self) -> tuple[Heartbeat, ...]:
@@ -112,7 +113,13 @@ class UsageLog:
     @property
     def head(self) -> Hash32:
         """What the next heartbeat's `previous` has to be."""
-        return self._head
+        return self._digests[-1] if self._digests else ZERO_HASH
+
+    def head_after(self, count: int) -> Hash32 | None:
+        """Return the digest of the last of the first `count` heartbeats; None: the log has fewer."""
+        if count > len(self._digests):
+            return None
+        return self._digests[count - 1] if count else ZERO_HASH
 
     @property
     def root(self) -> Hash32:
@@ -127,33 +134,29 @@ class UsageLog:
         """
         if not 0 <= sequence < len(self._heartbeats):
             raise InvalidValue(f"the log has no heartbeat {sequence}: it ends at {len(self._heartbeats) - 1}")
-        return self._tree().proof(self._heartbeats[sequence].digest)
+        return self._tree().proof(self._digests[sequence])
 
     def _tree(self) -> MerkleTree:
-        return MerkleTree(heartbeat.digest for heartbeat in self._heartbeats)
+        self._made = self._made or MerkleTree(self._digests)
+        return self._made
 
 
 def covered_seconds(
     log: UsageLog, *, opened_at: datetime, until: datetime, longest_gap: timedelta, start_up: timedelta
 ) -> int:
-    """Return for how many seconds of a deal its log shows that the GPUs were there.
+    """Return the seconds between `opened_at` and `until` in which a log says that the GPUs were there.
 
-    Between two heartbeats they were, unless these are further apart than `longest_gap`: then none of that
-    time counts. The time from the opening to the first heartbeat counts if it is at most `start_up`. What
-    lies before `opened_at` or after `until` never counts. Each GPU of the deal is billed for these seconds.
-
-    >>> opened = datetime.fromisoformat("2026-01-01T12:00:00Z")
-    >>> first = Heartbeat(deal_id="0x" + "11" * 32, sequence=0, at=opened + timedelta(seconds=60))
-    >>> log = UsageLog(first.deal_id, [first])
-    >>> hour, gap = opened + timedelta(hours=1), timedelta(seconds=30)
-    >>> covered_seconds(log, opened_at=opened, until=hour, longest_gap=gap, start_up=timedelta(minutes=15))
-    60
+    The time between two heartbeats counts if it is no longer than `longest_gap`, that from the opening to
+    the first one if it is no longer than `start_up`; a longer one does not count at all.
     """
-    times = [heartbeat.at for heartbeat in log.heartbeats]
-    if not times:
-        return 0
-    spans = [(start, end) for start, end in pairwise(times) if end - start <= longest_gap]
-    if times[0] - opened_at <= start_up:
-        spans.append((opened_at, times[0]))
-    covered = (min(end, until) - max(start, opened_at) for start, end in spans)
-    return sum(max(int(each.total_seconds()), 0) for each in covered)
+    covered = timedelta()
+    before, longest = opened_at, start_up
+    for heartbeat in log.heartbeats:
+        if heartbeat.at - before <= longest:
+            covered += _within(heartbeat.at, opened_at, until) - _within(before, opened_at, until)
+        before, longest = heartbeat.at, longest_gap
+    return int(covered.total_seconds())
+
+
+def _within(at: datetime, first: datetime, last: datetime) -> datetime:
+    return max(first, min(at, last))

@@ -63,6 +63,16 @@ class Interface:
         except DecodingError as error:
             raise NodeError(f"{function} answered {len(data)} bytes that are no answer of it") from error
 
+    def decode_call(self, data: bytes) -> tuple[str, tuple[Any, ...]] | None:
+        """Return the function that a call names, and its values; None: it is no call of this contract."""
+        for name, known in self._functions.items():
+            if known.selector == data[:4]:
+                try:
+                    return name, CODEC.decode(known.inputs, data[4:])
+                except DecodingError:
+                    return None
+        return None
+
     def encode_constructor(self, *values: Any) -> bytes:
         return CODEC.encode(self._constructor, values)
 

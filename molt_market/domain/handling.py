@@ -33,8 +33,8 @@ class Handling(Value):
 
     `devices` are positions in the inventory. Of a job: `user` is the id of the system's user that it runs
     as, `ports` are the deal's, `token` opens its files; `reply_to` is whom answers go to, `reply_key` what
-    they are sealed to. `documents` is the number of the last document of the deal that was read at
-    the market, `voucher` the largest that was there. `removed`: the job's files are gone.
+    they are sealed to, `asked` the number of the letter that wants them. `documents` is the number of the
+    last document of the deal that was read at the market, `voucher` the largest that was there. `removed`: the job's files are gone.
     """
 
     deal_id: EscrowId
@@ -48,6 +48,7 @@ class Handling(Value):
     reply_key: Hash32 | None = None
     result: JobResult | None = None
     voucher: Confirmation | None = None
+    asked: Uint32 = 0
     documents: Uint32 = 0
     ended_at: Moment | None = None
     removed: bool = False

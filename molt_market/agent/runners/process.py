@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -44,11 +44,11 @@ class ProcessRunner:
     def __init__(self, folder: Path, users: Collection[int] | None) -> None:
         self._jobs, self._private = folder / "jobs", folder / "private" / "jobs"
         self._users = users
-        self._supervisors: dict[EscrowId, subprocess.Popen[bytes]] = {}
         if users is not None:
             _require_root(users)
         self._jobs.mkdir(mode=0o711, parents=True, exist_ok=True)
-        self._private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._private.mkdir(parents=True, exist_ok=True)
+        self._private.parent.chmod(0o700)  # what is inside is closed to jobs, whatever its own mode is
         if users is not None:
             folder.chmod(0o711)
             self._jobs.chmod(0o711)
@@ -74,15 +74,16 @@ class ProcessRunner:
         if job.user is not None:
             _give(self.folder(job.deal_id), job.user)
         (own / supervisor.JOB).write_text(json.dumps(self._order(job)), "utf-8")
-        self._supervisors[job.deal_id] = subprocess.Popen(  # noqa: S603 - our own program, no shell
+        subprocess.run(  # noqa: S603 - our own program, no shell
             [sys.executable, "-I", supervisor.__file__, "run", str(own)],
             env={},
+            check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        _until(lambda: (own / supervisor.STARTED).exists())
+        _until((own / supervisor.STARTED).exists)
 
     def look(self, deal_id: EscrowId, user: int | None) -> JobState:
         own = self._private / deal_id
@@ -146,9 +147,6 @@ class ProcessRunner:
 
     def _supervisor(self, deal_id: EscrowId) -> int | None:
         """Return the process that waits for a job; None: it is gone."""
-        started = self._supervisors.get(deal_id)
-        if started is not None:
-            started.poll()  # or what is left of it stays in the list of processes
         told = _read(self._private / deal_id / supervisor.STARTED)
         if told is None or supervisor.identity(told["pid"]) != told["identity"]:
             return None
@@ -212,7 +210,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _until(is_so: Any) -> None:
+def _until(is_so: Callable[[], bool]) -> None:
     """Wait until something is so. Raises TimeoutError if it takes too long."""
     until = time.monotonic() + STOP_SECONDS
     while not is_so():

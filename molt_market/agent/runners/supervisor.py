@@ -42,6 +42,8 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["kill"]:
         kill_user(int(arguments[1]))
         return 0
+    if os.fork():
+        return 0  # nobody's child from here on: the gateway need not wait for it
     folder = Path(arguments[1])
     signal.signal(signal.SIGTERM, _told)
     if not _is_first(folder):
@@ -205,7 +207,7 @@ def stat_of(pid: int) -> list[str] | None:
 
 
 def identity(pid: int) -> str | None:
-    """Return what tells a process from a later one with its number; None: it is gone, or only its end is left."""
+    """Return what tells a process from a later one with its number; None: it has ended."""
     fields = stat_of(pid)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     return None if fields is None or fields[0] in "ZX" else f"{boot}:{fields[19]}"

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import trustme
 
+from molt_market.addresses import is_public
 from molt_market.alerts.webhooks import (
     MOST_BODY,
     Message,
     SendingLimits,
     checked_url,
-    is_public,
     post_all,
     verify_webhook,
 )
