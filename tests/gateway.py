@@ -27,6 +27,7 @@ class GatewayProcess:
 
     def __init__(self, net: Devnet, server: str, folder: Path, options: Sequence[str] = ()) -> None:
         self.folder = folder / "agent"
+        self.database = self.folder / "private" / "agent.db"
         (folder / f"{net.deployment.chain_id}.json").write_text(net.deployment.model_dump_json())
         key = folder / "agent.json"
         net.agent.save(key, PASSWORD, iterations=2)

@@ -44,10 +44,11 @@ def opened(folder: Path, path: str, user: int | None) -> Iterator[BinaryIO]:
     finally:
         for each_held in held:
             os.close(each_held)
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or (user is not None and found.st_uid != user):
+        os.close(descriptor)
+        raise NoFile(path)
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode) or (user is not None and found.st_uid != user):
-            raise NoFile(path)
         yield file
 
 

@@ -131,6 +131,7 @@ class Steps:
     def _conclude(self, handling: Handling, record: DealRecord) -> None:
         """Write result and receipt down, once; nothing is claimed where nothing is covered."""
         if handling.result is not None:
+            self._letters.access(handling)  # who asks again now has to be able to fetch the files
             self._letters.result(handling)
         if self._here.usage.left(handling.deal_id, RECEIPT) is not None:
             return

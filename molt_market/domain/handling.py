@@ -34,7 +34,8 @@ class Handling(Value):
     `devices` are positions in the inventory. Of a job: `user` is the id of the system's user that it runs
     as, `ports` are the deal's, `token` opens its files; `reply_to` is whom answers go to, `reply_key` what
     they are sealed to, `asked` the number of the letter that wants them. `documents` is the number of the
-    last document of the deal that was read at the market, `voucher` the largest that was there. `removed`: the job's files are gone.
+    last document of the deal that was read at the market, `voucher` the largest that was there. `removed`:
+    the job's files are gone.
     """
 
     deal_id: EscrowId

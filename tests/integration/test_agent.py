@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,10 +15,12 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from molt_market.app import deployment_name
 from molt_market.attestation.usage import Heartbeat, UsageLog
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.documents import Document, DocumentKind
 from molt_market.domain.gpus import GpuCapacity
+from molt_market.domain.handling import Handling, HandlingPhase
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.jobs import (
     Access,
@@ -33,12 +35,15 @@ from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.domain.pings import Gateway, PingAnswer
 from molt_market.domain.proofs import Attestation
+from molt_market.errors import CannotOpen
 from molt_market.sdk.parties import Attestor, Buyer, Provider
 from molt_market.signing.hashes import job_spec_hash, result_digest
 from molt_market.signing.letters import sign_letter, verify_letter
 from molt_market.signing.pings import verify_gateway, verify_ping_answer
 from molt_market.signing.sealing import SealingKey, seal
 from molt_market.signing.statements import sign_voucher
+from molt_market.storage.database import Database
+from molt_market.storage.usage import SqlUsage
 from molt_market.testing import Devnet
 from tests.gateway import GatewayProcess, gateway
 from tests.service import Server, server
@@ -47,36 +52,45 @@ from tests.unit.agent.places import open_folder
 Found = TypeVar("Found")
 TEXT = b"the quick brown fox\n"
 SHOUTED = hashlib.sha256(TEXT.upper()).hexdigest()
+SHOUT = "tr a-z A-Z < data/in.txt > out/up"
 HOUR = 3_600
 NONCE = Hash32("0x" + "ab" * 32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     with open_folder() as place:
         yield place
 
 
-@pytest.fixture
-def running(net: Devnet, folder: Path) -> Iterator[Server]:
-    with server(net, f"sqlite:///{folder / 'market.db'}", folder) as started:
+@pytest.fixture(scope="module")
+def running(chain: Devnet, folder: Path) -> Iterator[Server]:
+    with server(chain, f"sqlite:///{folder / 'market.db'}", folder) as started:
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def machine(chain: Devnet, running: Server, folder: Path) -> Iterator[GatewayProcess]:
+    with gateway(chain, running.url, folder, ["--allow-private-inputs"]) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
 def inputs() -> Iterator[str]:
     with serving(TEXT) as url:
         yield url
 
 
-@pytest.fixture
-def parties(net: Devnet, running: Server) -> Iterator[Parties]:
-    here: dict[str, Any] = {"rpc_url": net.url, "deployment": net.deployment}
+@pytest.fixture(scope="module")
+def parties(chain: Devnet, running: Server, machine: GatewayProcess) -> Iterator[Parties]:
+    """One market, one gateway: what a test opens is closed when it is over."""
+    here: dict[str, Any] = {"rpc_url": chain.url, "deployment": chain.deployment}
     with (
-        Buyer(running.url, net.buyer, **here) as buyer,
-        Provider(running.url, net.provider, **here) as provider,
+        Buyer(running.url, chain.buyer, **here) as buyer,
+        Provider(running.url, chain.provider, **here) as provider,
+        closing(Database(machine.database)) as database,
     ):
-        yield Parties(net, buyer, provider)
+        yield Parties(chain, buyer, provider, SqlUsage(database, deployment_name(chain.client())))
 
 
 @dataclass
@@ -86,6 +100,19 @@ class Parties:
     net: Devnet
     buyer: Buyer
     provider: Provider
+    usage: SqlUsage
+
+    def handling(self, escrow: EscrowAccount, phase: HandlingPhase) -> Handling:
+        """Return how the gateway handles a deal, once it is so far."""
+        [found] = soon(
+            lambda: [each for each in self.usage.handlings([phase]) if each.deal_id == escrow.id], bool
+        )
+        return found
+
+    def pay_all(self, escrow: EscrowAccount) -> None:
+        """Leave a voucher for the whole deal."""
+        voucher = sign_voucher(escrow.id, escrow.terms.gpu_seconds, self.net.buyer, self.net.domain)
+        self.buyer.api.post_document(Document(voucher=voucher))
 
     def open(self, gpus: int = 2, spec: JobSpec | None = None, slot: int = 0) -> EscrowAccount:
         """Open a deal for so many GPUs, whose order names the job."""
@@ -112,9 +139,7 @@ class Parties:
         return self.buyer.open(self.buyer.match(order)[0])
 
     def gateway(self, deal_id: EscrowId) -> Gateway:
-        [posted, *_] = soon(
-            lambda: list(self.buyer.api.documents(deal_id, DocumentKind.GATEWAY)), lambda found: bool(found)
-        )
+        [posted, *_] = soon(lambda: list(self.buyer.api.documents(deal_id, DocumentKind.GATEWAY)), bool)
         found = posted.document.gateway
         assert found is not None
         verify_gateway(found, self.net.agent.address, self.net.domain)
@@ -127,31 +152,32 @@ class Parties:
         self.buyer.api.post_document(Document(letter=letter))
 
     def answers(self, escrow: EscrowAccount, key: SealingKey) -> list[HandOverAnswer]:
+        """Return the agent's answers that this key opens."""
         found = []
         for posted in self.buyer.api.documents(escrow.id, DocumentKind.LETTER):
             letter = posted.document.letter
             if letter is not None and letter.sender == self.net.agent.address:
                 verify_letter(letter, self.net.domain)
-                found.append(HandOverAnswer.model_validate_json(key.open(letter.sealed)))
+                with suppress(CannotOpen):
+                    found.append(HandOverAnswer.model_validate_json(key.open(letter.sealed)))
         return found
 
     def access(self, escrow: EscrowAccount, key: SealingKey) -> Access:
-        [answer, *_] = soon(lambda: self.answers(escrow, key), lambda found: bool(found))
-        assert answer.access is not None, answer.refusal
+        [answer, *_] = soon(lambda: self.answers(escrow, key), bool)
+        assert answer.access is not None, answer
         return answer.access
 
+    def refusal(self, escrow: EscrowAccount, key: SealingKey) -> str:
+        [answer] = soon(lambda: self.answers(escrow, key), bool)
+        assert answer.refusal is not None
+        return answer.refusal
+
     def result(self, escrow: EscrowAccount, key: SealingKey) -> JobResult:
-        answers = soon(
-            lambda: [each for each in self.answers(escrow, key) if each.result], lambda found: bool(found)
-        )
-        assert len(answers) == 1
-        assert answers[0].result is not None
-        return answers[0].result
+        [result] = soon(lambda: [each.result for each in self.answers(escrow, key) if each.result], bool)
+        return result
 
     def receipt(self, escrow: EscrowAccount) -> Attestation:
-        [posted] = soon(
-            lambda: list(self.buyer.api.documents(escrow.id, DocumentKind.RECEIPT)), lambda found: bool(found)
-        )
+        [posted] = soon(lambda: list(self.buyer.api.documents(escrow.id, DocumentKind.RECEIPT)), bool)
         assert posted.document.receipt is not None
         return posted.document.receipt
 
@@ -219,54 +245,35 @@ def serving(content: bytes) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture
-def machine(net: Devnet, running: Server, folder: Path) -> Iterator[GatewayProcess]:
-    with gateway(net, running.url, folder, ["--allow-private-inputs"]) as made:
-        yield made
-
-
 def test_batch_job__from_hand_over_to_money(
-    net: Devnet, parties: Parties, machine: GatewayProcess, inputs: str
+    chain: Devnet, parties: Parties, machine: GatewayProcess, inputs: str
 ) -> None:
     spec, key = shouting(inputs), SealingKey.generate()
     escrow = parties.open(2, spec)
     assert parties.gateway(escrow.id).url == machine.url
     # It counts from when the GPUs are there, before any job comes.
-    soon(lambda: heartbeats(machine.url, escrow.id), lambda found: bool(found))
+    soon(lambda: heartbeats(machine.url, escrow.id), bool)
+    other = spec.model_copy(update={"environment": {"A": "b"}})
+    parties.hand_over(escrow, other, wrong_key := SealingKey.generate())
+    assert "the order is for job" in parties.refusal(escrow, wrong_key)
 
-    # Another job than the order's is refused, and so is one that takes too much.
-    for wrong, why in (
-        (spec.model_copy(update={"environment": {"A": "b"}}), "the order is for job"),
-        (spec.model_copy(update={"limits": JobLimits(memory_mb=10**6)}), "memory_mb"),
-    ):
-        parties.hand_over(escrow, wrong, key)
-        refusals = soon(
-            lambda: [each.refusal for each in parties.answers(escrow, key) if each.refusal],
-            lambda found: bool(found),
-        )
-        assert why in refusals[-1] or "the order is for job" in refusals[-1]
-
-    mine = SealingKey.generate()
-    parties.hand_over(escrow, spec, mine)
-    access = soon(lambda: opened_by(parties, escrow, mine), lambda found: found is not None)
-    assert access is not None
+    parties.hand_over(escrow, spec, key)
+    access = parties.access(escrow, key)
     assert access.files_url == f"{machine.url}/deals/{escrow.id}/files/"
-
     body = {"deal_id": escrow.id, "nonce": NONCE}
     answer = PingAnswer.model_validate_json(httpx.post(f"{machine.url}/pings", json=body).content)
-    verify_ping_answer(answer, net.agent.address, net.domain)
+    verify_ping_answer(answer, chain.agent.address, chain.domain)
     assert (answer.deal_id, answer.nonce) == (escrow.id, NONCE)
 
-    result = soon(lambda: result_for(parties, escrow, mine), lambda found: found is not None)
-    assert result is not None
+    result = parties.result(escrow, key)
     assert result.exit_code == 0
     assert {each.path: each.sha256 for each in result.outputs}["out/up"] == SHOUTED
     bearer = {"Authorization": f"Bearer {access.token}"}
     assert httpx.get(access.files_url + "out/up", headers=bearer).content == TEXT.upper()
     assert httpx.get(access.files_url + "out/up").status_code == 403
     assert httpx.get(access.files_url + "out/up", headers={"Authorization": "Bearer x"}).status_code == 403
-    for other in ("data/in.txt", "../../private/agent.db", "out"):
-        assert httpx.get(access.files_url + other, headers=bearer).status_code == 404
+    for unlisted in ("data/in.txt", "../../private/agent.db", "out"):
+        assert httpx.get(access.files_url + unlisted, headers=bearer).status_code == 404
     unknown = httpx.post(f"{machine.url}/pings", json=body | {"deal_id": "0x" + "99" * 32})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "DealNotFound")
 
@@ -274,53 +281,40 @@ def test_batch_job__from_hand_over_to_money(
     log = UsageLog(escrow.id, heartbeats(machine.url, escrow.id))
     assert (receipt.result_digest, receipt.usage_root) == (result_digest(result), log.root)
     assert log.heartbeats[answer.heartbeats - 1].digest == answer.head
+    assert heartbeats(machine.url, escrow.id, after=1, limit=2) == list(log.heartbeats[1:3])
     assert all(each.gpus == () for each in log.heartbeats)  # nothing is measured here
     assert any(each.processes is not None and each.processes.count for each in log.heartbeats)
     assert escrow.opened_at is not None
     covered = int((log.heartbeats[-1].at - escrow.opened_at).total_seconds())
     assert receipt.gpu_seconds == 2 * covered > 0
-    [deal] = machine.deals()
-    assert (deal["phase"], deal["devices"], deal["exit_code"]) == ("ended", [0, 1], 0)
+    assert parties.handling(escrow, HandlingPhase.ENDED).devices == (0, 1)
+    [told] = machine.deals()
+    assert (told["phase"], told["devices"], told["exit_code"]) == ("ended", [0, 1], 0)
 
     parties.attest(receipt)
     claimed = parties.status(escrow, DealStatus.CLAIMED)
     assert claimed.claimed_gpu_seconds == receipt.gpu_seconds
-    soon(machine.deals, lambda deals: deals[0]["phase"] == "closed")
+    parties.handling(escrow, HandlingPhase.CLOSED)
     assert httpx.get(access.files_url + "out/up", headers=bearer).content == TEXT.upper()
-    later = parties.open(4, slot=4)  # all four devices: those of the first deal are free again
-    soon(
-        machine.deals,
-        lambda deals: [each["devices"] for each in deals if each["deal_id"] == later.id] == [[0, 1, 2, 3]],
-    )
-    net.warp(2 * HOUR)
+    later = parties.open(4)  # on all four devices: those of the first deal are free again
+    assert parties.handling(later, HandlingPhase.READY).devices == (0, 1, 2, 3)
+    parties.pay_all(later)
+    soon(lambda: heartbeats(machine.url, later.id), lambda found: len(found) >= 3)
+    chain.warp(2 * HOUR)
     parties.status(escrow, DealStatus.RELEASED)  # finalized by the gateway: the window is over
 
-
-def opened_by(parties: Parties, escrow: EscrowAccount, key: SealingKey) -> Access | None:
-    return next((each.access for each in readable(parties, escrow, key) if each.access), None)
-
-
-def result_for(parties: Parties, escrow: EscrowAccount, key: SealingKey) -> JobResult | None:
-    return next((each.result for each in readable(parties, escrow, key) if each.result), None)
-
-
-def readable(parties: Parties, escrow: EscrowAccount, key: SealingKey) -> list[HandOverAnswer]:
-    """Return the answers that this key opens; others were sealed to another one."""
-    found = []
-    for posted in parties.buyer.api.documents(escrow.id, DocumentKind.LETTER):
-        letter = posted.document.letter
-        if letter is not None and letter.sender == parties.net.agent.address:
-            try:
-                found.append(HandOverAnswer.model_validate_json(key.open(letter.sealed)))
-            except Exception:  # noqa: BLE001 - another key's
-                continue
-    return found
+    # Nobody gave the other one a job: it was there until its end, but for the time that was skipped.
+    idle = parties.receipt(later)
+    assert not idle.completed
+    assert 0 < idle.gpu_seconds < 4 * 60
+    parties.status(later, DealStatus.RELEASED)  # by the voucher, which is for all of it
+    parties.handling(later, HandlingPhase.CLOSED)
 
 
 def test_gateway__killed_while_the_job_runs__goes_on_where_it_was(
-    net: Devnet, parties: Parties, machine: GatewayProcess, inputs: str
+    parties: Parties, machine: GatewayProcess, inputs: str
 ) -> None:
-    spec, key = shouting(inputs, seconds=5), SealingKey.generate()
+    spec, key = shouting(inputs, seconds=6), SealingKey.generate()
     escrow = parties.open(2, spec)
     parties.hand_over(escrow, spec, key)
     access = parties.access(escrow, key)
@@ -328,37 +322,32 @@ def test_gateway__killed_while_the_job_runs__goes_on_where_it_was(
     machine.kill()
     machine.start()
     after = heartbeats(machine.url, escrow.id)
-    assert after[: len(seen)] == seen  # each was durable before it could be seen
-    parties.hand_over(escrow, spec, key)  # he asks again: the job is not run twice
-    result = soon(lambda: result_for(parties, escrow, key), lambda found: found is not None)
-    assert result is not None
-    assert result.exit_code == 0
+    assert after[: len(seen)] == seen  # each was durable before anybody could see it
+    again = SealingKey.generate()
+    parties.hand_over(escrow, spec, again)  # he is answered again, and the job is not run twice
+    assert parties.access(escrow, again) == access
+    assert parties.result(escrow, again).exit_code == 0
     bearer = {"Authorization": f"Bearer {access.token}"}
     assert httpx.get(access.files_url + "runs.txt", headers=bearer).content == b"ran\n"
     log = UsageLog(escrow.id, heartbeats(machine.url, escrow.id))  # a chain, or it raises
     assert len(log.heartbeats) > len(seen)
     assert parties.receipt(escrow).usage_root == log.root
+    parties.attest(parties.receipt(escrow))
+    parties.handling(escrow, HandlingPhase.CLOSED)
 
 
-def test_idle_deal__is_paid_until_its_end__and_input_of_another_digest_is_refused(
-    net: Devnet, parties: Parties, machine: GatewayProcess, inputs: str
-) -> None:
-    key = SealingKey.generate()
-    wrong = InputFile(path="in", url=inputs, sha256="00" * 32)
+def test_hand_over__that_cannot_be_run__is_refused_with_the_reason(parties: Parties, inputs: str) -> None:
     escrow = parties.open(1)
-    parties.hand_over(escrow, JobSpec(command=("true",), inputs=(wrong,)), key)
-    [refused] = soon(lambda: parties.answers(escrow, key), lambda found: bool(found))
-    assert refused.refusal is not None
-    assert "SHA-256" in refused.refusal
-    # Another provider names this agent too: its machine is not his.
-    soon(lambda: heartbeats(machine.url, escrow.id), lambda found: len(found) >= 3)
-    voucher = sign_voucher(escrow.id, escrow.terms.gpu_seconds, net.buyer, net.domain)
-    parties.buyer.api.post_document(Document(voucher=voucher))
-    net.warp(HOUR)
-    receipt = parties.receipt(escrow)
-    assert not receipt.completed
-    log = UsageLog(escrow.id, heartbeats(machine.url, escrow.id))
-    assert receipt.usage_root == log.root
-    assert 0 < receipt.gpu_seconds < 60  # the hour that was skipped is a gap
-    parties.status(escrow, DealStatus.RELEASED)  # by the voucher, which is for all
-    soon(machine.deals, lambda deals: deals[0]["phase"] == "closed")
+    wrong = InputFile(path="in", url=inputs, sha256="00" * 32)
+    for spec, why in (
+        (JobSpec(command=("true",), inputs=(wrong,)), "SHA-256"),
+        (JobSpec(command=("true",), limits=JobLimits(memory_mb=10**6)), "memory_mb 1000000 is more than"),
+        (JobSpec(command=("true",), kind="lease", ports=1), "0 ports are free"),
+        (JobSpec(command=("true",), image=f"x@sha256:{'00' * 32}"), "no containers"),
+    ):
+        key = SealingKey.generate()
+        parties.hand_over(escrow, spec, key)
+        assert why in parties.refusal(escrow, key)
+    key = SealingKey.generate()
+    parties.hand_over(escrow, JobSpec(command=("no-such-program",)), key)
+    assert parties.result(escrow, key).exit_code == 127

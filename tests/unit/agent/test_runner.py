@@ -130,7 +130,7 @@ def test_start__twice_and_in_another_process__runs_once(folder: Path, users: ran
     assert again.look(DEAL, wanted.user) == Running()
     # A supervisor that comes late, because the gateway died between starting it and the first look.
     own = folder / "private" / "jobs" / DEAL
-    assert subprocess.run([sys.executable, "-I", supervisor.__file__, "run", str(own)], check=True)
+    subprocess.run([sys.executable, "-I", supervisor.__file__, "run", str(own)], check=True)
     assert ended(again, wanted) == 0
     assert said(again) == "over\n"
     assert (again.folder(DEAL) / "ran.txt").read_text() == "ran\n"
@@ -187,7 +187,7 @@ def test_job__cannot_read_keys_database_or_another_jobs_files(folder: Path) -> N
     for path in secrets:
         path.write_text("SECRET")
         path.chmod(0o644)  # the folder around it has to be enough
-    other = started(runner, job("echo SECRET > mine.txt; PASSWORD=SECRET sleep 20", USERS[1], OTHER))
+    started(runner, job("echo SECRET > mine.txt; PASSWORD=SECRET sleep 20", USERS[1], OTHER))
     mine = runner.folder(OTHER) / "mine.txt"
     until = time.monotonic() + 10
     while not mine.exists() or runner.processes(OTHER, USERS[1]).count < 2:
