@@ -30,7 +30,7 @@ CANNOT_RUN, NOT_FOUND = 126, 127  # as shells say it
 LOOK_SECONDS = 0.05
 FILES_OPEN = 1_024
 MIB = 2**20
-PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 36, 38
+TAKE_ORPHANS, NO_NEW_PRIVILEGES = 36, 38  # PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS
 
 
 class Told(BaseException):
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, _told)
     if not _is_first(folder):
         return 0
-    prctl(PR_SET_CHILD_SUBREAPER)  # who leaves his parent becomes a child of this process
+    prctl(TAKE_ORPHANS)  # who leaves his parent becomes a child of this process
     job = json.loads((folder / JOB).read_text("utf-8"))
     _write(folder / ENDED, {"exit_code": _run(job)})
     return 0
@@ -120,7 +120,7 @@ def _bounds(job: dict[str, Any]) -> Callable[[], None]:
             hard = resource.getrlimit(kind)[1]
             held = most if hard == resource.RLIM_INFINITY else min(most, hard)
             resource.setrlimit(kind, (held, held))
-        prctl(PR_SET_NO_NEW_PRIVS)
+        prctl(NO_NEW_PRIVILEGES)
 
     return bound
 
@@ -156,13 +156,13 @@ def end_all(user: int | None) -> None:
 
 
 def _kill_all_of(user: int) -> None:
-    child = os.fork()
-    if child == 0:
+    killer = os.fork()
+    if killer == 0:
         try:
             kill_user(user)
         finally:
             os._exit(0)
-    os.waitpid(child, 0)
+    os.waitpid(killer, 0)
 
 
 def kill_user(user: int) -> None:
