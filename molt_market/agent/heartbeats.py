@@ -18,20 +18,26 @@ from molt_market.telling import tell
 
 
 class ChainTime:
-    """The chain's time; while no node answers it goes on by this machine's clock. Any thread may ask."""
+    """The chain's time, never ahead of it; in between, and while no node answers, it goes on by itself.
 
-    def __init__(self, clock: Clock) -> None:
+    Any thread may ask.
+    """
+
+    def __init__(self, clock: Clock, *, every_seconds: float = 1.0) -> None:
         self._clock = clock
+        self._every = every_seconds
         self._known: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
         """Return the second. Raises NodeUnreachable, NodeError if no node ever answered."""
-        try:
-            self._known = self._clock.now(), time.monotonic()
-        except (NodeUnreachable, NodeError):
-            if self._known is None:
-                raise
-        told, asked = self._known
+        known = self._known
+        if known is None or time.monotonic() - known[1] >= self._every:
+            try:
+                known = self._known = self._clock.now(), time.monotonic()
+            except (NodeUnreachable, NodeError):
+                if known is None:
+                    raise
+        told, asked = known
         return told + timedelta(seconds=int(time.monotonic() - asked))
 
 

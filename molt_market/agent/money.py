@@ -5,6 +5,7 @@ All of it anyone may send. The account that pays the gas owns nothing else.
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta
 from functools import cache
 from logging import WARNING
@@ -28,6 +29,7 @@ from molt_market.signing.statements import verify_receipt
 from molt_market.telling import tell
 
 LOOK_SECONDS = 2
+RECONCILE_SECONDS = 60
 MARGIN = timedelta(minutes=30)  # before a deadline, for a transaction that is slow
 
 
@@ -45,9 +47,12 @@ class Money:
 
     def run(self, stop: Event) -> None:
         """Look again and again until it is told to stop. What goes wrong is told, and tried again."""
+        reconciled = float("-inf")
         while not stop.is_set():
             try:
-                self._payments.reconcile()
+                if time.monotonic() - reconciled >= RECONCILE_SECONDS:
+                    self._payments.reconcile()
+                    reconciled = time.monotonic()
                 self.look()
             except MarketError as error:
                 tell("money_fails", level=WARNING, reason=error)

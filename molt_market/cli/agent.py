@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -76,7 +77,7 @@ def run(
     from molt_market.agent.run import own_folder, serve  # noqa: PLC0415
 
     settings = GatewaySettings(
-        url=url.rstrip("/"),
+        url=_public_url(url),
         providers=frozenset(Address(each) for each in provider),
         limits=JobLimits(memory_mb=job_memory, disk_mb=job_disk, processes=job_processes),
         interval=timedelta(seconds=interval),
@@ -142,6 +143,15 @@ def span(option: str, text: str) -> range:
     if found is None or int(found[1]) > int(found[2]):
         raise InvalidValue(f"{option} {text!r} is no span: write e.g. 20000-20999")
     return range(int(found[1]), int(found[2]) + 1)
+
+
+def _public_url(url: str) -> str:
+    read = urlsplit(url)
+    if read.scheme not in {"http", "https"} or not read.hostname or read.query or read.fragment:
+        raise InvalidValue(
+            f"--url {url!r} is no address that others can ask: write e.g. https://gpus.example"
+        )
+    return url.rstrip("/")
 
 
 def _users(job_uids: str | None, *, same_user: bool) -> range | None:

@@ -93,7 +93,17 @@ def test_chain_time__goes_on_while_no_node_answers() -> None:
     with pytest.raises(NodeUnreachable):
         ChainTime(node).now()
     node.is_away = False
-    clock = ChainTime(node)
+    clock = ChainTime(node, every_seconds=0)
     assert clock.now() == NOON
+    node.advance(100)
+    assert clock.now() == NOON + timedelta(seconds=100)
     node.is_away = True
-    assert NOON <= clock.now() <= NOON + timedelta(seconds=5)
+    assert timedelta(seconds=100) <= clock.now() - NOON <= timedelta(seconds=105)
+
+
+def test_chain_time__asks_the_node_once_a_second() -> None:
+    node = Node(NOON)
+    clock = ChainTime(node, every_seconds=60)
+    clock.now()
+    node.advance(100)
+    assert clock.now() - NOON <= timedelta(seconds=5)
