@@ -13,7 +13,6 @@ from molt_market.agent.steps import Steps, is_old
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.handling import Handling, HandlingPhase
 from molt_market.domain.ids import EscrowId
-from molt_market.errors import MarketError
 from molt_market.indexer.records import DealRecord
 from molt_market.telling import tell
 
@@ -43,7 +42,7 @@ class Desk:
             try:
                 self._follow()
                 self.look()
-            except MarketError as error:
+            except Exception as error:  # noqa: BLE001 - a thread that dies in silence costs every deal
                 tell("gateway_fails", level=WARNING, reason=error)
             stop.wait(LOOK_SECONDS)
 

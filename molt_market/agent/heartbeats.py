@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from logging import WARNING
 from threading import Event, Lock
 
-from molt_market.agent.ports import DeviceLost, Devices, Runner, Usage
+from molt_market.agent.ports import Devices, Runner, Usage
 from molt_market.attestation.usage import Heartbeat, ProcessReading
 from molt_market.domain.clock import Clock
 from molt_market.domain.fields import moment
 from molt_market.domain.handling import BEATING, Handling, HandlingPhase
 from molt_market.domain.ids import ZERO_HASH
-from molt_market.errors import MarketError, NodeError, NodeUnreachable
+from molt_market.errors import NodeError, NodeUnreachable
 from molt_market.telling import tell
 
 
@@ -76,7 +76,7 @@ class Heartbeats:
         for handling in self._usage.handlings(BEATING):
             try:
                 self.beat(handling)
-            except (MarketError, DeviceLost) as error:
+            except Exception as error:  # noqa: BLE001 - whatever a driver does to one deal, others are there
                 tell("no_heartbeat", level=WARNING, deal_id=handling.deal_id, reason=error)
 
     def run(self, stop: Event, *, every: timedelta) -> None:
@@ -86,7 +86,7 @@ class Heartbeats:
             due = max(due + every.total_seconds(), time.monotonic())
             try:
                 self.beat_all()
-            except MarketError as error:
+            except Exception as error:  # noqa: BLE001 - a thread that dies in silence costs every deal
                 tell("no_heartbeats", level=WARNING, reason=error)
 
     def _processes(self, handling: Handling) -> ProcessReading | None:

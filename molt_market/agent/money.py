@@ -22,7 +22,7 @@ from molt_market.domain.handling import HandlingPhase
 from molt_market.domain.ids import Hash32
 from molt_market.domain.policies import Policy
 from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
-from molt_market.errors import MarketError, MoltError, SignatureError
+from molt_market.errors import MoltError, SignatureError
 from molt_market.indexer.records import DealRecord
 from molt_market.payments.service import PaymentService
 from molt_market.signing.statements import verify_receipt
@@ -54,7 +54,7 @@ class Money:
                     self._payments.reconcile()
                     reconciled = time.monotonic()
                 self.look()
-            except MarketError as error:
+            except Exception as error:  # noqa: BLE001 - a thread that dies in silence costs every deal
                 tell("money_fails", level=WARNING, reason=error)
             stop.wait(LOOK_SECONDS)
 

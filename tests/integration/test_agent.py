@@ -45,7 +45,7 @@ from molt_market.signing.statements import sign_voucher
 from molt_market.storage.database import Database
 from molt_market.storage.usage import SqlUsage
 from molt_market.testing import Devnet
-from tests.gateway import GatewayProcess, gateway
+from tests.gateway import AS_ROOT, GatewayProcess, gateway
 from tests.service import Server, server
 from tests.unit.agent.places import open_folder
 
@@ -290,6 +290,7 @@ def test_batch_job__from_hand_over_to_money(
     assert parties.handling(escrow, HandlingPhase.ENDED).devices == (0, 1)
     [told] = machine.deals()
     assert (told["phase"], told["devices"], told["exit_code"]) == ("ended", [0, 1], 0)
+    assert told["heartbeats"] == len(log.heartbeats)
 
     parties.attest(receipt)
     claimed = parties.status(escrow, DealStatus.CLAIMED)
@@ -351,3 +352,33 @@ def test_hand_over__that_cannot_be_run__is_refused_with_the_reason(parties: Part
     key = SealingKey.generate()
     parties.hand_over(escrow, JobSpec(command=("no-such-program",)), key)
     assert parties.result(escrow, key).exit_code == 127
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can give jobs users of their own")
+def test_job__of_a_stranger__reads_nothing_of_the_gateway(
+    parties: Parties, machine: GatewayProcess, folder: Path
+) -> None:
+    assert machine.process is not None
+    private = machine.folder / "private"
+    targets = [machine.database, private / "sealing.key", folder / "agent.json"]
+    assert all(path.is_file() for path in targets)
+    running = f"/proc/{machine.process.pid}"
+    tries = [f"cat {path}" for path in (*targets, f"{running}/environ", f"{running}/mem")]
+    tries += [
+        f"ls {running}/fd",
+        f"ls {private}",
+        f"touch {machine.folder}/mine",
+        f"kill {machine.process.pid}",
+    ]
+    script = "; ".join(f"({each}) && echo DONE" for each in tries) + "; id -u"
+    escrow, key = parties.open(1), SealingKey.generate()
+    parties.hand_over(
+        escrow, JobSpec(command=("sh", "-c", script), outputs=("stdout.txt", "stderr.txt")), key
+    )
+    access = parties.access(escrow, key)
+    assert parties.result(escrow, key).exit_code == 0
+    bearer = {"Authorization": f"Bearer {access.token}"}
+    said = httpx.get(access.files_url + "stdout.txt", headers=bearer).text
+    assert 60_100 <= int(said) < 60_200  # and nothing else was printed: nothing came to anything
+    refused = httpx.get(access.files_url + "stderr.txt", headers=bearer).text
+    assert len(refused.splitlines()) >= len(tries)
