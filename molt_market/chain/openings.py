@@ -18,7 +18,6 @@ from molt_market.signing.signers import recover
 from molt_market.signing.typed_data import Domain, Message
 
 ESCROW = interface("MoltEscrow")
-MOST_NESTED = 8  # multicalls within multicalls that are looked into
 
 Kind = TypeVar("Kind", bound=Message)
 
@@ -43,7 +42,7 @@ def opening_of(node: Node, escrow: EscrowAccount, domain: Domain) -> Opening | N
     if escrow.transaction_id is None:
         return None
     data = _data_of(node, escrow.transaction_id, domain.escrow)
-    for offer, order, signature in _matches(data, MOST_NESTED):
+    for offer, order, signature in _matches(data):
         if _opens(offer, order, escrow.terms, domain) and _is_providers(offer, order, signature, domain):
             return Opening(offer, order)
     return None
@@ -62,18 +61,18 @@ def _data_of(node: Node, transaction_id: TransactionId, escrow: Address) -> byte
         return unhex(found["input"]) if to_escrow else b""
 
 
-def _matches(data: bytes, depth: int) -> Iterator[tuple[Offer, Order, bytes]]:
-    """Yield the matches that a call opens, those within multicalls too, each with the offer's signature."""
+def _matches(data: bytes) -> Iterator[tuple[Offer, Order, bytes]]:
+    """Yield the matches that a call opens, alone or in a multicall, each with the offer's signature.
+
+    The contract takes no multicall within a multicall.
+    """
     call = ESCROW.decode_call(data)
-    if call is None:
-        return
-    name, values = call
-    if name == "open":
-        offer, order, signature, _ = values[0]
-        yield _message(Offer, offer), _message(Order, order), signature
-    elif name == "multicall" and depth:
-        for each in values[0]:
-            yield from _matches(each, depth - 1)
+    bundled = call is not None and call[0] == "multicall"
+    items = [ESCROW.decode_call(each) for each in call[1][0]] if call and bundled else [call]
+    for item in items:
+        if item is not None and item[0] == "open":
+            offer, order, signature, _ = item[1][0]
+            yield _message(Offer, offer), _message(Order, order), signature
 
 
 def _message(kind: type[Kind], values: Sequence[Any]) -> Kind:
