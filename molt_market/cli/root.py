@@ -69,6 +69,7 @@ COMMANDS = (  # as `molt --help` lists them
         "until it is told to stop.",
     ),
     Later("alerts", "alerts:app", "Webhooks that tell what a party or the operator has to know."),
+    Later("agent", "agent:app", "Run the jobs of your deals, as a provider's gateway."),
     Later("market", "market:app", "See which market this is, its prices and what happens in it."),
     Later("offer", "offer:app", "Offer GPUs at a market, as a provider."),
     Later("order", "order:app", "Ask for GPUs at a market and take them, as a buyer."),

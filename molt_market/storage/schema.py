@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from molt_market.storage.types import Uint, UtcTime
 
-VERSION = "0007"  # the newest file in migrations/versions (a test compares them)
+VERSION = "0008"  # the newest file in migrations/versions (a test compares them)
 
 metadata = MetaData(
     naming_convention={
@@ -306,12 +306,47 @@ documents = Table(
     Column("deal_id", HASH, primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False, comment="counts the deal's up from 1"),
     Column("digest", HASH, nullable=False, comment="of the whole document"),
-    Column("kind", String(16), nullable=False, comment="voucher, receipt, dispute, letter"),
+    Column("kind", String(16), nullable=False, comment="of DocumentKind"),
     Column("sender", ADDRESS, nullable=False),
     Column("posted_at", SECOND, nullable=False),
     Column("document", Text, nullable=False, comment="as JSON; a letter's text is sealed"),
     UniqueConstraint("deployment", "deal_id", "digest"),
     comment="What the parties of a deal leave for each other.",
+)
+
+# ---------------------------------------------------------------- the gateway of a provider
+
+agent_deals = Table(
+    "agent_deals",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("deal_id", HASH, primary_key=True),
+    Column("phase", String(16), nullable=False, comment="of HandlingPhase"),
+    Column("handling", Text, nullable=False, comment="devices, user, job, result and so on, as JSON"),
+    Index("ix_agent_deals_phase", "deployment", "phase"),
+    comment="What a gateway does for each of its deals.",
+)
+
+agent_heartbeats = Table(
+    "agent_heartbeats",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("deal_id", HASH, primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", HASH, nullable=False),
+    Column("heartbeat", Text, nullable=False, comment="as JSON"),
+    comment="The usage logs: rows are added, and never changed.",
+)
+
+agent_documents = Table(
+    "agent_documents",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("deal_id", HASH, primary_key=True),
+    Column("name", String(32), primary_key=True, comment="what it is: receipt, for example"),
+    Column("document", Text, nullable=False, comment="as JSON"),
+    Column("number", Integer, comment="that it has at the market; null: it is not there yet"),
+    comment="What a gateway leaves at the market: written down first, then posted until it is there.",
 )
 
 # ---------------------------------------------------------------- alerts, and whom they go to

@@ -12,6 +12,7 @@ from tests.integration.scene import SPEC, Scene
 # `make test` runs this folder with a token of 18 decimals and, beside it, with one of 6. Where decimals play
 # no part once is enough: here is with which, so that both runs take about as long.
 ONCE = {
+    "test_agent.py": "6",
     "test_alerts.py": "18",
     "test_alerts_http.py": "18",
     "test_attestor.py": "6",

@@ -137,7 +137,7 @@ def upgrade() -> None:
             comment="counts the deal's up from 1",
         ),
         sa.Column("digest", sa.String(length=66), nullable=False, comment="of the whole document"),
-        sa.Column("kind", sa.String(length=16), nullable=False, comment="voucher, receipt, dispute, letter"),
+        sa.Column("kind", sa.String(length=16), nullable=False, comment="of DocumentKind"),
         sa.Column("sender", sa.String(length=42), nullable=False),
         sa.Column("posted_at", sa.BigInteger(), nullable=False),
         sa.Column("document", sa.Text(), nullable=False, comment="as JSON; a letter's text is sealed"),

@@ -1,0 +1,96 @@
+"""What the parts of a gateway work with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Protocol
+
+from molt_market.agent.heartbeats import Heartbeats
+from molt_market.agent.inputs import FetchLimits
+from molt_market.agent.ports import Devices, ExpectedJobSpec, Runner, Usage
+from molt_market.domain.clock import Clock
+from molt_market.domain.ids import Address, EscrowId
+from molt_market.domain.jobs import JobLimits
+from molt_market.indexer.records import DealRecord
+from molt_market.sdk.api import MarketApi
+from molt_market.signing.sealing import SealingKey
+from molt_market.signing.signers import Approvals, Signer
+from molt_market.signing.typed_data import Domain
+
+GAP_INTERVALS = 3  # so many intervals without a heartbeat are not counted
+
+
+class DealFacts(Protocol):
+    """What was followed of the log; `molt_market.storage.facts.SqlFacts` is one."""
+
+    def deal(self, deal_id: EscrowId) -> DealRecord | None: ...
+
+    def live(self) -> Collection[DealRecord]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """How a gateway is set up.
+
+    Args:
+        url: its public address, without a slash at the end.
+        providers: those that it serves; deals of others are none of its business, whatever agent they name.
+        limits: the most that a job may take; `seconds` None: as long as the deal.
+        interval: between two heartbeats.
+        ports: that leases may listen at.
+        private_inputs: also fetch inputs from addresses that are not public.
+        kept: how long a job's files are there after its end.
+    """
+
+    url: str
+    providers: frozenset[Address]
+    limits: JobLimits
+    interval: timedelta = timedelta(seconds=10)
+    ports: range = range(0)
+    private_inputs: bool = False
+    kept: timedelta = timedelta(days=7)
+
+    @property
+    def longest_gap(self) -> timedelta:
+        """Between two heartbeats, if the time between is to count."""
+        return GAP_INTERVALS * self.interval
+
+    @property
+    def fetching(self) -> FetchLimits:
+        """What a job's inputs may take: together no more than one file may."""
+        return FetchLimits(self.limits.disk_mb or 0, private=self.private_inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """One gateway: its key, the market, the chain's facts, its memory and its machine.
+
+    `expected_job_spec` says what the order of a deal says of its job.
+    """
+
+    settings: GatewaySettings
+    agent: Signer
+    sealing: SealingKey
+    domain: Domain
+    approvals: Approvals
+    clock: Clock
+    api: MarketApi
+    facts: DealFacts
+    usage: Usage
+    runner: Runner
+    devices: Devices
+    heartbeats: Heartbeats
+    expected_job_spec: ExpectedJobSpec = lambda _: None
+    assigning: Lock = field(default_factory=Lock)
+
+    def now(self) -> datetime:
+        """Return the chain's time."""
+        return self.clock.now()
+
+    def serves(self, record: DealRecord) -> bool:
+        """Tell whether a deal is this gateway's: its agent's, and of a provider that it serves."""
+        terms = record.terms
+        return terms.agent == self.agent.address and terms.provider in self.settings.providers
