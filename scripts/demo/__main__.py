@@ -5,9 +5,9 @@ from decimal import Decimal
 
 from molt_market.chain.panel import Panel
 from molt_market.testing import devnet
-from scripts.demo import endings, opening, refusals
+from scripts.demo import endings, machine, opening, refusals
 from scripts.demo.stage import Deal, Stage
-from scripts.demo.tables import chapter, molt, say, table
+from scripts.demo.tables import chapter, molt, say, short, table
 
 FEE_BPS = 100
 
@@ -19,6 +19,7 @@ def main() -> int:
         opening.list_offers(stage)
         opening.open_deals(stage)
         run(stage)
+        machine.from_match_to_machine(stage)
         show_deals(stage)
         withdraw_all(stage)
         show_gas(stage)
@@ -74,14 +75,14 @@ def show_deals(stage: Stage) -> None:
 def _ended_row(stage: Stage, deal: Deal) -> tuple[str, ...]:
     escrow = stage.client("stranger").escrow(deal.escrow.id)
     settled = stage.payments("stranger").settlement(deal.escrow.id)
-    hours = Decimal(escrow.paid_gpu_seconds) / deal.units(1)
+    hours = (Decimal(escrow.paid_gpu_seconds) / deal.units(1)).quantize(Decimal("0.000001"))
     return (
         deal.name,
         deal.agreed.provider,
         f"{hours.normalize():f}",
-        molt(settled.provider_payment.base_units),
-        molt(settled.platform_fee.base_units),
-        molt(settled.buyer_refund.base_units),
+        short(settled.provider_payment.base_units),
+        short(settled.platform_fee.base_units),
+        short(settled.buyer_refund.base_units),
         escrow.status.name,
     )
 

@@ -114,7 +114,7 @@ def open_deal(stage: Stage, name: str, match: OrderMatch) -> Deal:
     """Permit, deposit and opening in one transaction."""
     buyer = stage.cast.name(match.order.buyer_id)
     escrow = stage.payments(buyer).create_job_escrow(match, stage.cast[buyer])
-    return _enter(stage, name, match, escrow)
+    return enter(stage, name, match, escrow)
 
 
 def open_over_two(stage: Stage) -> None:
@@ -126,7 +126,7 @@ def open_over_two(stage: Stage) -> None:
     found = held.fill.matches if held.fill else ()
     opened = stage.payments(buyer).create_job_escrows(found, stage.cast[buyer], max_budget=whole.budget)
     for number, (match, escrow) in enumerate(zip(found, opened.escrows, strict=True), start=1):
-        _enter(stage, f"over two providers, part {number}", match, escrow)
+        enter(stage, f"over two providers, part {number}", match, escrow)
 
 
 def explain_one_in_vain(stage: Stage) -> None:
@@ -141,7 +141,8 @@ def explain_one_in_vain(stage: Stage) -> None:
     say(text)
 
 
-def _enter(stage: Stage, name: str, match: OrderMatch, escrow: EscrowAccount) -> Deal:
+def enter(stage: Stage, name: str, match: OrderMatch, escrow: EscrowAccount) -> Deal:
+    """Write down a deal that was opened, and what its parties agreed on."""
     stage.note("permit + deposit + open", escrow.transaction_id)
     terms = escrow.terms
     agreed = Agreed(

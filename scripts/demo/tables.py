@@ -36,3 +36,9 @@ def molt(units: int, *, signed: bool = False) -> str:
     tokens, rest = divmod(abs(units), 10**18)
     fraction = f"{rest:018d}".rstrip("0")
     return f"{sign}{tokens:,}.{fraction or '0'}"
+
+
+def short(units: int) -> str:
+    """Write base units of an 18-decimal token to the sixth decimal, with dots where there is more."""
+    millionths, rest = divmod(units, 10**12)
+    return molt(millionths * 10**12) + ("..." if rest else "")

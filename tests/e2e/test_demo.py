@@ -1,5 +1,6 @@
 """`make demo` as a person runs it, and the audit that decides its exit status."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -43,8 +44,20 @@ def test_demo__each_refusal__is_mined_with_its_code(said: str, code: str) -> Non
 def test_demo__every_deal__is_closed(said: str) -> None:
     ended = said.split("How the deals ended")[1].split("Withdrawals", maxsplit=1)[0].splitlines()[2:]
     statuses = [line.split()[-1] for line in ended if line.strip()]
-    assert statuses.count("RELEASED") == 15
+    assert statuses.count("RELEASED") == 16
     assert statuses.count("REFUNDED") == 3
+
+
+def test_demo__runs_a_real_job__attested_and_paid_by_the_second(said: str) -> None:
+    told = said.split("From match to machine")[1].split("How the deals ended", maxsplit=1)[0]
+    assert "three attestors run, each a process" in told
+    assert re.search(r"largest\.txt +\d+ +[0-9a-f]{64}", told)
+    [(units, attestors)] = re.findall(
+        r"took (\d+) of 7200 GPU-seconds: .* the answers to (\d) attestors", told
+    )
+    assert 0 < int(units) < 7_200
+    assert int(attestors) >= 2
+    assert "paid by the second" in told
 
 
 # ---------------------------------------------------------------- the ledger
