@@ -136,15 +136,17 @@ class AppContext:
         self.on_close(api.close)
         return api
 
-    def party(self, kind: type[Party]) -> Party:
+    def party(self, kind: type[Party], *, make: bool = False) -> Party:
         """Open the key file, and return its account as a party at the market.
 
-        Its payments are written down if a database is given. Raises MarketMismatch, ServerUnreachable.
+        Its payments are written down if a database is given; `make` it, if there is none.
+
+        Raises MarketMismatch, ServerUnreachable.
         """
         from molt_market.app import journal_in
 
         address, path = self.server_address(), self.key_file()
-        journal = None if self.database_url is None else journal_in(self.database(), self.client())
+        journal = None if self.database_url is None else journal_in(self.database(make=make), self.client())
         party = kind(
             address,
             path,
@@ -164,9 +166,7 @@ class AppContext:
 
         if self.database_url is None:
             return None
-        return SqlAttestor(
-            self.database(make=True), deployment_name(party.client), Address(party.wallet.address)
-        )
+        return SqlAttestor(self.database(make=True), deployment_name(party.client), party.wallet.address)
 
     def own_address(self) -> Address | None:
         """Return the account of the key file, which is not opened; None: none is given."""

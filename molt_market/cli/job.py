@@ -124,7 +124,7 @@ def watch(
     shared: AppContext = context.obj
     policy = WatchPolicy(timedelta(seconds=every), cap, gpus, least_utilization, timedelta(minutes=patience))
     out, for_programs = shared.output, shared.says_json(as_json=as_json)
-    buyer = shared.party(Buyer)
+    buyer = shared.party(Buyer, make=True)
     escrow, pings = buyer.escrow(EscrowId(deal)), shared.pings(buyer)
     watching = buyer.watch(escrow, policy, pings=pings, wait=wait, private=allow_private)
     with stop_on_signals() as stop:

@@ -31,7 +31,7 @@ def run(*arguments: str | Path, given: str | None = None) -> Result:
 def molt(*arguments: str | Path) -> str:
     """Run a command that has to end well; return what it prints."""
     result = run(*arguments)
-    assert result.exit_code == ExitCode.DONE, result.output
+    assert result.exit_code == ExitCode.DONE, result.output or result.exception
     return result.stdout
 
 

@@ -34,6 +34,7 @@ ONCE = {
     "test_lying_server.py": "6",
     "test_open_resting.py": "6",
     "test_openings.py": "18",
+    "test_jobs.py": "6",
     "test_service.py": "6",
     "test_service_async.py": "18",
     "test_stuck.py": "18",
