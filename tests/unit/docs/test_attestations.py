@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from molt_market.attestation import verdict
+from molt_market.attestation.tee import TeeOutcome
 from molt_market.attestation.verifier import BYTES_OF_GB, BYTES_OF_MIB, RejectionCode, Rules
 from molt_market.attestor.pinging import MOST_OF_MEAN, WAITING, PingPlan
 from molt_market.attestor.process import AGAIN_SECONDS
@@ -67,3 +68,7 @@ def test_tests__are_there(path: str) -> None:
 def test_links__lead_somewhere() -> None:
     targets = re.findall(r"\]\(([^)#]+)(?:#[\w-]*)?\)", PAGE.text)
     assert [target for target in targets if not (PAGE.path.parent / target).exists()] == []
+
+
+def test_outcomes__of_trusted_hardware__are_all_told() -> None:
+    assert [row[0] for row in PAGE.table("Trusted hardware")] == [each.value for each in TeeOutcome]
