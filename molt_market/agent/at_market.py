@@ -11,8 +11,8 @@ from molt_market.agent.mail import Mail
 from molt_market.domain.documents import Document
 from molt_market.domain.handling import AT_WORK
 from molt_market.domain.ids import EscrowId
-from molt_market.domain.terms import Terms
 from molt_market.errors import ChainError, MoltError, ServerUnreachable, StorageUnavailable
+from molt_market.indexer.records import DealRecord
 from molt_market.telling import tell
 
 LOOK_SECONDS = 0.5
@@ -65,7 +65,7 @@ class AtMarket:
         if record is None:
             return
         for posted in self._here.api.documents(deal_id, after=self._read.get(deal_id, 0)):
-            self._take(deal_id, posted.document, record.terms)
+            self._take(posted.document, record)
             self._read[deal_id] = posted.number
 
     def post(self, deal_id: EscrowId) -> None:
@@ -75,14 +75,14 @@ class AtMarket:
 
     # ---------------------------------------------------------------- inside
 
-    def _take(self, deal_id: EscrowId, document: Document, terms: Terms) -> None:
+    def _take(self, document: Document, record: DealRecord) -> None:
         """Take a document in if it is for the agent. What is nobody's is passed over."""
         letter = document.letter
         if document.voucher is None and (letter is None or letter.reader != self._here.agent.address):
             return
         try:
-            self._mail.receive(document, terms)
+            self._mail.receive(document, record)
         except (ChainError, StorageUnavailable):
             raise  # it is read again
         except MoltError as error:
-            tell("document_is_unusable", level=WARNING, deal_id=deal_id, reason=error)
+            tell("document_is_unusable", level=WARNING, deal_id=record.id, reason=error)

@@ -6,7 +6,8 @@ from molt_market.agent.here import Here
 from molt_market.domain.documents import Document, DocumentKind
 from molt_market.domain.ids import Address
 from molt_market.domain.terms import Terms
-from molt_market.errors import InvalidValue, WrongSigner
+from molt_market.errors import InvalidValue, ProofMismatch, WrongSigner
+from molt_market.indexer.records import DealRecord
 from molt_market.signing.letters import verify_letter
 from molt_market.signing.statements import verify_voucher
 
@@ -19,22 +20,24 @@ class Mail:
     def __init__(self, here: Here) -> None:
         self._here = here
 
-    def receive(self, document: Document, terms: Terms) -> int:
+    def receive(self, document: Document, record: DealRecord) -> int:
         """Keep what a buyer has left for the agent; return its number here. To do it again changes nothing.
 
         Raises:
             WrongSigner, InvalidSignature, ProofMismatch: it is not his, or not for this agent or deal.
             InvalidValue: it is neither a letter nor a voucher. TooManyDocuments: he has left too many.
         """
-        sender = self._sender(document, terms)
+        if document.deal_id != record.id:  # the market's word that it is of this deal is not enough
+            raise ProofMismatch(f"the document is about deal {document.deal_id}, not {record.id}")
+        sender = self._sender(document, record.terms)
         return self._here.usage.receive(document, sender, self._here.now(), MOST[document.kind])
 
-    def hand_in(self, document: Document, terms: Terms) -> int:
+    def hand_in(self, document: Document, record: DealRecord) -> int:
         """Do the same with what came directly; a voucher is passed on, for the provider to see it too.
 
         Raises as `receive` does.
         """
-        number = self.receive(document, terms)
+        number = self.receive(document, record)
         if document.voucher is not None:
             self._here.leave(f"voucher:{number}", document)
         return number

@@ -26,7 +26,7 @@ from molt_market.domain.handling import Handling, HandlingPhase
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.jobs import OutputFile
 from molt_market.domain.pings import PingAnswer
-from molt_market.errors import DealNotFound, ProofMismatch
+from molt_market.errors import DealNotFound
 from molt_market.signing.pings import sign_ping_answer
 from molt_market.wire.messages import PAGE as MOST_DOCUMENTS
 from molt_market.wire.messages import DocumentNumber, Documents
@@ -117,12 +117,10 @@ def create_app(here: Here, *beside: Beside, limits: Limits | None = None) -> Fas
     @app.post("/deals/{deal_id}/documents", status_code=201, operation_id="post_document")
     def post_document(deal_id: EscrowId, body: Document) -> DocumentNumber:
         """Take a sealed letter for the agent, or a voucher, as if it had lain at the market."""
-        if body.deal_id != deal_id:
-            raise ProofMismatch(f"the document is about deal {body.deal_id}, not {deal_id}: post it there")
         record = here.facts.deal(deal_id)
         if record is None or _handling(here, deal_id).phase is HandlingPhase.CLOSED:
             raise DealNotFound(deal_id)
-        return DocumentNumber(deal_id=deal_id, number=mail.hand_in(body, record.terms))
+        return DocumentNumber(deal_id=deal_id, number=mail.hand_in(body, record))
 
     @app.get("/deals/{deal_id}/documents", operation_id="list_documents")
     def list_documents(

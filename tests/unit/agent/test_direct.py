@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from molt_market.agent.ports import Ended
 from molt_market.agent.server import create_app
 from molt_market.agent.steps import Steps
 from molt_market.domain.deals import DealStatus
-from molt_market.domain.documents import MAX_LETTER, Document, DocumentKind
+from molt_market.domain.documents import MAX_LETTER, Document, DocumentKind, PostedDocument
 from molt_market.domain.ids import ZERO_HASH
 from molt_market.domain.jobs import HandOverAnswer
 from molt_market.signing.letters import sign_letter
 from molt_market.signing.statements import sign_receipt, sign_voucher
 from molt_market.storage.database import Database
 from molt_market.wire.messages import Documents
+from tests.factories import NOON
 from tests.unit.agent.machine import BATCH, Play, deal_id, record
 from tests.unit.agent.test_server import served
 from tests.unit.attestation.deals import DOMAIN
@@ -191,3 +193,16 @@ def test_documents__too_large_or_too_many__are_refused(
     assert [post(http, voucher(each)).status_code for each in (100, 200)] == [201, 429]
     play.go(times=2)
     assert len(play.machine.started) == 1  # what the agent says himself is not counted
+
+
+def test_letter__that_a_lying_market_shows_for_another_deal__is_nobodys(play: Play) -> None:
+    """Who buys one deal, and has the market's help, hands over nothing for another one."""
+    mine = record(2)
+    play.facts.put(replace(mine, terms=replace(mine.terms, buyer=STRANGER.address)))
+    play.desk.take_up()
+    letter = play.letter(1, BATCH, sender=STRANGER)
+    shown = PostedDocument(number=1, sender=STRANGER.address, posted_at=NOON, document=letter)
+    play.market.posted[deal_id(2)] = [shown]
+    play.go(times=2)
+    assert play.machine.started == []
+    assert all(each.document.letter is None for each in play.usage.mail(deal_id(1)))
