@@ -212,10 +212,12 @@ class TooManyReservations(MarketError):
 
 
 class TooManyDocuments(MarketError):
-    """A deal has as many documents at the market as any may have: hand the next one over directly."""
+    """A deal has as many documents at a market, or its gateway, as any may have: use the other one."""
 
     def __init__(self, most: int) -> None:
-        super().__init__(f"the deal has {most:,} documents here, no more are kept: hand them over directly")
+        super().__init__(
+            f"the deal has {most:,} documents here, no more are kept: hand them over the other way"
+        )
         self.most = most
 
 

@@ -11,14 +11,13 @@ from molt_market.agent.devices import assigned
 from molt_market.agent.here import Here
 from molt_market.agent.steps import Steps, is_old
 from molt_market.domain.deals import DealStatus
-from molt_market.domain.handling import Handling, HandlingPhase
+from molt_market.domain.handling import AT_WORK, Handling, HandlingPhase
 from molt_market.domain.ids import EscrowId
 from molt_market.indexer.records import DealRecord
 from molt_market.telling import tell
 
 LOOK_SECONDS = 0.5
 TIDY_SECONDS = 600
-AT_WORK = tuple(each for each in HandlingPhase if each is not HandlingPhase.CLOSED)
 
 
 class Desk:

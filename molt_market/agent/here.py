@@ -12,6 +12,7 @@ from molt_market.agent.heartbeats import Heartbeats
 from molt_market.agent.inputs import FetchLimits
 from molt_market.agent.ports import Devices, ExpectedJobSpec, Runner, Usage
 from molt_market.domain.clock import Clock
+from molt_market.domain.documents import Document
 from molt_market.domain.ids import Address, EscrowId
 from molt_market.domain.jobs import JobLimits
 from molt_market.indexer.records import DealRecord
@@ -89,6 +90,10 @@ class Here:
     def now(self) -> datetime:
         """Return the chain's time."""
         return self.clock.now()
+
+    def leave(self, name: str, document: Document) -> None:
+        """Write down what the agent says in a deal, once under each name: here it lies, and is posted."""
+        self.usage.leave(name, document, self.agent.address, self.now())
 
     def serves(self, record: DealRecord) -> bool:
         """Tell whether a deal is this gateway's: its agent's, and of a provider that it serves."""

@@ -16,20 +16,18 @@ from molt_market.domain.handling import Handling, HandlingPhase
 from molt_market.domain.ids import ZERO_HASH, Address, EscrowId, Hash32
 from molt_market.domain.jobs import Access, HandOver, HandOverAnswer, JobKind, JobLimits, JobSpec
 from molt_market.domain.proofs import Confirmation
-from molt_market.domain.terms import Terms
 from molt_market.errors import ChainError, MoltError, StorageUnavailable
 from molt_market.indexer.records import DealRecord
 from molt_market.signing.hashes import job_spec_hash
-from molt_market.signing.letters import sign_letter, verify_letter
+from molt_market.signing.letters import sign_letter
 from molt_market.signing.sealing import seal
-from molt_market.signing.statements import verify_voucher
 from molt_market.telling import tell
 
 MOST_REASON = 2_000
 
 
 class Letters:
-    """Reads what lies at the market for a deal's agent, and writes the answers down to be posted."""
+    """Reads what was handed to a deal's agent (`molt_market.agent.mail`), and writes the answers down."""
 
     def __init__(self, here: Here) -> None:
         self._here = here
@@ -37,9 +35,9 @@ class Letters:
     def read(self, handling: Handling, record: DealRecord) -> Handling:
         """Read what is new for a deal: vouchers are kept, a job is taken over or refused.
 
-        Raises ServerUnreachable, ServerError. What was read before stays done.
+        Raises ChainError, StorageUnavailable. What was read before stays done.
         """
-        for posted in self._here.api.documents(handling.deal_id, after=handling.documents):
+        for posted in self._here.usage.mail(handling.deal_id, after=handling.documents):
             handling = self._take(handling, record, posted)
         return handling
 
@@ -66,13 +64,13 @@ class Letters:
     # ---------------------------------------------------------------- inside
 
     def _take(self, handling: Handling, record: DealRecord, posted: PostedDocument) -> Handling:
-        """Do what one document asks for, and note that it was read. What is nobody's is passed over."""
+        """Do what one document asks for, and note that it was read. What cannot be read is passed over."""
         about = posted.document
-        read = handling.model_copy(update={"documents": max(posted.number, handling.documents)})
+        read = handling.model_copy(update={"documents": posted.number})
         try:
             if about.voucher is not None:
-                read = self._with_voucher(read, about.voucher, record.terms)
-            elif about.letter is not None and about.letter.reader == self._here.agent.address:
+                read = self._with_voucher(read, about.voucher)
+            elif about.letter is not None and posted.sender != self._here.agent.address:
                 read = self._with_letter(read, record, about.letter, posted.number)
         except (ChainError, StorageUnavailable):
             raise  # it is read again
@@ -81,20 +79,14 @@ class Letters:
         self._here.usage.put(read)
         return read
 
-    def _with_voucher(self, handling: Handling, voucher: Confirmation, terms: Terms) -> Handling:
-        verify_voucher(voucher, terms, self._here.domain, self._here.approvals)
+    def _with_voucher(self, handling: Handling, voucher: Confirmation) -> Handling:
         known = 0 if handling.voucher is None else handling.voucher.gpu_seconds
-        if voucher.deal_id != handling.deal_id or voucher.gpu_seconds <= known:
+        if voucher.gpu_seconds <= known:
             return handling
         return handling.model_copy(update={"voucher": voucher})
 
     def _with_letter(self, handling: Handling, record: DealRecord, letter: Letter, number: int) -> Handling:
-        sender = verify_letter(letter, self._here.domain, self._here.approvals)
-        if letter.deal_id != handling.deal_id or sender not in {
-            record.terms.buyer,
-            record.terms.voucher_signer,
-        }:
-            return handling
+        sender = letter.sender
         asked = HandOver.model_validate_json(self._here.sealing.open(letter.sealed))
         given = {"reply_to": sender, "reply_key": asked.reply_key, "asked": number}
         if asked.spec == handling.spec:  # he asks again, for answers that he can read
@@ -105,7 +97,7 @@ class Letters:
                 self._here.usage.put(taken)
                 return taken
         document = self._sealed(handling.deal_id, sender, asked.reply_key, _refusal(taken))
-        self._here.usage.leave(f"answer:{number}", document)
+        self._here.leave(f"answer:{number}", document)
         return handling
 
     def _taken_over(self, asked: Handling, record: DealRecord) -> Handling | str:
@@ -165,7 +157,7 @@ class Letters:
         if self._here.usage.left(handling.deal_id, name) is not None:
             return
         document = self._sealed(handling.deal_id, handling.reply_to, handling.reply_key, answer)
-        self._here.usage.leave(name, document)
+        self._here.leave(name, document)
 
     def _sealed(self, deal_id: EscrowId, to: Address, key: Hash32, answer: HandOverAnswer) -> Document:
         sealed = seal(answer.model_dump_json().encode(), key)

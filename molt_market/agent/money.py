@@ -22,7 +22,7 @@ from molt_market.domain.handling import HandlingPhase
 from molt_market.domain.ids import Hash32
 from molt_market.domain.policies import Policy
 from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
-from molt_market.errors import MoltError, SignatureError
+from molt_market.errors import MoltError, ServerError, ServerUnreachable, SignatureError
 from molt_market.indexer.records import DealRecord
 from molt_market.payments.service import PaymentService
 from molt_market.signing.statements import verify_receipt
@@ -99,7 +99,11 @@ class Money:
         if escrow.status is not DealStatus.LOCKED or receipt.gpu_seconds <= escrow.paid_gpu_seconds:
             return False
         policy = self._policy(escrow.terms.policy_id)
-        proof = self._proof(receipt, policy)
+        try:
+            proof = self._proof(receipt, policy)
+        except (ServerUnreachable, ServerError) as error:  # a voucher that is due must not wait for it
+            tell("no_attestations", level=WARNING, deal_id=escrow.id, reason=error)
+            return False
         if policy.threshold == 0 or len(proof.attestations) < policy.threshold:
             return False
         self._payments.advance(escrow, proof)

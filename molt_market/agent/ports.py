@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from molt_market.attestation.usage import GpuReading, Heartbeat, ProcessReading, UsageLog
-from molt_market.domain.documents import Document
+from molt_market.domain.documents import Document, DocumentKind, PostedDocument
 from molt_market.domain.handling import Handling, HandlingPhase
-from molt_market.domain.ids import EscrowId, Hash32
+from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.domain.jobs import JobLimits, JobSpec
 from molt_market.indexer.records import DealRecord
 
@@ -134,8 +135,8 @@ class Usage(Protocol):
     def log(self, deal_id: EscrowId) -> UsageLog:
         """Return a deal's whole log. Raises InvalidValue if it is no chain."""
 
-    def leave(self, name: str, document: Document) -> None:
-        """Write down what is to be posted, once under each name of a deal."""
+    def leave(self, name: str, document: Document, sender: Address, at: datetime) -> None:
+        """Write down what is to be posted, once under each name of a deal; it is in the mail at once."""
 
     def left(self, deal_id: EscrowId, name: str) -> Document | None:
         """Return what was written down under a name."""
@@ -145,6 +146,26 @@ class Usage(Protocol):
 
     def posted(self, deal_id: EscrowId, name: str, number: int) -> None:
         """Note the number that a document has at the market."""
+
+    def unposted_deals(self) -> Sequence[EscrowId]:
+        """Return the deals of which the market does not have everything yet."""
+
+    def receive(self, document: Document, sender: Address, at: datetime, most: int | None = None) -> int:
+        """Keep what was handed over, once whatever comes again; return its number in the deal's mail.
+
+        Raises TooManyDocuments if it would be more than `most` of its kind and sender.
+        """
+
+    def mail(
+        self,
+        deal_id: EscrowId,
+        after: int = 0,
+        limit: int | None = None,
+        *,
+        kind: DocumentKind | None = None,
+        sender: Address | None = None,
+    ) -> Sequence[PostedDocument]:
+        """Return what lies here for a deal behind a number, in its order: handed over, or left."""
 
 
 class Beats(Protocol):

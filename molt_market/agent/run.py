@@ -12,6 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
+from molt_market.agent.at_market import AtMarket
 from molt_market.agent.desk import Desk
 from molt_market.agent.heartbeats import ChainTime, Heartbeats
 from molt_market.agent.here import GatewaySettings, Here
@@ -113,6 +114,7 @@ def serve(
     follower = follow(client, database)
     beside = (
         Job(Desk(here, follower.advance).run, "deals"),
+        Job(AtMarket(here).run, "market"),
         Job(partial(here.heartbeats.run, every=settings.interval), "heartbeats"),
         Job(Money(here, client, payments).run, "money"),
     )

@@ -1,4 +1,4 @@
-"""What a gateway answers: pings, the usage log, and the files that a job left."""
+"""What a gateway answers: pings, the usage log, what is handed over directly, and the files a job left."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
 from molt_market.agent.here import Here
+from molt_market.agent.mail import Mail
 from molt_market.agent.outputs import NoFile, opened
 from molt_market.api.beside import Beside
 from molt_market.api.bodies import LimitBodies
@@ -19,19 +20,24 @@ from molt_market.api.errors import RESPONSES, tell_errors
 from molt_market.api.limits import Limits
 from molt_market.api.service import VERSION
 from molt_market.attestation.usage import Heartbeat
+from molt_market.domain.documents import Document, DocumentKind
 from molt_market.domain.fields import MAX_UINT40, Value
-from molt_market.domain.handling import Handling
+from molt_market.domain.handling import Handling, HandlingPhase
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.jobs import OutputFile
 from molt_market.domain.pings import PingAnswer
 from molt_market.errors import DealNotFound
 from molt_market.signing.pings import sign_ping_answer
+from molt_market.wire.messages import PAGE as MOST_DOCUMENTS
+from molt_market.wire.messages import DocumentNumber, Documents
 
 PAGE = 1_000
 CHUNK = 2**18
+MOST = 2**31 - 1  # a document's number
 ABOUT = """\
 The gateway of a provider: it answers for the deals of its agent. Attestors ping it and read usage logs,
-buyers fetch what their jobs left. Errors are problem details (RFC 9457), as the market's.
+buyers hand jobs and vouchers over, and fetch what their jobs left. Errors are problem details (RFC 9457),
+as the market's.
 """
 
 
@@ -60,6 +66,7 @@ def create_app(here: Here, *beside: Beside, limits: Limits | None = None) -> Fas
 
     `limits` are those of each network address.
     """
+    mail = Mail(here)
     callers = limits or Limits(per_second=50, burst=500)
 
     def limited(request: Request) -> None:
@@ -106,6 +113,26 @@ def create_app(here: Here, *beside: Beside, limits: Limits | None = None) -> Fas
         """List the heartbeats of a deal's usage log: the first has the sequence number `after`."""
         _handling(here, deal_id)
         return HeartbeatPage(heartbeats=tuple(here.usage.heartbeats(deal_id, after, limit)))
+
+    @app.post("/deals/{deal_id}/documents", status_code=201, operation_id="post_document")
+    def post_document(deal_id: EscrowId, body: Document) -> DocumentNumber:
+        """Take a sealed letter for the agent, or a voucher, as if it had lain at the market."""
+        record = here.facts.deal(deal_id)
+        if record is None or _handling(here, deal_id).phase is HandlingPhase.CLOSED:
+            raise DealNotFound(deal_id)
+        return DocumentNumber(deal_id=deal_id, number=mail.hand_in(body, record))
+
+    @app.get("/deals/{deal_id}/documents", operation_id="list_documents")
+    def list_documents(
+        deal_id: EscrowId,
+        kind: DocumentKind | None = None,
+        after: Annotated[int, Query(ge=0, le=MOST, description="The last number that you have.")] = 0,
+        limit: Annotated[int, Query(ge=1, le=MOST_DOCUMENTS, description="How many at most.")] = 50,
+    ) -> Documents:
+        """List what the agent has left for a deal; letters are sealed, and all else is for everybody."""
+        _handling(here, deal_id)
+        left = here.usage.mail(deal_id, after, limit, kind=kind, sender=here.agent.address)
+        return Documents(documents=tuple(left))
 
     @app.get("/deals/{deal_id}/files/{path:path}", operation_id="get_file")
     def get_file(deal_id: EscrowId, path: str, request: Request) -> StreamingResponse:

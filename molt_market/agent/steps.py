@@ -35,7 +35,7 @@ class Steps:
         self._letters = Letters(here)
 
     def step(self, deal_id: EscrowId) -> None:
-        """Do what is due for a deal now: with its job, then with the market.
+        """Do what is due for a deal now: with its job, and with what was handed over for it.
 
         Raises MarketError: what could not be done, and is tried again by the next call.
         """
@@ -49,7 +49,6 @@ class Steps:
         self._say_where(deal_id)
         handling = self._letters.read(handling, record)
         self._go_on(handling, record)
-        self._post(deal_id)
 
     # ---------------------------------------------------------------- the job
 
@@ -150,7 +149,7 @@ class Steps:
         digest = ZERO_HASH if handling.result is None else result_digest(handling.result)
         receipt = issue_receipt(log, gpu_seconds, self._here.agent, self._here.domain, result_digest=digest)
         tell("receipt", deal_id=handling.deal_id, gpu_seconds=gpu_seconds)
-        self._here.usage.leave(RECEIPT, Document(receipt=receipt))
+        self._here.leave(RECEIPT, Document(receipt=receipt))
 
     def _close(self, handling: Handling) -> Handling:
         """Free the GPUs of a deal that is not locked any more."""
@@ -160,7 +159,7 @@ class Steps:
         ended_at = handling.ended_at or self._here.now()
         return self._put(handling, phase=HandlingPhase.CLOSED, ended_at=ended_at)
 
-    # ---------------------------------------------------------------- the market
+    # ---------------------------------------------------------------- inside
 
     def _say_where(self, deal_id: EscrowId) -> None:
         """Leave word where the deal's pings and letters are answered, again where that has changed."""
@@ -169,13 +168,7 @@ class Steps:
         name = f"gateway:{json_hash([url, key])[2:18]}"
         if here.usage.left(deal_id, name) is None:
             said = sign_gateway(deal_id, url, key, here.agent, here.domain)
-            here.usage.leave(name, Document(gateway=said))
-
-    def _post(self, deal_id: EscrowId) -> None:
-        for name, document in self._here.usage.unposted(deal_id):
-            self._here.usage.posted(deal_id, name, self._here.api.post_document(document))
-
-    # ---------------------------------------------------------------- inside
+            here.leave(name, Document(gateway=said))
 
     def _put(self, handling: Handling, **fields: object) -> Handling:
         changed = handling.model_copy(update=fields)

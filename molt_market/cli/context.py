@@ -159,14 +159,14 @@ class AppContext:
         self.on_close(party.close)
         return party
 
-    def pings(self, party: Buyer) -> PingStore | None:
-        """Return where a party's pings are kept: in the database; None: none is given."""
+    def pings(self, client: MoltClient, account: Address) -> PingStore | None:
+        """Return where an account's pings are kept: in the database; None: none is given."""
         from molt_market.app import deployment_name
         from molt_market.storage.attestor import SqlAttestor
 
         if self.database_url is None:
             return None
-        return SqlAttestor(self.database(make=True), deployment_name(party.client), party.wallet.address)
+        return SqlAttestor(self.database(make=True), deployment_name(client), account)
 
     def own_address(self) -> Address | None:
         """Return the account of the key file, which is not opened; None: none is given."""

@@ -51,7 +51,7 @@ def evidence(
     shared: AppContext = context.obj
     buyer = shared.party(Buyer)
     escrow = buyer.escrow(EscrowId(deal))
-    pings = shared.pings(buyer)
+    pings = shared.pings(buyer.client, buyer.wallet.address)
     content = EvidenceContent(
         reason=reason,
         text=text,

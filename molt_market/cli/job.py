@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from molt_market.chain.client import MoltClient
 from molt_market.cli.console import Output, iso
 from molt_market.cli.context import AppContext
 from molt_market.cli.files import read_value
@@ -17,16 +19,23 @@ from molt_market.domain.fields import MAX_UINT40
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.jobs import JobSpec
 from molt_market.errors import MoltError
-from molt_market.sdk.jobs import WAIT_SECONDS
+from molt_market.sdk.direct import DirectMail, Mailbox
+from molt_market.sdk.gateways import GatewayClient, GatewayLimits
+from molt_market.sdk.jobs import WAIT_SECONDS, DealJob
 from molt_market.sdk.parties import Buyer
-from molt_market.sdk.watch import Look, WatchPolicy
+from molt_market.sdk.watch import Look, Watch, WatchPolicy
 from molt_market.signing.sealing import SealingKey
+from molt_market.signing.wallet import TransactionSigner, Wallet
 
 Key = Annotated[
     Path | None,
     typer.Option(help="File of the key that answers are sealed to; default: the wallet's, .sealing."),
 ]
 Wait = Annotated[int, typer.Option(help="Seconds to wait for the agent.", min=0, max=86_400)]
+At = Annotated[
+    str | None,
+    typer.Option(help="Address of the deal's gateway, asked instead of the market.", metavar="URL"),
+]
 WAIT = int(WAIT_SECONDS)
 
 app = typer.Typer(no_args_is_help=True, help="Hand a job over, watch it run, fetch what it left.")
@@ -40,17 +49,18 @@ def hand_over(
     *,
     key: Key = None,
     wait: Wait = WAIT,
+    at: At = None,
+    allow_private: AllowPrivate = False,
     as_json: AsJson = False,
 ) -> None:
     """Seal a job to the deal's agent, and say how it is reached once it is ready.
 
-    The market carries the letter and cannot read it. Answers are sealed to a key of yours, which is made if
-    there is none: keep it to read them again.
+    The market carries the letter and cannot read it; with --at it goes straight to the gateway. Answers are
+    sealed to a key of yours, which is made if there is none: keep it to read them again.
     """
     shared: AppContext = context.obj
     job = read_value(spec, JobSpec)
-    buyer = shared.party(Buyer)
-    access = buyer.hand_over(buyer.escrow(EscrowId(deal)), job, _key(shared, key), wait)
+    access = _side(shared, at, private=allow_private).job(deal, _key(shared, key)).hand_over(job, wait)
     if shared.says_json(as_json=as_json):
         shared.output.json(access.model_dump(mode="json"))
         return
@@ -71,20 +81,20 @@ def result(
     ] = None,
     key: Key = None,
     wait: Wait = WAIT,
+    at: At = None,
     allow_private: AllowPrivate = False,
     as_json: AsJson = False,
 ) -> None:
     """Say how the job ended; with --to fetch its files, checked against what the agent has signed for."""
     shared: AppContext = context.obj
-    buyer = shared.party(Buyer)
-    escrow, opens = buyer.escrow(EscrowId(deal)), _key(shared, key)
-    found = buyer.job_result(escrow, opens, wait)
+    job = _side(shared, at, private=allow_private).job(deal, _key(shared, key))
+    found = job.result(wait)
     if to is not None:
-        buyer.fetch(escrow, opens, to, wait, private=allow_private)
+        job.fetch(to, wait, private=allow_private)
     if shared.says_json(as_json=as_json):
         shared.output.json(found.model_dump(mode="json"))
         return
-    shared.output.line(f"deal {escrow.id}", "bold")
+    shared.output.line(f"deal {job.escrow.id}", "bold")
     shared.output.line(f"exit code {found.exit_code}")
     kept = "" if to is None else f", checked and kept in {to}"
     for each in found.outputs:
@@ -112,21 +122,24 @@ def watch(
     patience: Annotated[int, typer.Option(help="For so many minutes.", min=1)] = 10,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
     wait: Wait = WAIT,
+    at: At = None,
     allow_private: AllowPrivate = False,
     as_json: AsJson = False,
 ) -> None:
     """Ping the machine, and release what its answers vouch for, until the deal is over.
 
-    Each look leaves a voucher for the provider at the market: cumulative, and never for more than was
-    answered. Your account has to be the deal's voucher signer. With --database the pings are kept there:
-    they are what you lay before the arbiter if it comes to a dispute (`deal evidence`).
+    Each look leaves a voucher for the provider at the market, or with --at at the gateway: cumulative, and
+    never for more than was answered. Your account has to be the deal's voucher signer. With --database the
+    pings are kept there: they are what you lay before the arbiter in a dispute (`deal evidence`).
     """
     shared: AppContext = context.obj
     policy = WatchPolicy(timedelta(seconds=every), cap, gpus, least_utilization, timedelta(minutes=patience))
     out, for_programs = shared.output, shared.says_json(as_json=as_json)
-    buyer = shared.party(Buyer, make=True)
-    escrow, pings = buyer.escrow(EscrowId(deal)), shared.pings(buyer)
-    watching = buyer.watch(escrow, policy, pings=pings, wait=wait, private=allow_private)
+    side = _side(shared, at, private=allow_private, make=True)
+    job = side.job(deal, SealingKey.generate())  # no answer is read
+    asking = GatewayClient(job.gateway(wait), GatewayLimits(private=allow_private))
+    pings = shared.pings(side.client, side.wallet.address)
+    watching = Watch(side.mailbox, side.client, side.wallet, job.escrow, asking, policy=policy, pings=pings)
     with stop_on_signals() as stop:
 
         def tell(look: Look | MoltError) -> None:
@@ -164,6 +177,28 @@ def _machine(look: Look) -> dict[str, Any]:
         "held_back": look.held_back,
         "is_over": look.is_over,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A buyer's side of his deals: where letters are left, the chain, and his key."""
+
+    mailbox: Mailbox
+    client: MoltClient
+    wallet: TransactionSigner
+
+    def job(self, deal: str, key: SealingKey) -> DealJob:
+        """Return the job of a deal. Raises DealNotFound."""
+        return DealJob(self.mailbox, self.client, self.wallet, self.client.escrow(EscrowId(deal)), key)
+
+
+def _side(shared: AppContext, at: str | None, *, private: bool, make: bool = False) -> _Side:
+    """Open the key file; with an address `at` no market is asked, nor has one to be known."""
+    if at is None:
+        buyer = shared.party(Buyer, make=make)
+        return _Side(buyer.api, buyer.client, buyer.wallet)
+    wallet = Wallet.from_file(shared.key_file())
+    return _Side(DirectMail(at, private=private), shared.client(wallet), wallet)
 
 
 def _key(shared: AppContext, path: Path | None) -> SealingKey:

@@ -27,6 +27,9 @@ class HandlingPhase(StrEnum):
 BEATING = (HandlingPhase.READY, HandlingPhase.PREPARING, HandlingPhase.RUNNING)
 """The phases in which heartbeats are written."""
 
+AT_WORK = tuple(each for each in HandlingPhase if each is not HandlingPhase.CLOSED)
+"""The phases in which there is something to do."""
+
 
 class Handling(Value):
     """A deal as its gateway handles it.
@@ -34,8 +37,8 @@ class Handling(Value):
     `devices` are positions in the inventory. Of a job: `user` is the id of the system's user that it runs
     as, `ports` are the deal's, `token` opens its files; `reply_to` is whom answers go to, `reply_key` what
     they are sealed to, `asked` the number of the letter that wants them. `documents` is the number of the
-    last document of the deal that was read at the market, `voucher` the largest that was there. `removed`:
-    the job's files are gone.
+    last document in the deal's mail that was read, `voucher` the largest that was there. `removed`: the
+    job's files are gone.
     """
 
     deal_id: EscrowId

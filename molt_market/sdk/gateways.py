@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from molt_market.addresses import NotPublic, address_of
 from molt_market.attestation.usage import Heartbeat
+from molt_market.domain.documents import Document, DocumentKind, PostedDocument
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.pings import Gateway, PingAnswer
+from molt_market.wire import messages as wire
 
 PAGE = 1_000  # heartbeats
 MOST_ANSWER = 4_096  # bytes of an answer to a ping
 MOST_PAGE = 8 * 2**20  # bytes of a page of heartbeats
 MOST_HEARTBEATS = 1_000_000  # of a log
 MOST_LOG = 512 * 2**20  # bytes of a whole log
+MOST_DOCUMENTS = 10_000  # of a deal
+MOST_DOCUMENTS_PAGE = 16 * 2**20  # bytes of a page of them
 MOST_TEXT = 200  # characters of a failure that are kept
 PLAIN = {"Accept-Encoding": "identity", "User-Agent": "molt-market"}  # nothing that unfolds to more
 
@@ -34,13 +39,22 @@ class Unanswered(Exception):
     """A gateway did not give what it was asked for; the text says why."""
 
 
+class Declined(Unanswered):
+    """A gateway has answered with an HTTP `status` that is no success; `said` is all that came with it."""
+
+    def __init__(self, status: int, said: bytes) -> None:
+        super().__init__(f"the answer was {status}")
+        self.status = status
+        self.said = said
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayLimits:
     """What a question may take, and where it may go.
 
     Args:
-        ping: a whole ping, whatever the other side does.
-        log: a whole usage log.
+        ping: a whole ping, or a document that is handed over, whatever the other side does.
+        log: a whole usage log, or all documents of a deal.
         private: also addresses that are not public: this machine's, or of its own network.
     """
 
@@ -77,15 +91,11 @@ class GatewayCaller:
             Unanswered: nothing that can be read came in time.
         """
         body = {"deal_id": gateway.deal_id, "nonce": nonce}
-        try:
+        with _asking(self._limits.ping, "answer"):
             async with asyncio.timeout(self._limits.ping.total_seconds()):
                 url = httpx.URL(gateway.url.rstrip("/") + "/pings")
                 said = await self._ask("POST", url, MOST_ANSWER, json=body)
             return PingAnswer.model_validate_json(said)
-        except TimeoutError:
-            raise Unanswered(f"no answer in {self._limits.ping.total_seconds():g} seconds") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise Unanswered(_told(error)) from error
 
     async def heartbeats(self, gateway: Gateway, after: int = 0) -> list[Heartbeat]:
         """Return a deal's usage log behind its first `after` heartbeats; the caller checks that it fits.
@@ -93,13 +103,38 @@ class GatewayCaller:
         Raises:
             Unanswered: it did not come whole in time, cannot be read, or is longer than a log can be.
         """
-        try:
+        with _asking(self._limits.log, "whole log"):
             async with asyncio.timeout(self._limits.log.total_seconds()):
                 return await self._pages(gateway, after)
-        except TimeoutError:
-            raise Unanswered(f"no whole log in {self._limits.log.total_seconds():g} seconds") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise Unanswered(_told(error)) from error
+
+    async def post_document(self, url: str, document: Document) -> int:
+        """Hand a document to the gateway at an address; return the number that it has there.
+
+        Raises:
+            Unanswered: nothing that can be read came in time; Declined, if it does not take the document.
+        """
+        with _asking(self._limits.ping, "answer"):
+            async with asyncio.timeout(self._limits.ping.total_seconds()):
+                said = await self._ask(
+                    "POST",
+                    _documents_url(url, document.deal_id),
+                    MOST_ANSWER,
+                    json=document.model_dump(mode="json", exclude_none=True),
+                )
+            return wire.DocumentNumber.model_validate_json(said).number
+
+    async def documents(
+        self, url: str, deal_id: EscrowId, kind: DocumentKind | None = None, after: int = 0
+    ) -> list[PostedDocument]:
+        """Return what lies for a deal, behind a number, at the gateway at an address.
+
+        Raises:
+            Unanswered: it did not come whole in time, cannot be read, or is more than a deal can have;
+            Declined, if the gateway does not give it.
+        """
+        with _asking(self._limits.log, "documents"):
+            async with asyncio.timeout(self._limits.log.total_seconds()):
+                return await self._documents(_documents_url(url, deal_id), deal_id, kind, after)
 
     # ---------------------------------------------------------------- inside
 
@@ -118,6 +153,25 @@ class GatewayCaller:
             if len(found) >= MOST_HEARTBEATS:
                 raise Unanswered(f"the log has more than {MOST_HEARTBEATS:,} heartbeats")
 
+    async def _documents(
+        self, url: httpx.URL, deal_id: EscrowId, kind: DocumentKind | None, after: int
+    ) -> list[PostedDocument]:
+        found: list[PostedDocument] = []
+        wanted = {} if kind is None else {"kind": str(kind)}
+        while True:
+            at = url.copy_with(params=wanted | {"after": str(after), "limit": str(wire.PAGE)})
+            said = await self._ask("GET", at, MOST_DOCUMENTS_PAGE)
+            page = wire.Documents.model_validate_json(said).documents
+            numbers = [after, *(each.number for each in page)]
+            if sorted(set(numbers)) != numbers or any(each.document.deal_id != deal_id for each in page):
+                raise Unanswered("the documents are of another deal, or in no order")
+            found += page
+            after = numbers[-1]
+            if len(page) < wire.PAGE:
+                return found
+            if len(found) >= MOST_DOCUMENTS:
+                raise Unanswered(f"the deal has more than {MOST_DOCUMENTS:,} documents")
+
     async def _page(self, url: str, deal_id: EscrowId, after: int, most: int) -> bytes:
         at = httpx.URL(f"{url.rstrip('/')}/deals/{deal_id}/heartbeats").copy_with(
             params={"after": after, "limit": PAGE}
@@ -125,7 +179,7 @@ class GatewayCaller:
         return await self._ask("GET", at, most)
 
     async def _ask(
-        self, method: str, url: httpx.URL, most: int, json: Mapping[str, str] | None = None
+        self, method: str, url: httpx.URL, most: int, json: Mapping[str, Any] | None = None
     ) -> bytes:
         """Ask at the address that was looked at, and read no more than so many bytes."""
         try:
@@ -139,7 +193,7 @@ class GatewayCaller:
         response = await self._http.send(request, stream=True)
         try:
             if not response.is_success:
-                raise Unanswered(f"the answer was {response.status_code}")
+                raise Declined(response.status_code, await _read(response, MOST_ANSWER))
             return await _read(response, most)
         finally:
             await response.aclose()
@@ -157,6 +211,21 @@ async def _read(response: httpx.Response, most: int) -> bytes:
         if len(said) > most:
             raise Unanswered(f"the answer has more than {most:,} bytes")
     return bytes(said)
+
+
+@contextmanager
+def _asking(limit: timedelta, what: str) -> Iterator[None]:
+    """Have whatever goes wrong in the block told as Unanswered."""
+    try:
+        yield
+    except TimeoutError:
+        raise Unanswered(f"no {what} in {limit.total_seconds():g} seconds") from None
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        raise Unanswered(_told(error)) from error
+
+
+def _documents_url(url: str, deal_id: EscrowId) -> httpx.URL:
+    return httpx.URL(f"{url.rstrip('/')}/deals/{deal_id}/documents")
 
 
 def _told(error: Exception) -> str:

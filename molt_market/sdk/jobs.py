@@ -17,7 +17,7 @@ from molt_market.domain.jobs import Access, HandOver, HandOverAnswer, JobResult,
 from molt_market.domain.pings import Gateway
 from molt_market.domain.proofs import Attestation
 from molt_market.errors import AgentSilent, CannotOpen, InvalidSignature, JobRefused, ResultMismatch
-from molt_market.sdk.api import MarketApi
+from molt_market.sdk.direct import Mailbox
 from molt_market.sdk.outputs import fetch_outputs
 from molt_market.signing.hashes import result_digest
 from molt_market.signing.letters import sign_letter, verify_letter
@@ -33,10 +33,10 @@ Found = TypeVar("Found")
 
 
 class DealJob:
-    """The job of one deal, over the letters that lie at the market.
+    """The job of one deal, over the letters that its parties leave for each other.
 
     Args:
-        api: the market's server; it carries the letters, and reads none.
+        mailbox: carries the letters, and reads none: the market's server, or DirectMail of the gateway.
         client: the chain.
         wallet: the buyer's or his voucher signer's.
         key: what the agent's answers are sealed to. Keep it, to read them again later.
@@ -47,10 +47,10 @@ class DealJob:
     """
 
     def __init__(
-        self, api: MarketApi, client: MoltClient, wallet: Signer, escrow: EscrowAccount, key: SealingKey
+        self, mailbox: Mailbox, client: MoltClient, wallet: Signer, escrow: EscrowAccount, key: SealingKey
     ) -> None:
         self.escrow = escrow
-        self._api = api
+        self._mailbox = mailbox
         self._client = client
         self._wallet = wallet
         self._key = key
@@ -63,7 +63,7 @@ class DealJob:
         return self._awaited(self._gateway, wait, "where he is reached")
 
     def hand_over(self, spec: JobSpec, wait: float = WAIT_SECONDS) -> Access:
-        """Seal a job to the agent, leave it at the market, and return the access once the job is ready.
+        """Seal a job to the agent, leave it for him, and return the access once the job is ready.
 
         To call it again, with the same job, is harmless.
 
@@ -74,7 +74,7 @@ class DealJob:
         sealed = seal(given.model_dump_json().encode(), self.gateway(wait).sealing_key)
         agent = self.escrow.terms.agent
         letter = sign_letter(self.escrow.id, agent, sealed, self._wallet, self._client.domain)
-        self._api.post_document(Document(letter=letter))
+        self._mailbox.post_document(Document(letter=letter))
         return self.access(wait)
 
     def access(self, wait: float = WAIT_SECONDS) -> Access:
@@ -113,10 +113,10 @@ class DealJob:
         self.receipt(wait)
         return fetch_outputs(self.access(wait), self.result(wait).outputs, folder, private=private)
 
-    # ---------------------------------------------------------------- what lies at the market
+    # ---------------------------------------------------------------- what lies in the mailbox
 
     def _gateway(self) -> Gateway | None:
-        for posted in reversed(list(self._api.documents(self.escrow.id, DocumentKind.GATEWAY))):
+        for posted in reversed(list(self._mailbox.documents(self.escrow.id, DocumentKind.GATEWAY))):
             gateway = posted.document.gateway
             if gateway is not None and self._is_agents(gateway):
                 return gateway
@@ -147,7 +147,7 @@ class DealJob:
 
     def _receipt(self) -> Attestation | None:
         agent = self.escrow.terms.agent
-        for posted in self._api.documents(self.escrow.id, DocumentKind.RECEIPT):
+        for posted in self._mailbox.documents(self.escrow.id, DocumentKind.RECEIPT):
             receipt = posted.document.receipt
             if receipt is not None and receipt.signer == agent and receipt.result_digest != ZERO_HASH:
                 verify_receipt(receipt, self._client.domain, self._client.is_approved)
@@ -157,7 +157,7 @@ class DealJob:
     def _answers(self) -> Iterator[HandOverAnswer]:
         """Yield the agent's answers that are for us, the newest first. What does not open is not ours."""
         agent, me = self.escrow.terms.agent, self._wallet.address
-        for posted in reversed(list(self._api.documents(self.escrow.id, DocumentKind.LETTER))):
+        for posted in reversed(list(self._mailbox.documents(self.escrow.id, DocumentKind.LETTER))):
             letter = posted.document.letter
             if letter is None or (letter.sender, letter.reader) != (agent, me):
                 continue

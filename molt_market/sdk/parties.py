@@ -43,6 +43,7 @@ from molt_market.payments.relayer import Relayed
 from molt_market.payments.service import PaymentService
 from molt_market.sdk.api import MarketApi
 from molt_market.sdk.book import UNLISTING_SECONDS, RemoteBook
+from molt_market.sdk.direct import DirectMail, Mailbox
 from molt_market.sdk.feed import follow_feed
 from molt_market.sdk.gateways import GatewayClient, GatewayLimits
 from molt_market.sdk.jobs import WAIT_SECONDS, DealJob
@@ -298,14 +299,33 @@ class Buyer(Party):
         return voucher
 
     def hand_over(
-        self, escrow: EscrowAccount, spec: JobSpec, key: SealingKey, wait: float = WAIT_SECONDS
+        self,
+        escrow: EscrowAccount,
+        spec: JobSpec,
+        key: SealingKey,
+        wait: float = WAIT_SECONDS,
+        *,
+        at: str | None = None,
+        private: bool = False,
     ) -> Access:
-        """Seal a job to the deal's agent, and return the access once it is ready: `DealJob.hand_over`."""
-        return self._job(escrow, key).hand_over(spec, wait)
+        """Seal a job to the deal's agent, and return the access once it is ready: `DealJob.hand_over`.
 
-    def job_result(self, escrow: EscrowAccount, key: SealingKey, wait: float = WAIT_SECONDS) -> JobResult:
+        `at`: the gateway's address, asked instead of the market; whatever counts is signed by the agent.
+        `private`: that one may be not public. Both as in the calls below.
+        """
+        return self._job(escrow, key, at, private=private).hand_over(spec, wait)
+
+    def job_result(
+        self,
+        escrow: EscrowAccount,
+        key: SealingKey,
+        wait: float = WAIT_SECONDS,
+        *,
+        at: str | None = None,
+        private: bool = False,
+    ) -> JobResult:
         """Return how the job ended, as the agent has written: `DealJob.result`."""
-        return self._job(escrow, key).result(wait)
+        return self._job(escrow, key, at, private=private).result(wait)
 
     def fetch(
         self,
@@ -314,10 +334,11 @@ class Buyer(Party):
         folder: Path,
         wait: float = WAIT_SECONDS,
         *,
+        at: str | None = None,
         private: bool = False,
     ) -> list[Path]:
         """Fetch the job's files, each checked against what the agent has signed for: `DealJob.fetch`."""
-        return self._job(escrow, key).fetch(folder, wait, private=private)
+        return self._job(escrow, key, at, private=private).fetch(folder, wait, private=private)
 
     def watch(
         self,
@@ -326,23 +347,36 @@ class Buyer(Party):
         *,
         pings: PingStore | None = None,
         wait: float = WAIT_SECONDS,
+        at: str | None = None,
         private: bool = False,
     ) -> Watch:
         """Return what releases a deal's money while it runs, for what the machine answers: `run` it.
 
-        `private`: also at an address that is not public.
+        With `at` the vouchers too go to the gateway, which passes them on to the market.
 
         Raises AgentSilent if the agent has not said where he is reached after `wait` seconds.
         """
-        gateway = GatewayClient(self.gateway(escrow, wait), GatewayLimits(private=private))
-        return Watch(self.api, self.client, self.wallet, escrow, gateway, policy=policy, pings=pings)
+        gateway = self.gateway(escrow, wait, at=at, private=private)
+        asking = GatewayClient(gateway, GatewayLimits(private=private))
+        mailbox = self._mailbox(at, private=private)
+        return Watch(mailbox, self.client, self.wallet, escrow, asking, policy=policy, pings=pings)
 
-    def gateway(self, escrow: EscrowAccount, wait: float = WAIT_SECONDS) -> Gateway:
+    def gateway(
+        self,
+        escrow: EscrowAccount,
+        wait: float = WAIT_SECONDS,
+        *,
+        at: str | None = None,
+        private: bool = False,
+    ) -> Gateway:
         """Return where a deal is answered for: `DealJob.gateway`."""
-        return self._job(escrow, SealingKey.generate()).gateway(wait)
+        return self._job(escrow, SealingKey.generate(), at, private=private).gateway(wait)
 
-    def _job(self, escrow: EscrowAccount, key: SealingKey) -> DealJob:
-        return DealJob(self.api, self.client, self.wallet, escrow, key)
+    def _job(self, escrow: EscrowAccount, key: SealingKey, at: str | None, *, private: bool) -> DealJob:
+        return DealJob(self._mailbox(at, private=private), self.client, self.wallet, escrow, key)
+
+    def _mailbox(self, at: str | None, *, private: bool) -> Mailbox:
+        return self.api if at is None else DirectMail(at, private=private)
 
     def _free_slot(self) -> int:
         """Return the lowest slot that opened no deal, and that none of the account's other orders has."""

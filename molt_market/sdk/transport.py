@@ -75,12 +75,12 @@ class Transport:
             except httpx.TransportError as error:
                 if attempt == self._attempts:
                     raise ServerUnreachable(self.url, str(error)) from error
-                _wait(attempt)
+                pause(attempt)
                 continue
             if response.status_code not in AGAIN or attempt == self._attempts:
                 return response
             tell("server_is_busy", status=response.status_code, attempt=attempt)
-            _wait(attempt, response.headers.get("Retry-After"))
+            pause(attempt, response.headers.get("Retry-After"))
         raise AssertionError("the last attempt returns or raises")  # pragma: no cover
 
     def _read(self, response: httpx.Response, kind: type[Answer]) -> Answer:
@@ -99,7 +99,8 @@ class Transport:
         return error_of(problem)
 
 
-def _wait(attempt: int, told: str | None = None) -> None:
+def pause(attempt: int, told: str | None = None) -> None:
+    """Wait before the next attempt: longer each time, and as long as the other side has told."""
     seconds = FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
     if told is not None and told.isdigit():
         seconds = max(seconds, int(told))

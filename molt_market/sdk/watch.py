@@ -19,7 +19,7 @@ from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.pings import Ping
 from molt_market.domain.proofs import Confirmation
 from molt_market.errors import ChainError, InvalidValue, MoltError, ServerError, ServerUnreachable
-from molt_market.sdk.api import MarketApi
+from molt_market.sdk.direct import Mailbox
 from molt_market.sdk.gateways import GatewayClient, Unanswered
 from molt_market.signing.signers import Signer
 from molt_market.signing.statements import sign_voucher
@@ -98,7 +98,7 @@ class Watch:
     What is released never exceeds what his own pings vouch for, nor the time since the opening.
 
     Args:
-        api: the market's server, where vouchers are left.
+        mailbox: where vouchers are left: the market's server, or DirectMail of the gateway.
         client: the chain.
         signer: the deal's voucher signer. This key pays for this buyer's deals and can do nothing else.
         pings: where the pings are kept: the counter-evidence in a dispute.
@@ -106,7 +106,7 @@ class Watch:
 
     def __init__(
         self,
-        api: MarketApi,
+        mailbox: Mailbox,
         client: MoltClient,
         signer: Signer,
         escrow: EscrowAccount,
@@ -123,14 +123,14 @@ class Watch:
         self.store = pings or MemoryPings()
         self.log = UsageLog(escrow.id)
         self._deal = escrow
-        self._api, self._client, self._signer, self._gateway = api, client, signer, gateway
+        self._mailbox, self._client, self._signer, self._gateway = mailbox, client, signer, gateway
         self._released = escrow.paid_gpu_seconds
         self._idle_since: datetime | None = None
 
     def run(self, stop: Event, after: Callable[[Look | MoltError], object] = _ignore) -> None:
         """Look again and again until the deal is over, or it is told to stop.
 
-        `after` is told what each look came to. One that market or node did not answer is made again later;
+        `after` is told what each look came to. One that mailbox or node did not answer is made again later;
         all else is raised.
         """
         while not stop.is_set():
@@ -147,7 +147,7 @@ class Watch:
     def look(self) -> Look:
         """Ask the machine, write down what it said, and release what is due.
 
-        Raises ServerUnreachable, ServerError of the market, ChainError of the node: look again later.
+        Raises ServerUnreachable, ServerError of the mailbox, ChainError of the node: look again later.
         """
         escrow = self._client.escrow(self._deal.id)
         now = self._client.now()
@@ -160,7 +160,7 @@ class Watch:
         if held_back is not None or due <= self._released:
             return Look(now, answered, self._released, held_back=held_back, is_over=is_over)
         voucher = sign_voucher(escrow.id, due, self._signer, self._client.domain)
-        self._api.post_document(Document(voucher=voucher))
+        self._mailbox.post_document(Document(voucher=voucher))
         self._released = due
         return Look(now, answered, due, voucher=voucher, is_over=is_over)
 

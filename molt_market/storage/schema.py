@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from molt_market.storage.types import Uint, UtcTime
 
-VERSION = "0008"  # the newest file in migrations/versions (a test compares them)
+VERSION = "0009"  # the newest file in migrations/versions (a test compares them)
 
 metadata = MetaData(
     naming_convention={
@@ -347,6 +347,21 @@ agent_documents = Table(
     Column("document", Text, nullable=False, comment="as JSON"),
     Column("number", Integer, comment="that it has at the market; null: it is not there yet"),
     comment="What a gateway leaves at the market: written down first, then posted until it is there.",
+)
+
+agent_mail = Table(
+    "agent_mail",
+    metadata,
+    Column("deployment", DEPLOYMENT, primary_key=True),
+    Column("deal_id", HASH, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False, comment="counts the deal's up from 1"),
+    Column("digest", HASH, nullable=False, comment="of the whole document"),
+    Column("kind", String(16), nullable=False, comment="of DocumentKind"),
+    Column("sender", ADDRESS, nullable=False),
+    Column("posted_at", SECOND, nullable=False),
+    Column("document", Text, nullable=False, comment="as JSON; a letter's text is sealed"),
+    UniqueConstraint("deployment", "deal_id", "digest"),
+    comment="What lies at a gateway for its deals: handed to the agent, whichever way, or left by him.",
 )
 
 # ---------------------------------------------------------------- alerts, and whom they go to

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, Table, func, insert, select, update
+from eth_utils import keccak
+from sqlalchemy import ColumnElement, Connection, Table, func, insert, select, update
 
 from molt_market.attestation.usage import Heartbeat, UsageLog
-from molt_market.domain.documents import Document
+from molt_market.domain.documents import Document, DocumentKind, PostedDocument
+from molt_market.domain.fields import moment, seconds
 from molt_market.domain.handling import BEATING, Handling, HandlingPhase
-from molt_market.domain.ids import ZERO_HASH, EscrowId, Hash32
+from molt_market.domain.ids import ZERO_HASH, Address, EscrowId, Hash32
+from molt_market.errors import TooManyDocuments
 from molt_market.storage.compiled import insert_unless_there
 from molt_market.storage.database import Database
-from molt_market.storage.schema import agent_deals, agent_documents, agent_heartbeats
+from molt_market.storage.schema import agent_deals, agent_documents, agent_heartbeats, agent_mail
 
 
 class SqlUsage:
@@ -100,11 +104,12 @@ class SqlUsage:
 
     # ---------------------------------------------------------------- documents
 
-    def leave(self, name: str, document: Document) -> None:
+    def leave(self, name: str, document: Document, sender: Address, at: datetime) -> None:
         key = {"deployment": self._deployment, "deal_id": document.deal_id, "name": name}
+        row = key | {"document": _written(document), "number": None}
         with self._database.writing() as connection:
-            body = document.model_dump_json(exclude_none=True)
-            insert_unless_there(connection, agent_documents, key | {"document": body, "number": None})
+            if insert_unless_there(connection, agent_documents, row):
+                self._keep(connection, document, sender, at, most=None)
 
     def left(self, deal_id: EscrowId, name: str) -> Document | None:
         mine = self._deal(agent_documents, deal_id)
@@ -127,7 +132,82 @@ class SqlUsage:
                 update(agent_documents).where(mine, agent_documents.c.name == name).values(number=number)
             )
 
+    def unposted_deals(self) -> Sequence[EscrowId]:
+        mine = (agent_documents.c.deployment == self._deployment) & agent_documents.c.number.is_(None)
+        with self._database.reading() as connection:
+            found = connection.scalars(select(agent_documents.c.deal_id).where(mine).distinct())
+            return sorted(EscrowId(each) for each in found)
+
+    def receive(self, document: Document, sender: Address, at: datetime, most: int | None = None) -> int:
+        with self._database.writing() as connection:
+            return self._keep(connection, document, sender, at, most=most)
+
+    def mail(
+        self,
+        deal_id: EscrowId,
+        after: int = 0,
+        limit: int | None = None,
+        *,
+        kind: DocumentKind | None = None,
+        sender: Address | None = None,
+    ) -> Sequence[PostedDocument]:
+        wanted = select(agent_mail).where(self._deal(agent_mail, deal_id), agent_mail.c.number > after)
+        if kind is not None:
+            wanted = wanted.where(agent_mail.c.kind == str(kind))
+        if sender is not None:
+            wanted = wanted.where(agent_mail.c.sender == sender)
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted.order_by(agent_mail.c.number).limit(limit)).all()
+        return [
+            PostedDocument(
+                number=row.number,
+                sender=Address(row.sender),
+                posted_at=moment(row.posted_at),
+                document=Document.model_validate_json(row.document),
+            )
+            for row in rows
+        ]
+
     # ---------------------------------------------------------------- inside
+
+    def _keep(
+        self, connection: Connection, document: Document, sender: Address, at: datetime, *, most: int | None
+    ) -> int:
+        """Give a document the next number of its deal, unless it has one. One after the other: no gaps."""
+        mine = self._deal(agent_mail, document.deal_id)
+        connection.execute(
+            select(agent_deals.c.phase).where(self._deal(agent_deals, document.deal_id)).with_for_update()
+        )
+        body = _written(document)
+        digest = Hash32.of(keccak(text=body))
+        known = connection.execute(
+            select(agent_mail.c.number).where(mine, agent_mail.c.digest == digest)
+        ).scalar()
+        if known is not None:
+            return int(known)
+        alike = (agent_mail.c.kind == str(document.kind)) & (agent_mail.c.sender == sender)
+        if most is not None and self._count(connection, mine & alike) >= most:
+            raise TooManyDocuments(most)
+        last = connection.execute(select(func.max(agent_mail.c.number)).where(mine)).scalar() or 0
+        row = {
+            "deployment": self._deployment,
+            "deal_id": document.deal_id,
+            "number": last + 1,
+            "digest": digest,
+            "kind": str(document.kind),
+            "sender": sender,
+            "posted_at": seconds(at),
+            "document": body,
+        }
+        connection.execute(insert(agent_mail).values(row))
+        return last + 1
+
+    def _count(self, connection: Connection, which: ColumnElement[bool]) -> int:
+        return int(connection.execute(select(func.count()).where(which)).scalar_one())
 
     def _deal(self, table: Table, deal_id: EscrowId) -> ColumnElement[bool]:
         return (table.c.deployment == self._deployment) & (table.c.deal_id == deal_id)
+
+
+def _written(document: Document) -> str:
+    return document.model_dump_json(exclude_none=True)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from molt_market.agent.at_market import AtMarket
 from molt_market.agent.desk import Desk
 from molt_market.agent.devices import NamelessDevices
 from molt_market.agent.heartbeats import Heartbeats
@@ -183,14 +184,20 @@ class Play:
             self.clock.advance(seconds_on)
             self.desk.take_up()
             self.here.heartbeats.beat_all()
-            for handling in self.usage.handlings():
-                Steps(self.here).step(handling.deal_id)
+            for _ in range(2):  # what comes by the market is done in the same turn
+                for handling in self.usage.handlings():
+                    Steps(self.here).step(handling.deal_id)
+                AtMarket(self.here).look()
 
     def hand_over(self, number: int, spec: JobSpec, *, sender: Signer = BUYER) -> None:
+        """Leave a letter with a job at the market."""
+        self.market.post_document(self.letter(number, spec, sender=sender))
+
+    def letter(self, number: int, spec: JobSpec, *, sender: Signer = BUYER) -> Document:
         content = HandOver(spec=spec, reply_key=self.key.public).model_dump_json().encode()
         sealed = seal(content, self.here.sealing.public)
         letter = sign_letter(deal_id(number), AGENT.address, sealed, sender, DOMAIN)
-        self.market.post_document(Document(letter=letter))
+        return Document(letter=letter)
 
     def answers(self, number: int) -> list[HandOverAnswer]:
         found = []

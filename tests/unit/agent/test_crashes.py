@@ -15,7 +15,7 @@ from molt_market.storage.database import Database
 from molt_market.storage.usage import SqlUsage
 from tests.unit.agent.machine import BATCH, Play, deal_id, record
 
-WRITES = ("put", "beat", "leave", "posted")
+WRITES = ("put", "beat", "leave", "posted", "receive")
 
 
 class Killed(Exception):

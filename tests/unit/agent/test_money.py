@@ -183,3 +183,12 @@ def test_deadline__is_when_it_finalizes__and_a_failure_leaves_the_others(play: P
     payments.fails = True
     gateway.look()
     assert payments.sent == ["finalize", "finalize"]
+
+
+def test_voucher__that_is_due__does_not_wait_for_a_market_that_is_down(play: Play) -> None:
+    ended(play)
+    pay(play, ALL)
+    gateway, payments = money(play)
+    play.market.is_down = True
+    gateway.look()
+    assert payments.sent == [f"redeem {ALL}"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from molt_market.agent.at_market import AtMarket
 from molt_market.agent.desk import Desk
 from molt_market.agent.ports import Ended, Running
 from molt_market.agent.steps import Steps
@@ -239,6 +240,8 @@ def test_node__that_is_away__loses_no_letter(play: Play, monkeypatch: pytest.Mon
     play.go()
     play.hand_over(1, BATCH)
 
+    AtMarket(play.here).fetch(deal_id(1))
+
     def away(_: object) -> Hash32 | None:
         raise NodeUnreachable("http://node")
 
@@ -261,6 +264,23 @@ def test_market__that_is_down__holds_up_no_job(play: Play) -> None:
     play.go()
     assert play.market.kinds(deal_id(1)).count("receipt") == 1
     assert play.answers(1)[-1].result is not None
+
+
+def test_market__that_is_down_when_a_deal_closes__gets_what_it_is_owed_later(play: Play) -> None:
+    play.facts.put(record(1))
+    play.hand_over(1, BATCH)
+    play.go(times=2)
+    play.market.is_down = True
+    play.machine.jobs[deal_id(1)] = Ended(0)
+    for change in ({}, {"status": DealStatus.RELEASED}):
+        play.later(1, **change)
+        with pytest.raises(ServerUnreachable):
+            play.go()
+    assert play.of(1).phase is HandlingPhase.CLOSED
+    play.market.is_down = False
+    play.go()
+    assert play.market.kinds(deal_id(1)).count("receipt") == 1
+    assert play.usage.unposted_deals() == []
 
 
 def test_files__are_deleted_a_week_after_the_end(play: Play) -> None:

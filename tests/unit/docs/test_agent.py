@@ -7,11 +7,12 @@ from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from molt_market.agent import money, server
+from molt_market.agent import mail, money, server
 from molt_market.agent.here import GAP_INTERVALS, GatewaySettings
 from molt_market.agent.inputs import REDIRECTS
 from molt_market.agent.outputs import MOST_LETTER
 from molt_market.agent.runners.supervisor import FILES_OPEN
+from molt_market.domain.documents import MAX_LETTER, DocumentKind
 from molt_market.domain.handling import BEATING, HandlingPhase
 from molt_market.domain.jobs import JobLimits
 from tests.pages import Page
@@ -47,6 +48,9 @@ def test_figures__are_the_programs() -> None:
     assert SETTINGS.interval == timedelta(seconds=10)
     assert f"at most {REDIRECTS} redirects" in text
     assert f"{MOST_LETTER:,} bytes" in text
+    letters, vouchers = mail.MOST[DocumentKind.LETTER], mail.MOST[DocumentKind.VOUCHER]
+    assert f"at most {letters} letters and {vouchers:,} vouchers each" in text
+    assert f"a letter has {MAX_LETTER:,} characters at most" in text
     assert f"{FILES_OPEN:,} open files" in text
     assert f"{int(money.MARGIN.total_seconds()) // 60} minutes before the deadline" in text
 
