@@ -75,12 +75,14 @@ class NvmlDevices:
             return None
 
 
-def devices_here(count: int | None = None) -> Devices:
+def devices_here(count: int | None = None, *, without_gpus: bool = False) -> Devices:
     """Return the GPUs that NVIDIA's driver tells of; with a `count`, so many places if it does not answer.
+
+    `without_gpus` does not ask the driver: places for a test, on any machine.
 
     Raises InvalidValue: no driver answers, and no count is given; or there are others than were counted.
     """
-    nvml = _nvml()
+    nvml = None if without_gpus else _nvml()
     if nvml is None:
         if count is None:
             raise InvalidValue("no GPU's driver answers here: give --devices, how many there are to be")

@@ -24,6 +24,7 @@ from molt_market.api.beside import Job
 from molt_market.app import deployment_name, follow, journal_in
 from molt_market.chain.client import MoltClient
 from molt_market.chain.openings import opening_of
+from molt_market.domain.handling import HandlingPhase
 from molt_market.domain.ids import Hash32
 from molt_market.errors import InvalidValue
 from molt_market.indexer.records import DealRecord
@@ -69,6 +70,20 @@ def own_folder(folder: Path) -> Iterator[Path]:
         except OSError as error:
             raise InvalidValue(f"another gateway runs in {folder}: each has its own --folder") from error
         yield private
+
+
+def end_jobs(folder: Path, deployment: str, users: Collection[int] | None) -> None:
+    """Kill the jobs of a gateway that has ended and does not come again. The rest as `serve` was told."""
+    path = folder / PRIVATE / DATABASE
+    if not path.exists():
+        return
+    runner, database = ProcessRunner(folder, users), Database(path)
+    try:
+        usage = SqlUsage(database, deployment)
+        for each in usage.handlings([HandlingPhase.PREPARING, HandlingPhase.RUNNING]):
+            runner.stop(each.deal_id, each.user)
+    finally:
+        database.close()
 
 
 def serve(

@@ -44,6 +44,9 @@ def run(
         int | None,
         typer.Option(min=1, help="How many GPUs, where no driver tells: nothing is measured then."),
     ] = None,
+    without_gpus: Annotated[
+        bool, typer.Option("--without-gpus", help="Ask no driver, --devices are places: for a test.")
+    ] = False,
     interval: Annotated[int, typer.Option(min=1, max=10, help="Seconds between two heartbeats.")] = 10,
     job_uids: Annotated[str | None, typer.Option(help="User ids that jobs run as: 60000-60999.")] = None,
     same_user: Annotated[
@@ -87,7 +90,7 @@ def run(
     users = _users(job_uids, same_user=same_user)
     agent = Wallet.from_file(shared.key_file())
     gas = agent if gas_wallet is None else Wallet.from_file(gas_wallet)
-    found = devices_here(devices)
+    found = devices_here(devices, without_gpus=without_gpus)
     with own_folder(folder), _listening(listen) as listener, _database(shared, folder) as database:
         serve(
             shared.client(gas),

@@ -72,7 +72,7 @@ def run(
         ),
         plan=plan,
         limits=GatewayLimits(private=allow_private),
-        told=lambda judged: _tell(out, judged, as_json=for_programs),
+        told=lambda judged: tell_judged(out, judged, as_json=for_programs),
     )
     with stop_on_signals() as stop:
         if not caught_up(process.follower, party.client, out, stop):
@@ -124,7 +124,8 @@ class _Row:
     verdicts: Sequence[Verdict]
 
 
-def _tell(out: Output, judged: Judged, *, as_json: bool) -> None:
+def tell_judged(out: Output, judged: Judged, *, as_json: bool) -> None:
+    """Say what was said of a receipt."""
     if as_json:
         out.json_line(
             {

@@ -17,6 +17,7 @@ from molt_market import testing
 from molt_market.app import follow, journal_in
 from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
+from molt_market.cli.devnet_gateway import GatewayPlace, gateway_place, run_gateway
 from molt_market.cli.devnet_market import attest, listening, serve_market
 from molt_market.cli.keeper import work
 from molt_market.cli.options import AsJson
@@ -36,12 +37,14 @@ LOOK_SECONDS = 2
 class Home:
     """The folder of a devnet: the deployment's file, key files, the database, and `env` to use them all.
 
-    `listener` is where its market's server answers; None: its packages are not installed.
+    `listener` is where its market's server answers; None: its packages are not installed. `gateway` is where
+    its provider's jobs run; None: nowhere.
     """
 
     net: testing.Devnet
     folder: Path
     listener: socket.socket | None = None
+    gateway: GatewayPlace | None = None
 
     @cached_property
     def accounts(self) -> dict[str, Wallet]:
@@ -65,8 +68,9 @@ class Home:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that let `molt` use this devnet, as its buyer; and a policy for offers."""
+        """The variables that let `molt` use this devnet, as its buyer; policy and agent for offers."""
         server = {} if self.server is None else {"MOLT_SERVER": self.server}
+        gateway = {} if self.gateway is None else {"AGENT_FOLDER": str(self.gateway.folder)}
         return {
             "MOLT_NETWORK": self.net.network.name,
             "MOLT_RPC_URL": self.net.url,
@@ -76,6 +80,8 @@ class Home:
             "MOLT_WALLET_PASSWORD": PASSWORD,
             **server,
             "POLICY": self.net.policy_id,
+            "AGENT": self.net.agent.address,
+            **gateway,
         }
 
     @property
@@ -122,7 +128,7 @@ def keep_deals(home: Home, out: Output) -> Iterator[Check]:
         database.close()
 
 
-COMPANIONS: tuple[Companion, ...] = (keep_deals, serve_market, attest)
+COMPANIONS: tuple[Companion, ...] = (keep_deals, serve_market, attest, run_gateway)
 
 
 def devnet(
@@ -137,13 +143,16 @@ def devnet(
         int | None,
         typer.Option(help="Seconds between blocks; default: one for each transaction, at once.", min=1),
     ] = None,
+    without_gateway: Annotated[
+        bool, typer.Option("--without-gateway", help="Run no jobs: no gateway takes up its provider's deals.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a local chain with the contracts on it, a market's server and a keeper, until it is told to stop.
+    """Run a local chain with the contracts on it and all that a market has, until it is told to stop.
 
-    Its accounts have money for tests, and key files in --dir. Everybody knows these keys: they are for
-    nothing else. Its attestors sign whatever an agent's receipt says, and look at nothing. Each start is a
-    new chain.
+    That is a server, a keeper, three attestors, and the gateway of its provider, which runs jobs on this
+    machine. Its accounts have money for tests, and key files in --dir. Everybody knows these keys: they are
+    for nothing else. Each start is a new chain.
     """
     shared: AppContext = context.obj
     out = shared.output
@@ -152,9 +161,10 @@ def devnet(
     with (
         stop_on_signals() as stop,
         listening(server_port) as listener,
+        gateway_place(wanted=not without_gateway) as gateway,
         testing.devnet(port=port, block_time=block_time, apart=True) as net,
     ):
-        home = Home(net, place, listener)
+        home = Home(net, place, listener, gateway)
         home.furnish()
         with ExitStack() as beside:
             checks = [beside.enter_context(companion(home, out)) for companion in COMPANIONS]
@@ -199,6 +209,8 @@ def _print(out: Output, home: Home) -> None:
     out.line(f"chain {net.deployment.chain_id} at {net.url}", "bold")
     if home.server is not None:
         out.line(f"market of it at {home.server}", "bold")
+    if home.gateway is not None:
+        out.line(f"gateway of its provider at {home.gateway.url}", "bold")
     rows = {"escrow": net.deployment.escrow, "token": net.deployment.token_address, "policy": net.policy_id}
     rows |= {"panel": net.panel, "policy of the panel": net.panel_policy_id}
     rows |= {name: wallet.address for name, wallet in home.accounts.items()}
@@ -207,8 +219,9 @@ def _print(out: Output, home: Home) -> None:
     out.line(f"\nTo use it, as the buyer (or: source {shlex.quote(str(home.folder / 'env'))}):")
     for line in home.exports:
         out.line(line)
-    out.line("\nCtrl-C or SIGTERM ends it. Everybody knows these keys: they are for tests only. Its", "dim")
-    out.line("attestors sign whatever an agent's receipt says, and look at nothing.", "dim")
+    out.line("\nCtrl-C or SIGTERM ends it. Everybody knows these keys: they are for tests only.", "dim")
+    if home.gateway is not None and home.gateway.users is None:
+        out.line("So whoever reaches this machine's loopback address can have a job run here, as you.", "dim")
 
 
 def _machine(home: Home) -> dict[str, Any]:
@@ -216,6 +229,7 @@ def _machine(home: Home) -> dict[str, Any]:
     return {
         "url": net.url,
         "server": home.server,
+        "gateway": None if home.gateway is None else home.gateway.url,
         "chain_id": net.deployment.chain_id,
         "escrow": net.deployment.escrow,
         "token": net.deployment.token_address,

@@ -1,27 +1,34 @@
-"""What a devnet has of a market: its server, and attestors that sign whatever the agent says."""
+"""What a devnet has of a market: its server, and its attestors."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from threading import Event
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from molt_market.attestation.verifier import Rules
+from molt_market.attestor.pinging import PingPlan
+from molt_market.attestor.process import AttestorProcess
+from molt_market.cli.attestor import tell_judged
 from molt_market.cli.console import Output
 from molt_market.cli.keeper import Work
 from molt_market.cli.serve import can_serve
-from molt_market.domain.documents import DocumentKind
-from molt_market.domain.ids import Address, EscrowId
-from molt_market.domain.updates import DocumentPosted, FeedItem
-from molt_market.errors import InvalidValue, MoltError, NodeUnreachable, ServerUnreachable
+from molt_market.errors import InvalidValue
+from molt_market.sdk.gateways import GatewayLimits
 from molt_market.sdk.parties import Attestor
 from molt_market.storage.database import Database
 
 if TYPE_CHECKING:
     from molt_market.cli.devnet import Home
 
-LOOK_SECONDS = 0.3
+EVERY = timedelta(seconds=0.5)  # between two looks of an attestor
+PINGS = PingPlan(timedelta(seconds=0.5))
+NO_SERVER = (
+    "no market's server, no attestors and no gateway: they need more packages,"
+    " pip install 'molt-market[server]'"
+)
 
 
 @contextmanager
@@ -47,7 +54,7 @@ def listening(port: int) -> Iterator[socket.socket | None]:
 def serve_market(home: Home, out: Output) -> Iterator[Callable[[], None]]:
     """Run the market's server, with the operator's wallet: it matches the orders that wait."""
     if home.listener is None:
-        out.note("no market's server: it needs more packages, pip install 'molt-market[server]'")
+        out.note(NO_SERVER)
         yield lambda: None
         return
     from molt_market.api.run import opened, server_of  # noqa: PLC0415 - only a server has these packages
@@ -69,63 +76,32 @@ def serve_market(home: Home, out: Output) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def attest(home: Home, out: Output) -> Iterator[Callable[[], None]]:
-    """Countersign each receipt that an agent leaves at the market, if the deal's policy names an attestor."""
+    """Run the attestors, each with a key and a database of his own, as `molt attestor run` does."""
     if home.server is None:
         yield lambda: None
         return
-    with ExitStack() as parties:
-        attestors = {
-            wallet.address: parties.enter_context(
-                Attestor(home.server, wallet, network=home.net.network, deployment=home.net.deployment)
-            )
-            for wallet in home.net.attestors
-        }
-        at_work = Work(Countersigning(attestors, out).run)
+    with ExitStack() as held:
+        names = [name for name in home.accounts if name.startswith("attestor-")]
+        attestors = [_attestor(home, name, out, held) for name in names]
+        at_work = Work(*(job for each in attestors for job in each.jobs(EVERY)))
         with at_work.going():
             yield at_work.require_alive
 
 
-class Countersigning:
-    """Attestors that look at nothing: what an agent's receipt says, they sign. For a devnet only."""
-
-    def __init__(self, attestors: Mapping[Address, Attestor], out: Output) -> None:
-        self._attestors = attestors
-        self._any = next(iter(attestors.values()))
-        self._out = out
-        self._after = 0
-
-    def run(self, stop: Event) -> None:
-        """Look again and again, until it is told to stop."""
-        while not stop.wait(LOOK_SECONDS):
-            try:
-                for item in self._any.api.feed(self._after):
-                    self._take(item)
-                    self._after = item.sequence
-            except (ServerUnreachable, NodeUnreachable):
-                continue  # from the same step on, at the next look
-
-    def _take(self, item: FeedItem) -> None:
-        """Sign what a step of the market asks for. What cannot be signed is told, and left."""
-        posted = item.update
-        if not isinstance(posted, DocumentPosted) or posted.document is not DocumentKind.RECEIPT:
-            return
-        if posted.sender in self._attestors:
-            return
-        try:
-            signed = self._sign(posted.deal_id)
-        except (ServerUnreachable, NodeUnreachable):
-            raise
-        except MoltError as error:
-            self._out.note(f"not attested, deal {posted.deal_id}: {' '.join(str(error).split())}")
-        else:
-            self._out.line(f"attested deal {posted.deal_id} by {signed} attestors, unseen", "green")
-
-    def _sign(self, deal_id: EscrowId) -> int:
-        """Sign all receipts of a deal's agent. Those that are signed already are kept once there."""
-        client = self._any.client
-        policy = client.policy(client.escrow(deal_id).terms.policy_id)
-        named = [self._attestors[each] for each in policy.attestors if each in self._attestors]
-        for receipt in self._any.receipts(deal_id):
-            for attestor in named:
-                attestor.attest(receipt)
-        return len(named)
+def _attestor(home: Home, name: str, out: Output, held: ExitStack) -> AttestorProcess:
+    """Make one that asks often, so that a job of a few seconds is seen, and that has followed the chain."""
+    wallet, net = home.accounts[name], home.net
+    party = Attestor(home.server or "", wallet, network=net.network, deployment=net.deployment)
+    database = Database(home.folder / f"{name}.db")
+    held.callback(database.close)
+    held.enter_context(party)
+    made = AttestorProcess(
+        party,
+        database,
+        rules=Rules(longest_ping_gap=PINGS.longest_gap, gpus_visible=False),
+        plan=PINGS,
+        limits=GatewayLimits(private=True),
+        told=lambda judged: tell_judged(out, judged, as_json=False),
+    )
+    made.follower.advance()
+    return made

@@ -65,8 +65,7 @@ COMMANDS = (  # as `molt --help` lists them
     Later(
         "devnet",
         "devnet:devnet",
-        "Run a local chain with the contracts on it, a market's server and a keeper, "
-        "until it is told to stop.",
+        "Run a local chain with the contracts on it and all that a market has, until it is told to stop.",
     ),
     Later("alerts", "alerts:app", "Webhooks that tell what a party or the operator has to know."),
     Later("agent", "agent:app", "Run the jobs of your deals, as a provider's gateway."),

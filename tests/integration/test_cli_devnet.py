@@ -8,35 +8,31 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from molt_market.app import connect
-from molt_market.attestation.receipts import issue_receipt
-from molt_market.attestation.usage import UsageLog
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
 from molt_market.cli.root import ExitCode
 from molt_market.domain.amounts import Amount
+from molt_market.domain.deals import DealStatus, EscrowAccount
+from molt_market.domain.documents import DocumentKind
 from molt_market.domain.fields import seconds
-from molt_market.domain.gpus import GpuCapacity
-from molt_market.domain.ids import Address, Hash32
-from molt_market.domain.offers import CapacityOffer
-from molt_market.domain.orders import JobOrder, JobRequirements
+from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.domain.updates import DealOpened
 from molt_market.errors import NodeUnreachable, ServerUnreachable
 from molt_market.sdk.api import MarketApi
-from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.parties import Buyer
 from molt_market.sdk.transport import Transport
 from molt_market.signing.statements import sign_offer
 from molt_market.signing.wallet import Wallet
 from tests.factories import make_match, make_offer, make_order
+from tests.integration.agents import until
 from tests.integration.commands import PASSWORD, asked, key_file, molt, refused, running, stopped
-
-Party = TypeVar("Party", Buyer, Provider)
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +70,7 @@ def gone(url: str) -> bool:
 def test_devnet__is_used_as_it_says__and_its_keeper_closes_what_is_due(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with started() as (process, told):
+    with started("--without-gateway") as (process, told):
         for name, value in told["environment"].items():
             monkeypatch.setenv(name, value)
         exported = (Path("devnet") / "env").read_text()
@@ -122,67 +118,93 @@ def open_deal(told: dict[str, Any]) -> tuple[str, int]:
     return escrow.id, seconds(escrow.locked_until)
 
 
-def party(kind: type[Party], told: dict[str, Any], name: str) -> Party:
-    """Return a party at the devnet's market, by its key file."""
-    file = told["accounts"][name]["file"]
-    return kind(told["server"], file, rpc_url=told["url"], deployment=Path("devnet"))
+JOB = {"command": ["sh", "-c", "sleep 2; seq 1000 | tail -1 > largest.txt"], "outputs": ["largest.txt"]}
+OFFER = ("--gpus", "8", "--model", "H100", "--vram", "80", "--price", "2.50", "--hours", "24")
+GPUS = ("--gpus", "4", "--vram", "80", "--hours", "8", "--max-price", "3")
+UNFINISHED = str(10**6 + os.getpid())  # seconds that a job would sleep; nobody else on this machine does
 
 
-def test_devnet__its_market__opens_what_waits__and_its_attestors_sign(
+def test_devnet__runs_a_job__which_its_attestors_have_seen__and_claims(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("MOLT_WALLET_PASSWORD", "devnet")
-    with (
-        started() as (process, told),
-        party(Buyer, told, "buyer") as buyer,
-        party(Provider, told, "provider") as provider,
-        closing(buyer.feed()) as feed,
-    ):
-        operator, agent = (Address(told["accounts"][each]["address"]) for each in ("operator", "agent"))
-        assert buyer.api.market().opener == operator
-        assert [each.policy_id for each in buyer.api.market().policies] == [
-            told["policy"],
-            told["panel_policy"],
-        ]
-        gpus = GpuCapacity(gpu_count=8, gpu_model="H100", vram_gb=80)
-        terms = {"price_per_hour": Amount.from_molt("2.5"), "available_hours": 24, "agent": agent}
-        provider.offer(
-            CapacityOffer(
-                provider_id=provider.wallet.address,
-                gpu_capacity=gpus,
-                policy_id=Hash32(told["policy"]),
-                created_at=buyer.client.now(),
-                **terms,
-            )
-        )
-        needs = JobRequirements(
-            min_gpu_count=2, min_vram_gb=80, estimated_hours=1, max_price_per_hour=Amount.from_molt(3)
-        )
-        order = JobOrder(
-            buyer_id=buyer.wallet.address,
-            requirements=needs,
-            policy_id=Hash32(told["policy"]),
-            created_at=buyer.client.now(),
-        )
-        buyer.deposit(order.budget)
-        buyer.post(order)
-        opened = next(item.update for item in feed if isinstance(item.update, DealOpened))
+    with started() as (process, told):
+        for name, value in told["environment"].items():
+            monkeypatch.setenv(name, value)
+        accounts = {name: Address(each["address"]) for name, each in told["accounts"].items()}
+        names = ("--policy", told["policy"], "--agent", accounts["agent"])
+        molt("--wallet", told["accounts"]["provider"]["file"], "offer", "post", *OFFER, *names)
 
-        signer = Wallet.from_file(told["accounts"]["agent"]["file"])
-        receipt = issue_receipt(
-            UsageLog(opened.deal_id), 3_600, signer, provider.domain, result_digest=Hash32("0x" + "11" * 32)
-        )
-        provider.post_receipt(receipt)
+        deal_id = handed_over(JOB)
+        assert asked("job", "result", deal_id, "--to", "results", "--allow-private")["exit_code"] == 0
+        assert Path("results/largest.txt").read_text() == "1000\n"
+        claimed = claim_of(told, deal_id)
         assert process.stdout is not None
-        assert process.stdout.readline() == f"attested deal {opened.deal_id} by 3 attestors, unseen\n"
-        node = Node(told["url"])
-        node.request("evm_increaseTime", 3_600)
-        node.request("evm_mine")
-        provider.claim(receipt)
-        assert provider.escrow(opened.deal_id).claimed_gpu_seconds == 3_600
-        assert stopped(process) == ("", "")  # though somebody still reads the feed
+        lines = [process.stdout.readline() for _ in range(2)]
+        assert all(line.startswith(f"attested deal {deal_id}: ") for line in lines), lines
+        attestors = {accounts[f"attestor-{number}"] for number in (1, 2, 3)}
+        with MarketApi(Transport(told["server"])) as api:
+            receipts = [posted.document.receipt for posted in api.documents(deal_id, DocumentKind.RECEIPT)]
+            market = api.market()
+        signers = {each.signer for each in receipts if each is not None}
+        assert accounts["agent"] in signers
+        assert len(signers & attestors) >= 2
+        assert {each.gpu_seconds for each in receipts if each is not None} == {claimed.claimed_gpu_seconds}
+        assert market.opener == accounts["operator"]
+        assert [each.policy_id for each in market.policies] == [told["policy"], told["panel_policy"]]
+
+        handed_over({"command": ["sleep", UNFINISHED]})
+        until(lambda: bool(sleeping()))
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(children) == 2  # the chain, and the gateway
+        _, errors = stopped(process)
+        assert errors == ""
+        assert [each for each in children if Path(f"/proc/{each}").exists()] == []
+        assert sleeping() == []
+    assert gone(told["url"])
+    assert not Path(told["environment"]["AGENT_FOLDER"]).exists()
     with MarketApi(Transport(told["server"], attempts=1)) as api, pytest.raises(ServerUnreachable):
         api.health()
+
+
+def handed_over(job: dict[str, Any]) -> EscrowId:
+    """Open a deal for a job as the CLI does, and hand it over."""
+    Path("job.json").write_text(json.dumps(job))
+    opened = asked("order", "open", *GPUS, "--job", "job.json", "--yes")
+    deal_id = EscrowId(opened["deal_id"])
+    asked("job", "hand-over", deal_id, "job.json")
+    return deal_id
+
+
+def claim_of(told: dict[str, Any], deal_id: EscrowId) -> EscrowAccount:
+    """Return the deal once its claim stands on the chain."""
+    client = connect(Network.LOCAL, told["accounts"]["buyer"]["file"], rpc_url=told["url"]).client
+    until(lambda: client.escrow(deal_id).status is DealStatus.CLAIMED)
+    return client.escrow(deal_id)
+
+
+def sleeping() -> list[str]:
+    """Return the processes that are the unfinished job, or wait for it."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if UNFINISHED.encode() in each.read_bytes().split(b"\0"):
+                found.append(each.parent.name)
+    return found
+
+
+def test_devnet__market_of_it__opens_an_order_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    with started("--without-gateway") as (process, told):
+        assert (told["gateway"], "AGENT_FOLDER" in told["environment"]) == (None, False)
+        for name, value in told["environment"].items():
+            monkeypatch.setenv(name, value)
+        buyer, provider = (told["accounts"][each]["file"] for each in ("buyer", "provider"))
+        asked("wallet", "deposit", "240")
+        order = asked("order", "post", *GPUS, "--policy", told["policy"], "--model", "H100")["order"]
+        molt("--wallet", provider, "offer", "post", *OFFER, "--policy", told["policy"])
+        with Buyer(told["server"], buyer, rpc_url=told["url"]) as party, closing(party.feed(0)) as feed:
+            opened = next(item.update for item in feed if isinstance(item.update, DealOpened))
+            assert asked("order", "show", order["id"])["deal_id"] == opened.deal_id
+            assert stopped(process) == ("", "")  # though somebody still reads the feed
 
 
 def test_devnet__again_in_the_same_folder__ended_by_ctrl_c__or_its_closed_terminal() -> None:
@@ -205,6 +227,7 @@ def test_devnet__for_people__prints_addresses_and_exports() -> None:
             assert lines[-1]
         text = "".join(lines)
         assert "\nmarket of it at http://127.0.0.1:" in text
+        assert "\ngateway of its provider at http://127.0.0.1:" in text
         assert "\narbiter              0x" in text
         assert "\nexport MOLT_WALLET='" in text
         stopped(process)
@@ -224,6 +247,16 @@ def test_devnet__chain_that_goes_away__ends_it() -> None:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == ExitCode.UNREACHABLE
     assert "no node answers" in errors
+    assert gone(told["url"])
+
+
+def test_devnet__gateway_that_goes_away__ends_it() -> None:
+    with started() as (process, told):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[1]), signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.FAILED
+    assert "the gateway has ended with -9" in errors
     assert gone(told["url"])
 
 

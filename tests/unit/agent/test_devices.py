@@ -102,6 +102,12 @@ def test_no_package__is_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(devices_here(1), NamelessDevices)
 
 
+def test_without_gpus__asks_no_driver(driver: Driver) -> None:
+    assert isinstance(devices_here(8, without_gpus=True), NamelessDevices)
+    with pytest.raises(InvalidValue, match="--devices"):
+        devices_here(without_gpus=True)
+
+
 def test_count__that_is_not_the_drivers__is_refused(driver: Driver) -> None:
     assert devices_here(2).count() == 2
     with pytest.raises(InvalidValue, match="tells of 2 GPUs"):
