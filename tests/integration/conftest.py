@@ -12,7 +12,7 @@ from tests.integration.scene import SPEC, Scene
 # `make test` runs this folder with a token of 18 decimals and, beside it, with one of 6. Where decimals play
 # no part once is enough: here is with which, so that both runs take about as long.
 ONCE = {
-    "test_agent.py": "6",
+    "test_agent.py": "18",
     "test_alerts.py": "18",
     "test_alerts_http.py": "18",
     "test_attestor.py": "6",
@@ -34,7 +34,7 @@ ONCE = {
     "test_lying_server.py": "6",
     "test_open_resting.py": "6",
     "test_openings.py": "18",
-    "test_jobs.py": "6",
+    "test_jobs.py": "18",
     "test_service.py": "6",
     "test_service_async.py": "18",
     "test_stuck.py": "18",
