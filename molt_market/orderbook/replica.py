@@ -56,7 +56,9 @@ class ReplicaBook(OrderBook):
         self._stored = StoredListings(shelf, self._reservations)
         self._stored_index = StoredIndex(shelf, self._stored)
         self._listings, self._index = self._stored, self._stored_index
-        self._matcher = Matcher(self._index, Scoring(ScoreWeights(), self._reliability, self._most_reliable))
+        self._matcher = Matcher(
+            self._index, Scoring(ScoreWeights(), self._reliability, self._reliability_bounds)
+        )
 
     def start(self, standing: Standing) -> None:
         """Begin with what stands."""
