@@ -4,7 +4,7 @@ them."""
 from __future__ import annotations
 
 from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
@@ -34,6 +34,7 @@ from molt_market.orderbook.compiled.layout import (
     QUESTION,
     ROW,
     ROWS,
+    SIZES,
     ZONE,
 )
 from molt_market.orderbook.constraints import fits
@@ -56,19 +57,13 @@ class Codes:
 
     def __init__(self, other: int) -> None:
         self.other = other
-        self._codes: dict[Hashable, int] = {None: NONE}
-
-    def __len__(self) -> int:
-        return len(self._codes)
+        self.known: dict[Hashable, int] = {None: NONE}
 
     def of(self, text: Hashable) -> int:
-        code = self._codes.get(text)
+        code = self.known.get(text)
         if code is None:
-            code = self._codes[text] = min(len(self._codes), self.other)
+            code = self.known[text] = min(len(self.known), self.other)
         return code
-
-    def known(self, text: Hashable) -> int | None:
-        return self._codes.get(text)
 
 
 class Answer(Sequence[Ranked]):
@@ -145,11 +140,15 @@ class BlockIndex:
         self._listings: list[Listing | None] = []
         self._left: list[int] = []  # numbers of listings that went
         self._regions, self._countries, self._policies = Codes(MOST_2), Codes(OTHER), Codes(OTHER)
+        self._places: dict[
+            tuple[str | None, str | None], tuple[int, int]
+        ] = {}  # region, country: their codes
         self._models: dict[str, int] = {}
         self._tokens: dict[Token, int] = {}
-        self._groups_by_key: dict[tuple[Token, str, int], int] = {}
-        self._providers: Counter[str] = Counter()
-        self._agents: Counter[str] = Counter()
+        self._groups_by_key: dict[tuple[int, str, int], int] = {}
+        self._last_token: tuple[Token | None, int] = (None, 0)
+        self._providers: dict[str, int] = {}  # with the number of their offers
+        self._agents: dict[str, int] = {}  # of others than themselves
         self._named: dict[Hash32, list[Listing]] = {}
         self._first_of: dict[Pool, int] = {}  # the newest listing of a pool
         self._next_of = array("i")  # by a listing's number: the next one of its pool; -1: none
@@ -164,7 +163,7 @@ class BlockIndex:
         self._order = np.zeros(64, np.int32)
         self._figures = np.zeros(FIGURES, np.int64)
         self._figures[FREE_BLOCK] = kernels.MISSING
-        self._fits = np.zeros(ROWS, np.uint8)
+        self._fits = np.zeros(ROWS + 1, np.int64)
         self._shares = self._all_shares = np.full(16, MILLION, np.int64)
         self._some_shares = np.zeros(16, np.int64)
         self._found = np.zeros(FEW + 1, FOUND)
@@ -210,7 +209,7 @@ class BlockIndex:
     def remove(self, listing: Listing) -> None:
         number = self._forget(listing)
         hi, lo = divmod(listing.price, 2**64)
-        group = self._groups_by_key[listing.token, listing.model, listing.features]
+        group = self._group(listing)
         kernels.remove(
             self._blocks,
             self._zones,
@@ -317,7 +316,7 @@ class BlockIndex:
             keys,
             spare,
         )
-        return keys[:n]
+        return spare[:n]
 
     def _of_named(self, demand: Demand, scoring: Scoring) -> list[Ranked]:
         named = self._named.get(demand.offer_hash, []) if demand.offer_hash else []
@@ -344,14 +343,17 @@ class BlockIndex:
         self, demand: Demand, limit: int, cap: int, worth: tuple[int, int, int, int, int, int], gpus: int
     ) -> bool | None:
         token = self._tokens.get(demand.token)
-        region = ANY if demand.region is None else self._regions.known(demand.region)
-        country = ANY if demand.country is None else self._countries.known(demand.country)
+        region = ANY if demand.region is None else self._regions.known.get(demand.region)
+        country = ANY if demand.country is None else self._countries.known.get(demand.country)
         if token is None or region is None or country is None:
             return None
-        policy = ANY if demand.policy_id is None else self._policies.known(demand.policy_id) or NONE
+        if region > NONE and country > NONE and (demand.region, demand.country) not in self._places:
+            return None
+        policy = ANY if demand.policy_id is None else self._policies.known.get(demand.policy_id, NONE)
         self._choose_models(demand)
         now = max(seconds(demand.now), 0)
         is_late = now >= MOST_4
+        shift = max(limit.bit_length() - 32, 0)
         PACK_QUESTION(
             self._question_bytes,
             0,
@@ -359,13 +361,15 @@ class BlockIndex:
             limit >> 64,
             cap & LOW,
             cap >> 64,
-            max(limit.bit_length() - 43, 0),
+            shift,
+            2**63 // (limit >> shift),
             *worth,
             token,
             demand.features,
             MOST_4 - 1 if is_late else now,
             MOST_4 if is_late else now,
             min(gpus, MOST_2),
+            min(gpus.bit_length(), SIZES - 1),
             min(demand.min_vram_gb, MOST_2),
             min(demand.hours, MOST_2),
             region,
@@ -409,9 +413,9 @@ class BlockIndex:
         self._next_of[number] = self._first_of.get(pool, -1)
         self._first_of[pool] = number
         pool.watch(self._told)
-        self._providers[listing.provider] += 1
-        if listing.agent != listing.provider:
-            self._agents[listing.agent] += 1
+        self._providers[listing.provider] = self._providers.get(listing.provider, 0) + 1
+        if listing.agent is not listing.provider:
+            self._agents[listing.agent] = self._agents.get(listing.agent, 0) + 1
         if listing.offer_hash is not None:
             self._named.setdefault(listing.offer_hash, []).append(listing)
         return number
@@ -430,7 +434,7 @@ class BlockIndex:
         self._listings[number] = None
         self._left.append(number)
         _count_down(self._providers, listing.provider)
-        if listing.agent != listing.provider:
+        if listing.agent is not listing.provider:
             _count_down(self._agents, listing.agent)
         if listing.offer_hash is not None:
             self._named[listing.offer_hash].remove(listing)
@@ -449,42 +453,56 @@ class BlockIndex:
     def _note_held(self, pool: Pool) -> None:
         for number, listing in self._of_pool(pool):
             hi, lo = divmod(listing.price, 2**64)
-            group = self._groups_by_key[listing.token, listing.model, listing.features]
+            group = self._group(listing)
             free = min(listing.free, MOST_2)
             kernels.set_free(
                 self._blocks, self._zones, self._groups, self._order, group, hi, np.uint64(lo), number, free
             )
 
     def _columns(self, listing: Listing, number: int) -> tuple[int, ...]:
+        """Return a row. It is made of every offer: no calls where none is needed."""
         gpus = listing.offer.gpu_capacity
-        busy = gpus.current_utilization
+        busy, bandwidth = gpus.current_utilization, gpus.memory_bandwidth
+        place = (listing.region, listing.country)
+        codes = self._places.get(place) or self._new_place(*place)
+        policy = self._policies.known.get(listing.policy_id)
+        created, expires = int(listing.created_at.timestamp()), int(listing.expires_at.timestamp())
+        free = listing.gpu_count - listing.pool.held
         return (
             listing.price & LOW,
             listing.price >> 64,
             number,
-            min(seconds(listing.created_at), MOST_4),
-            min(seconds(listing.expires_at), MOST_4),
-            min(listing.free, MOST_2),
+            min(MOST_4, created),
+            min(MOST_4, expires),
+            0 if free < 0 else min(MOST_2, free),
             listing.vram_gb,
             listing.available_hours,
             listing.min_commitment_hours,
-            self._regions.of(listing.region),
-            min(gpus.memory_bandwidth or 0, FULL_BANDWIDTH_GB_PER_SECOND),
-            self._countries.of(listing.country),
-            self._policies.of(listing.policy_id),
+            codes[0],
+            min(bandwidth, FULL_BANDWIDTH_GB_PER_SECOND) if bandwidth else 0,
+            codes[1],
+            self._policies.of(listing.policy_id) if policy is None else policy,
             0 if busy is None else 100 - busy,
         )
 
+    def _new_place(self, region: str | None, country: str | None) -> tuple[int, int]:
+        codes = self._places[region, country] = (self._regions.of(region), self._countries.of(country))
+        return codes
+
     def _group(self, listing: Listing) -> int:
-        key = (listing.token, listing.model, listing.features)
+        last, token = self._last_token
+        if listing.token is not last:  # to hash a token takes longer than all else here
+            token = self._tokens.setdefault(listing.token, len(self._tokens))
+            self._last_token = (listing.token, token)
+        key = (token, listing.model, listing.features)
         group = self._groups_by_key.get(key)
         return self._new_group(*key) if group is None else group
 
-    def _new_group(self, token: Token, model: str, features: int) -> int:
+    def _new_group(self, token: int, model: str, features: int) -> int:
         group = self._groups_by_key[token, model, features] = len(self._groups_by_key)
         if group == len(self._groups):
             self._groups, self._heads, self._heap = map(_grown, (self._groups, self._heads, self._heap))
-        self._groups[group]["token"] = self._tokens.setdefault(token, len(self._tokens))
+        self._groups[group]["token"] = token
         self._groups[group]["model"] = code = self._models.setdefault(model, len(self._models))
         self._groups[group]["features"] = features
         if code == len(self._all_shares):
@@ -513,7 +531,7 @@ def compile_all() -> None:
     index.add(listing)
 
 
-def _count_down(counter: Counter[str], key: str) -> None:
+def _count_down(counter: dict[str, int], key: str) -> None:
     counter[key] -= 1
     if not counter[key]:
         del counter[key]

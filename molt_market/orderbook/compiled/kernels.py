@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from molt_market.orderbook.compiled.layout import BLOCKS_USED, FREE_BLOCK, PLACES_USED, ROWS
+from molt_market.orderbook.compiled.layout import BLOCKS_USED, FREE_BLOCK, PLACES_USED, ROWS, SIZES
 
 # What numba makes of a parameter, not Python, decides its type: unsigned words for prices, signed ones for
 # the rest.
@@ -31,10 +31,13 @@ THIN = ROWS // 4  # rows; a block of fewer is joined to the one behind it, if bo
 U32 = np.uint64(32)
 LOW_32 = np.uint64(2**32 - 1)
 U_MILLION = np.uint64(MILLION)
+BASES = 32  # what groups score whatever the price, at most so many different figures are ranked
 TIED = np.uint64(1 << 31)
 PLACE = np.uint64((1 << 31) - 1)
 AT_ONCE = 32  # blocks of one group that are passed over before the other groups are looked at
-NEARLY = np.uint64(21)  # an estimate this many bits from a whole number is compared exactly
+PLACES = np.uint64(43)  # binary places of an estimate
+REST = np.uint64(2**43 - 1)
+NEAR = np.uint64(2**33)  # 2^-10: an estimate so near to a whole number is compared exactly
 
 
 # ------------------------------------------------------------------------------------ prices
@@ -60,37 +63,43 @@ def _is_product_less(hi: Int, lo: Int, factor: Int, than_hi: Int, than_lo: Int, 
 
 
 @njit(cache=True, inline="always")
-def _shifted(hi: Int, lo: Int, by: Int) -> Int:
-    """Return a number without its last bits, at most 53 of them; what is left is below 2^43."""
-    if by == 0:
-        return lo
-    return (hi << (np.uint64(64) - by)) | (lo >> by)
+def _estimate(ask: Array, hi: Int, lo: Int) -> Int:
+    """Return (limit - price) * 1,000,000 / limit, nearly, with 43 binary places, for a price up to the limit.
 
-
-@njit(cache=True)
-def saved(ask: Array, hi: Int, lo: Int) -> Int:
-    """Return (limit - price) * 1,000,000 // limit, exactly, for a price up to the limit.
-
-    Both are shifted below 2^43, which makes the quotient wrong by less than 10^6 / 2^42 < 2^-21. Only where
-    it comes that near to a whole number is the whole number compared with the exact quotient.
+    Both are shifted below 2^32, and multiplied by floor(2^63 / limit) instead of divided: each of the two
+    makes the quotient wrong by at most 2^-31, so that the estimate is less than 2^-10 from the truth. A
+    higher price never has a higher estimate.
     """
-    limit_hi, limit_lo, shift = ask.limit_hi, ask.limit_lo, ask.shift
-    left_lo = limit_lo - lo
-    left_hi = limit_hi - hi - np.uint64(limit_lo < lo)
-    divisor = _shifted(limit_hi, limit_lo, shift)
-    dividend = _shifted(left_hi, left_lo, shift) * U_MILLION
-    share = dividend // divisor
-    if shift == 0:
+    left_lo = ask.limit_lo - lo
+    left_hi = ask.limit_hi - hi - np.uint64(ask.limit_lo < lo)
+    if ask.shift == 0:
+        left = left_lo
+    elif ask.shift < 64:  # what a shift by 64 gives is undefined
+        left = (left_hi << (np.uint64(64) - ask.shift)) | (left_lo >> ask.shift)
+    else:
+        left = left_hi
+    return ((left * ask.reciprocal) >> np.uint64(20)) * U_MILLION
+
+
+@njit(cache=True, inline="always")
+def _exact(ask: Array, hi: Int, lo: Int, estimate: Int) -> Int:
+    """Return (limit - price) * 1,000,000 // limit: where an estimate is near a whole number, by
+    comparison."""
+    share, rest = estimate >> PLACES, estimate & REST
+    if NEAR < rest < REST - NEAR:
         return np.int64(share)
-    rest, margin = dividend - share * divisor, divisor >> NEARLY
-    if rest <= margin and _is_product_less(left_hi, left_lo, U_MILLION, limit_hi, limit_lo, share):
-        return np.int64(share) - 1
-    more = share + np.uint64(1)
-    if rest + margin >= divisor and not _is_product_less(
-        left_hi, left_lo, U_MILLION, limit_hi, limit_lo, more
-    ):
-        return np.int64(more)
-    return np.int64(share)
+    left_lo = ask.limit_lo - lo
+    left_hi = ask.limit_hi - hi - np.uint64(ask.limit_lo < lo)
+    whole = share if rest <= NEAR else share + np.uint64(1)
+    if _is_product_less(left_hi, left_lo, U_MILLION, ask.limit_hi, ask.limit_lo, whole):
+        return np.int64(whole) - 1
+    return np.int64(whole)
+
+
+@njit(cache=True, inline="always")
+def saved(ask: Array, hi: Int, lo: Int) -> Int:
+    """Return (limit - price) * 1,000,000 // limit, exactly, for a price up to the limit."""
+    return _exact(ask, hi, lo, _estimate(ask, hi, lo))
 
 
 # ------------------------------------------------------------------------------------ rows of a block
@@ -99,12 +108,30 @@ def saved(ask: Array, hi: Int, lo: Int) -> Int:
 @njit(cache=True)
 def _shift_rows(block: Array, start: Int, end: Int, by: Int) -> None:
     """Move rows from `start` on, before `end`, by one place down or up."""
+    _shift(block.lo, start, end, by)
+    _shift(block.hi, start, end, by)
+    _shift(block.handle, start, end, by)
+    _shift(block.created, start, end, by)
+    _shift(block.expires, start, end, by)
+    _shift(block.free, start, end, by)
+    _shift(block.vram, start, end, by)
+    _shift(block.available, start, end, by)
+    _shift(block.commitment, start, end, by)
+    _shift(block.region, start, end, by)
+    _shift(block.bandwidth, start, end, by)
+    _shift(block.country, start, end, by)
+    _shift(block.policy, start, end, by)
+    _shift(block.idle, start, end, by)
+
+
+@njit(cache=True, inline="always")
+def _shift(column: Array, start: Int, end: Int, by: Int) -> None:
     if by > 0:
         for i in range(end - 1, start - 1, -1):
-            _copy_row(block, i, block, i + 1)
+            column[i + 1] = column[i]
     else:
         for i in range(start, end):
-            _copy_row(block, i, block, i - 1)
+            column[i - 1] = column[i]
 
 
 @njit(cache=True, inline="always")
@@ -147,7 +174,9 @@ def _put_row(row: Array, target: Array, j: Int) -> None:
 def _measure(blocks: Array, zones: Array, b: Int) -> None:
     """Make the zone of a block anew, of rows in number as it says."""
     block, zone = blocks[b], zones[b]
-    zone.regions, zone.countries = np.uint64(0), np.uint64(0)
+    zone.countries = np.uint64(0)
+    for size in range(SIZES):
+        zone.regions[size] = np.uint64(0)
     zone.latest, zone.free, zone.vram, zone.available = 0, 0, 0, 0
     zone.commitment = 2**16 - 1
     for i in range(zone.count):
@@ -158,7 +187,10 @@ def _measure(blocks: Array, zones: Array, b: Int) -> None:
 @njit(cache=True, inline="always")
 def _widen(zone: Array, block: Array, i: Int) -> None:
     """Let a zone hold one more row."""
-    zone.regions |= np.uint64(1) << np.uint64(block.region[i] & 63)
+    region, size = np.uint64(1) << np.uint64(block.region[i] & 63), 0
+    while size < SIZES and block.free[i] >= (1 << size) >> 1:
+        zone.regions[size] |= region
+        size += 1
     zone.countries |= np.uint64(1) << np.uint64(block.country[i] & 63)
     zone.latest = max(zone.latest, block.expires[i])
     zone.free = max(zone.free, block.free[i])
@@ -356,10 +388,7 @@ def set_free(
         return False
     b = order[group.start + at]
     blocks[b].free[i] = free
-    most = 0
-    for j in range(zones[b].count):
-        most = max(most, blocks[b].free[j])
-    zones[b].free = most
+    _measure(blocks, zones, b)
     return True
 
 
@@ -392,20 +421,74 @@ def _may_fit(zone: Array, ask: Array) -> Flag:
         and zone.commitment <= ask.hours
         and zone.available >= ask.hours
         and np.int64(zone.latest) > ask.now
-        and (ask.region < 0 or (zone.regions >> np.uint64(ask.region & 63)) & np.uint64(1) != 0)
+        and (ask.region < 0 or (zone.regions[ask.size] >> np.uint64(ask.region & 63)) & np.uint64(1) != 0)
         and (ask.country < 0 or (zone.countries >> np.uint64(ask.country & 63)) & np.uint64(1) != 0)
     )
 
 
 @njit(cache=True)
-def _mark(block: Array, count: Int, ask: Array, fits: Array) -> None:
-    """Mark the rows that fit, but for their price. Loops of one comparison each: they run on many rows at
-    once."""
+def _mark(block: Array, count: Int, ask: Array, fits: Array) -> Int:
+    """List the rows that fit, but for their price, and return how many.
+
+    A loop of one comparison runs on many rows at once. Of a region few rows are left: those are looked at
+    one by one, and the other columns are not read.
+    """
+    n = count
+    if ask.region >= 0:
+        n = _of_region(block.region, count, np.uint16(ask.region), fits)
+    elif ask.country >= 0:
+        n = _of_country(block.country, count, np.uint8(ask.country), fits)
+    else:
+        return _mark_all(block, count, ask, fits)
+    kept = 0
+    for each in range(n):
+        i = fits[each]
+        if (
+            block.free[i] >= ask.free
+            and block.vram[i] >= ask.vram
+            and block.available[i] >= ask.hours
+            and block.commitment[i] <= ask.hours
+            and block.created[i] <= ask.born
+            and block.expires[i] > ask.now
+            and (ask.country < 0 or block.country[i] == ask.country)
+            and (ask.policy < 0 or block.policy[i] == ask.policy or block.policy[i] == 0)
+        ):
+            fits[kept] = i
+            kept += 1
+    return kept
+
+
+@njit(cache=True)
+def _of_region(column: Array, count: Int, region: Int, fits: Array) -> Int:
+    n = 0
+    for first in range(0, count, 32):
+        end, some = min(first + 32, count), False
+        for i in range(first, end):
+            some |= column[i] == region
+        if some:
+            for i in range(first, end):
+                fits[n] = i
+                n += column[i] == region
+    return n
+
+
+@njit(cache=True)
+def _of_country(column: Array, count: Int, country: Int, fits: Array) -> Int:
+    n = 0
+    for i in range(count):
+        fits[n] = i
+        n += column[i] == country
+    return n
+
+
+@njit(cache=True)
+def _mark_all(block: Array, count: Int, ask: Array, fits: Array) -> Int:
     free, vram, hours = np.uint16(ask.free), np.uint16(ask.vram), np.uint16(ask.hours)
     now, born = np.uint32(ask.now), np.uint32(ask.born)
+    marks: Array = np.empty(ROWS, np.uint8)
     a, b, c, d = block.free, block.vram, block.available, block.commitment
     for i in range(count):
-        fits[i] = (
+        marks[i] = (
             np.uint8(a[i] >= free)
             & np.uint8(b[i] >= vram)
             & np.uint8(c[i] >= hours)
@@ -413,19 +496,16 @@ def _mark(block: Array, count: Int, ask: Array, fits: Array) -> None:
         )
     created, expires = block.created, block.expires
     for i in range(count):
-        fits[i] &= np.uint8(created[i] <= born) & np.uint8(expires[i] > now)
-    if ask.region >= 0:
-        region, regions = np.uint16(ask.region), block.region
-        for i in range(count):
-            fits[i] &= np.uint8(regions[i] == region)
-    if ask.country >= 0:
-        country, countries = np.uint8(ask.country), block.country
-        for i in range(count):
-            fits[i] &= np.uint8(countries[i] == country)
+        marks[i] &= np.uint8(created[i] <= born) & np.uint8(expires[i] > now)
     if ask.policy >= 0:
         policy, policies = np.uint8(ask.policy), block.policy
         for i in range(count):
-            fits[i] &= np.uint8(policies[i] == policy) | np.uint8(policies[i] == 0)
+            marks[i] &= np.uint8(policies[i] == policy) | np.uint8(policies[i] == 0)
+    n = 0
+    for i in range(count):
+        fits[n] = i
+        n += marks[i]
+    return n
 
 
 @njit(cache=True, inline="always")
@@ -620,10 +700,9 @@ def _look_through(
     count: Int,
 ) -> Int:
     end = _rows_up_to(block, rows, ask.cap_hi, ask.cap_lo)
-    _mark(block, end, ask, fits)
-    for i in range(end):
-        if not fits[i]:
-            continue
+    marked = _mark(block, end, ask, fits)
+    for each in range(marked):
+        i = fits[each]
         hi, lo, created = np.uint64(block.hi[i]), block.lo[i], np.int64(block.created[i])
         score = _score(block, i, ask, base)
         if n < count or _is_before(score, hi, lo, created, found[n - 1]):
@@ -648,18 +727,21 @@ def find(
     keys: Array,
     spare: Array,
 ) -> Int:
-    """Find all rows that fit, sorted as `best` does; return how many.
+    """Find all rows that fit, sorted as `best` does, in `spare`; return how many.
 
-    Each is a key: 1,000,000 less its score in the upper 32 bits; below, whether nothing sets it apart from
-    the one before it, and its place: block and row.
+    Each is a key, from the upper bits down: 1,000,000 less its score (20), what puts most of the same score
+    in the order of their prices (12), whether nothing sets it apart from the one before it (1), its block
+    and row (31).
     """
     ask = asks[0]
+    bases = _bases(groups, ask, shares)
     n = 0
     for g in range(len(groups)):
         group = groups[g]
         base = _in_group(group, ask, shares)
         if base == MISSING:
             continue
+        rank = np.searchsorted(bases, base)
         for at in range(group.count):
             b = order[group.start + at]
             zone = zones[b]
@@ -669,16 +751,55 @@ def find(
                 continue
             block = blocks[b]
             end = _rows_up_to(block, zone.count, ask.cap_hi, ask.cap_lo)
-            _mark(block, end, ask, fits)
-            for i in range(end):
-                if fits[i]:
-                    missing = MILLION - _score(block, i, ask, base)
-                    keys[n] = (np.uint64(missing) << U32) | np.uint64(b * ROWS + i)
-                    n += 1
+            for each in range(_mark(block, end, ask, fits)):
+                i = fits[each]
+                hi, lo = np.uint64(block.hi[i]), block.lo[i]
+                estimate = _estimate(ask, hi, lo)
+                worth = ask.price_weight * _exact(ask, hi, lo, estimate) // MILLION
+                missing = MILLION - base - worth - _advisory(block, i, ask)
+                fine = _fine(ask, rank, worth, estimate) if len(bases) else 0
+                keys[n] = np.uint64((missing << 12) | fine) << U32 | np.uint64(b * ROWS + i)
+                n += 1
     _sort_by(keys, spare, n, np.uint64(32))
     _sort_by(spare, keys, n, np.uint64(43))
-    _sort_runs(blocks, keys, spare, n)
+    _sort_by(keys, spare, n, np.uint64(54))
+    _sort_runs(blocks, spare, keys, n)
     return n
+
+
+@njit(cache=True)
+def _bases(groups: Array, ask: Array, shares: Array) -> Array:
+    """Return what the groups score whatever the price, rising; nothing if it is too much to be ranked so.
+
+    Of two rows of the same score, the one of the group that scores less has the higher share of the price's
+    part, and so the lower price. That is so while only price and group make a score.
+    """
+    found = np.empty(BASES, np.int64)
+    n = 0
+    for g in range(len(groups)):
+        base = _in_group(groups[g], ask, shares)
+        at = np.searchsorted(found[:n], base)
+        if base == MISSING or (at < n and found[at] == base):
+            continue
+        if n == BASES or ask.idle_weight or ask.bandwidth_weight:
+            return found[:0]
+        for i in range(n, at, -1):
+            found[i] = found[i - 1]
+        found[at] = base
+        n += 1
+    return found[:n]
+
+
+@njit(cache=True, inline="always")
+def _fine(ask: Array, rank: Int, worth: Int, estimate: Int) -> Int:
+    """Return twelve bits that rise with the price among rows of one score: the group's rank, then seven of
+    the price.
+
+    `estimate` falls as the price rises; of it counts what it is worth beyond the whole millionths of the
+    score.
+    """
+    beyond = (ask.price_weight * np.int64(estimate >> np.uint64(23)) >> 20) - worth * MILLION
+    return rank << 7 | (127 - min(max(beyond >> 14, 0), 127))
 
 
 @njit(cache=True)

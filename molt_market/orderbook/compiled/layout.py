@@ -17,6 +17,8 @@ MOST_2 = 2**16 - 1
 MOST_4 = 2**32 - 1
 OTHER = 255  # the code of every country, and of every policy, that came when all other codes were given away
 
+SIZES = 6  # of free GPUs, of which a zone knows the regions: any, 1, 2, 4, 8, 16 or more
+
 COLUMNS = (
     ("lo", "u8"),
     ("hi", "u4"),
@@ -42,7 +44,7 @@ BLOCK = np.dtype([(name, kind, (ROWS,)) for name, kind in COLUMNS])
 ZONE = np.dtype(
     [
         ("lo", "u8"),  # the price of the first row
-        ("regions", "u8"),  # bit (code mod 64) of each region in the block
+        ("regions", "u8", (SIZES,)),  # bit (code mod 64) of each region, for rows of so many free GPUs
         ("countries", "u8"),
         ("hi", "u4"),
         ("latest", "u4"),  # the last moment at which a row expires
@@ -74,7 +76,8 @@ QUESTION = np.dtype(
         ("limit_hi", "u8"),
         ("cap_lo", "u8"),  # the dearest price that limit and budget allow
         ("cap_hi", "u8"),
-        ("shift", "u8"),  # bits that the limit price is above 2^43
+        ("shift", "u8"),  # bits that the limit price is above 2^32
+        ("reciprocal", "u8"),  # 2^63 over the limit price so shifted
         ("price_weight", "i8"),
         ("model_weight", "i8"),
         ("idle_weight", "i8"),
@@ -86,6 +89,7 @@ QUESTION = np.dtype(
         ("now", "i8"),  # Unix seconds; what expires later stands
         ("born", "i8"),  # the same; what was created by then stands
         ("free", "i8"),
+        ("size", "i8"),  # which of the sizes that is
         ("vram", "i8"),
         ("hours", "i8"),
         ("region", "i8"),  # -1: any
@@ -93,7 +97,7 @@ QUESTION = np.dtype(
         ("policy", "i8"),
     ]
 )
-PACK_QUESTION = struct.Struct("<5Q16q").pack_into
+PACK_QUESTION = struct.Struct("<6Q17q").pack_into
 
 HEAD = np.dtype([("score", "i8"), ("lo", "u8"), ("hi", "u4"), ("group", "i4"), ("at", "i8"), ("base", "i8")])
 """The next block of a group, the most that a row of it or of later ones scores, and the least that they

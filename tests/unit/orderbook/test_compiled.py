@@ -65,7 +65,8 @@ def test_saved__any_price_up_to_the_limit__is_exact(limit_and_price: tuple[int, 
     limit, price = limit_and_price
     ask = np.zeros(1, QUESTION)
     ask["limit_hi"], ask["limit_lo"] = limit >> 64, limit & (2**64 - 1)
-    ask["shift"] = max(limit.bit_length() - 43, 0)
+    ask["shift"] = shift = max(limit.bit_length() - 32, 0)
+    ask["reciprocal"] = 2**63 // (limit >> shift)
     share = kernels.saved(ask[0], np.uint64(price >> 64), np.uint64(price & (2**64 - 1)))
     assert share == (limit - price) * MILLION // limit
 
