@@ -90,6 +90,11 @@ class Scoring:
         weight = self.weights.reliability
         return weight * least // MILLION, weight * most // MILLION
 
+    def reliability_of(self, provider: PartyId) -> int:
+        """Return what a provider's reliability adds to a score now."""
+        known = self._reliability(provider)
+        return self.weights.reliability * (NEUTRAL_RELIABILITY if known is None else known) // MILLION
+
     def _outcomes(self, listing: Listing) -> Share:
         known = self._reliability(listing.provider)
         if known is None:

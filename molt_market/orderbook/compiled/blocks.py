@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 from array import array
+from bisect import insort
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any, overload
@@ -44,6 +45,7 @@ from molt_market.orderbook.listing import Listing, Pool
 from molt_market.orderbook.ranked import Ranked
 from molt_market.orderbook.scoring import FULL_BANDWIDTH_GB_PER_SECOND, ScoreWeights, Scoring, model_share
 
+AT_ONCE = 256  # keys that become Python's numbers together
 FEW = 1_024  # above that, all that fits is found and sorted: to keep the best in order costs more
 ANY = -1
 NONE = 0
@@ -249,8 +251,14 @@ class BlockIndex:
 
     def listing_at(self, place: int) -> Listing:
         """Return the listing at a place: 128 times the number of the block, and the row."""
-        listing = self._listings[int(self._blocks["handle"][place // ROWS, place % ROWS])]
-        if listing is None:  # pragma: no cover - the answer was read too late
+        return self._known(self._number_at(place))
+
+    def _number_at(self, place: int) -> int:
+        return int(self._blocks["handle"][place // ROWS, place % ROWS])
+
+    def _known(self, number: int) -> Listing:
+        listing = self._listings[number]
+        if listing is None:  # pragma: no cover - an answer was read too late
             raise LookupError("the offers have changed since this was found")
         return listing
 
@@ -269,19 +277,41 @@ class BlockIndex:
         return Answer(demand, scoring, Found(self._keys(), self)[:limit])
 
     def _checked(self, demand: Demand, scoring: Scoring, limit: int) -> Sequence[Ranked]:
-        """Return the best of rows that may not fit, or score less than they seem to."""
-        size = 2 * limit + 6
-        while size <= FEW:
-            n, _, _ = self._best(size)
-            rows: list[Any] = [self._listings[each] for each in self._handles[:n].tolist()]
-            ranked = ranking((o for o in rows if fits(o, demand)), demand, scoring)[:limit]
-            if n < size:
-                return ranked
-            last = (-int(self._found[n - 1]["score"]), rows[-1].price)
-            if len(ranked) == limit and ranked[-1].place()[:2] < last:
-                return ranked
-            size *= 4
-        return self.find(demand, scoring)[:limit]
+        """Return the best of rows that may not fit, or score less than they seem to.
+
+        They come by what they score at most, so that each says how good those behind it can be.
+        """
+        least, most = scoring.by_reliability()
+        found: list[tuple[Any, Listing]] = []
+        for at_most, listing in self._by_bound(2 * limit + 6):
+            if len(found) == limit and found[-1][0][:2] < (-at_most, listing.price):
+                break
+            if fits(listing, demand):
+                score = (
+                    at_most if least == most else at_most - most + scoring.reliability_of(listing.provider)
+                )
+                insort(found, ((-score, listing.price, listing.created_at, listing.offer.id), listing))
+                del found[limit:]
+        return Answer(demand, scoring, [listing for _, listing in found])
+
+    def _by_bound(self, few: int) -> Iterator[tuple[int, Listing]]:
+        """Give what was asked for with the most that it scores, the best first: a few, more, and then all."""
+        seen: set[int] = set()
+        for size in (few, FEW):
+            n = self._best(size)[0] if len(seen) < size <= FEW else 0
+            scores, numbers = self._found["score"][:n].tolist(), self._handles[:n].tolist()
+            for score, number in zip(scores, numbers, strict=True):
+                if number not in seen:
+                    seen.add(number)
+                    yield score, self._known(number)
+            if 0 < n < size:
+                return
+        keys = self._keys()
+        for start in range(0, len(keys), AT_ONCE):
+            for key in keys[start : start + AT_ONCE].tolist():
+                number = self._number_at(key & int(kernels.PLACE))
+                if number not in seen:
+                    yield MILLION - (key >> 44), self._known(number)
 
     def _best(self, size: int) -> tuple[int, int, bool]:
         found: tuple[int, int, bool] = kernels.best(

@@ -4,6 +4,7 @@ happens."""
 from __future__ import annotations
 
 import importlib.util
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -214,6 +215,24 @@ def test_best__more_equal_offers_than_are_kept_in_order__comes_by_id(ids: range)
     for limit in (1, 10, 2_000):
         found = [each.listing.offer.id for each in index.best(demand, scoring(), limit)]
         assert found == sorted(map(str, ids))[:limit]
+
+
+def test_best__outcomes_known_of_many_providers__looks_as_far_as_it_has_to() -> None:
+    readable, compiled = PriceIndex(), BlockIndex()
+    dice = random.Random(3)
+    known: dict[PartyId, int | None] = {}
+    for number in range(3_000):
+        price = Amount(10**18 + dice.randrange(10**18))
+        each = listing(
+            id=f"{number}", provider_id=f"provider-{number % 50}", price_per_hour=price, agent=None
+        )
+        known[each.provider] = dice.randrange(MILLION // 2)
+        readable.add(each)
+        compiled.add(each)
+    demand = Demand.of_requirements(make_requirements(), NOON)
+    for limit in (1, 10, 500, 2_000):
+        ways = scoring(known=known)
+        assert list(compiled.best(demand, ways, limit)) == readable.best(demand, ways, limit)
 
 
 def test_best__more_countries_and_policies_than_there_are_codes__is_exact() -> None:
