@@ -26,6 +26,7 @@ MISSING = -1
 MILLION = 1_000_000
 FULL_BANDWIDTH = 8_000
 FEATURES = 5
+REMEASURED = 8  # rows are removed until the zone of their block is made anew
 THIN = ROWS // 4  # rows; a block of fewer is joined to the one behind it, if both fill no more than 3/4
 
 U32 = np.uint64(32)
@@ -34,6 +35,7 @@ U_MILLION = np.uint64(MILLION)
 BASES = 32  # what groups score whatever the price, at most so many different figures are ranked
 TIED = np.uint64(1 << 31)
 PLACE = np.uint64((1 << 31) - 1)
+FEW_ROWS = 4
 AT_ONCE = 32  # blocks of one group that are passed over before the other groups are looked at
 PLACES = np.uint64(43)  # binary places of an estimate
 REST = np.uint64(2**43 - 1)
@@ -178,7 +180,8 @@ def _measure(blocks: Array, zones: Array, b: Int) -> None:
     for size in range(SIZES):
         zone.regions[size] = np.uint64(0)
     zone.latest, zone.free, zone.vram, zone.available = 0, 0, 0, 0
-    zone.commitment = 2**16 - 1
+    zone.commitment, zone.least_vram, zone.least_available = 2**16 - 1, 2**16 - 1, 2**16 - 1
+    zone.most_commitment, zone.soonest, zone.youngest = 0, 2**32 - 1, 0
     for i in range(zone.count):
         _widen(zone, block, i)
     zone.lo, zone.hi = block.lo[0], block.hi[0]
@@ -197,6 +200,11 @@ def _widen(zone: Array, block: Array, i: Int) -> None:
     zone.vram = max(zone.vram, block.vram[i])
     zone.available = max(zone.available, block.available[i])
     zone.commitment = min(zone.commitment, block.commitment[i])
+    zone.least_vram = min(zone.least_vram, block.vram[i])
+    zone.least_available = min(zone.least_available, block.available[i])
+    zone.most_commitment = max(zone.most_commitment, block.commitment[i])
+    zone.soonest = min(zone.soonest, block.expires[i])
+    zone.youngest = max(zone.youngest, block.created[i])
 
 
 # ------------------------------------------------------------------------------------ the blocks of a group
@@ -360,6 +368,9 @@ def remove(
         return True
     if zones[b].count < THIN and at + 1 < group.count:
         _join(blocks, zones, group, order, figures, at)
+    elif zones[b].count % REMEASURED != 0:  # a zone that says too much is only slow
+        zones[b].lo, zones[b].hi = blocks[b].lo[0], blocks[b].hi[0]
+        return True
     _measure(blocks, zones, b)
     return True
 
@@ -427,19 +438,47 @@ def _may_fit(zone: Array, ask: Array) -> Flag:
 
 
 @njit(cache=True)
-def _mark(block: Array, count: Int, ask: Array, fits: Array) -> Int:
+def _mark(block: Array, zone: Array, count: Int, ask: Array, fits: Array, marks: Array) -> Int:
     """List the rows that fit, but for their price, and return how many.
 
-    A loop of one comparison runs on many rows at once. Of a region few rows are left: those are looked at
-    one by one, and the other columns are not read.
+    A loop of one comparison runs on many rows at once, so that it pays to look at a whole column, unless
+    all rows keep what is asked, or only few rows are of the place that is asked for: those are looked at
+    one by one.
     """
-    n = count
+    for i in range(count):
+        marks[i] = 1
+    if ask.region >= 0 or ask.country >= 0:
+        n = _of_place(block, count, ask, fits, marks)
+        if n <= FEW_ROWS:
+            return _one_by_one(block, n, ask, fits)
+    _by_columns(block, zone, count, ask, marks)
+    return _listed(marks, count, fits)
+
+
+@njit(cache=True)
+def _of_place(block: Array, count: Int, ask: Array, fits: Array, marks: Array) -> Int:
     if ask.region >= 0:
-        n = _of_region(block.region, count, np.uint16(ask.region), fits)
-    elif ask.country >= 0:
-        n = _of_country(block.country, count, np.uint8(ask.country), fits)
-    else:
-        return _mark_all(block, count, ask, fits)
+        regions, region = block.region, np.uint16(ask.region)
+        for i in range(count):
+            marks[i] = np.uint8(regions[i] == region)
+    if ask.country >= 0:
+        countries, country = block.country, np.uint8(ask.country)
+        for i in range(count):
+            marks[i] &= np.uint8(countries[i] == country)
+    return _listed(marks, count, fits)
+
+
+@njit(cache=True)
+def _listed(marks: Array, count: Int, fits: Array) -> Int:
+    n = 0
+    for i in range(count):
+        fits[n] = i
+        n += marks[i]
+    return n
+
+
+@njit(cache=True)
+def _one_by_one(block: Array, n: Int, ask: Array, fits: Array) -> Int:
     kept = 0
     for each in range(n):
         i = fits[each]
@@ -450,7 +489,6 @@ def _mark(block: Array, count: Int, ask: Array, fits: Array) -> Int:
             and block.commitment[i] <= ask.hours
             and block.created[i] <= ask.born
             and block.expires[i] > ask.now
-            and (ask.country < 0 or block.country[i] == ask.country)
             and (ask.policy < 0 or block.policy[i] == ask.policy or block.policy[i] == 0)
         ):
             fits[kept] = i
@@ -459,53 +497,35 @@ def _mark(block: Array, count: Int, ask: Array, fits: Array) -> Int:
 
 
 @njit(cache=True)
-def _of_region(column: Array, count: Int, region: Int, fits: Array) -> Int:
-    n = 0
-    for first in range(0, count, 32):
-        end, some = min(first + 32, count), False
-        for i in range(first, end):
-            some |= column[i] == region
-        if some:
-            for i in range(first, end):
-                fits[n] = i
-                n += column[i] == region
-    return n
-
-
-@njit(cache=True)
-def _of_country(column: Array, count: Int, country: Int, fits: Array) -> Int:
-    n = 0
+def _by_columns(block: Array, zone: Array, count: Int, ask: Array, marks: Array) -> None:
+    free, free_least = block.free, np.uint16(ask.free)
     for i in range(count):
-        fits[n] = i
-        n += column[i] == country
-    return n
-
-
-@njit(cache=True)
-def _mark_all(block: Array, count: Int, ask: Array, fits: Array) -> Int:
-    free, vram, hours = np.uint16(ask.free), np.uint16(ask.vram), np.uint16(ask.hours)
-    now, born = np.uint32(ask.now), np.uint32(ask.born)
-    marks: Array = np.empty(ROWS, np.uint8)
-    a, b, c, d = block.free, block.vram, block.available, block.commitment
-    for i in range(count):
-        marks[i] = (
-            np.uint8(a[i] >= free)
-            & np.uint8(b[i] >= vram)
-            & np.uint8(c[i] >= hours)
-            & np.uint8(d[i] <= hours)
-        )
-    created, expires = block.created, block.expires
-    for i in range(count):
-        marks[i] &= np.uint8(created[i] <= born) & np.uint8(expires[i] > now)
+        marks[i] &= np.uint8(free[i] >= free_least)
+    if zone.soonest <= ask.now:
+        expires, now = block.expires, np.uint32(ask.now)
+        for i in range(count):
+            marks[i] &= np.uint8(expires[i] > now)
+    if zone.least_vram < ask.vram:
+        vram, vram_least = block.vram, np.uint16(ask.vram)
+        for i in range(count):
+            marks[i] &= np.uint8(vram[i] >= vram_least)
+    hours = np.uint16(ask.hours)
+    if zone.least_available < ask.hours:
+        available = block.available
+        for i in range(count):
+            marks[i] &= np.uint8(available[i] >= hours)
+    if zone.most_commitment > ask.hours:
+        commitment = block.commitment
+        for i in range(count):
+            marks[i] &= np.uint8(commitment[i] <= hours)
+    if zone.youngest > ask.born:
+        created, born = block.created, np.uint32(ask.born)
+        for i in range(count):
+            marks[i] &= np.uint8(created[i] <= born)
     if ask.policy >= 0:
         policy, policies = np.uint8(ask.policy), block.policy
         for i in range(count):
             marks[i] &= np.uint8(policies[i] == policy) | np.uint8(policies[i] == 0)
-    n = 0
-    for i in range(count):
-        fits[n] = i
-        n += marks[i]
-    return n
 
 
 @njit(cache=True, inline="always")
@@ -657,6 +677,7 @@ def best(
             open_groups += 1
     for i in range(open_groups // 2 - 1, -1, -1):
         _sink(heads, heap, open_groups, i)
+    marks: Array = np.empty(ROWS, np.uint8)
     n = 0
     while open_groups and count:
         head = heads[heap[0]]
@@ -671,7 +692,7 @@ def best(
         group = groups[head.group]
         b = order[group.start + head.at]
         if _may_fit(zones[b], ask):
-            n = _look_through(blocks[b], zones[b].count, ask, head.base, most, fits, found, n, count)
+            n = _look_through(blocks[b], zones[b], ask, head.base, most, fits, marks, found, n, count)
         head.at += 1
         if head.at == group.count or not _go_on(zones, group, order, ask, most, head):
             open_groups -= 1
@@ -690,17 +711,18 @@ def best(
 @njit(cache=True)
 def _look_through(
     block: Array,
-    rows: Int,
+    zone: Array,
     ask: Array,
     base: Int,
     most: Int,
     fits: Array,
+    marks: Array,
     found: Array,
     n: Int,
     count: Int,
 ) -> Int:
-    end = _rows_up_to(block, rows, ask.cap_hi, ask.cap_lo)
-    marked = _mark(block, end, ask, fits)
+    end = _rows_up_to(block, zone.count, ask.cap_hi, ask.cap_lo)
+    marked = _mark(block, zone, end, ask, fits, marks)
     for each in range(marked):
         i = fits[each]
         hi, lo, created = np.uint64(block.hi[i]), block.lo[i], np.int64(block.created[i])
@@ -735,6 +757,7 @@ def find(
     """
     ask = asks[0]
     bases = _bases(groups, ask, shares)
+    marks: Array = np.empty(ROWS, np.uint8)
     n = 0
     for g in range(len(groups)):
         group = groups[g]
@@ -751,7 +774,7 @@ def find(
                 continue
             block = blocks[b]
             end = _rows_up_to(block, zone.count, ask.cap_hi, ask.cap_lo)
-            for each in range(_mark(block, end, ask, fits)):
+            for each in range(_mark(block, zone, end, ask, fits, marks)):
                 i = fits[each]
                 hi, lo = np.uint64(block.hi[i]), block.lo[i]
                 estimate = _estimate(ask, hi, lo)

@@ -52,6 +52,11 @@ ZONE = np.dtype(
         ("vram", "u2"),
         ("available", "u2"),
         ("commitment", "u2"),  # the least
+        ("least_vram", "u2"),  # and the opposites: what all rows keep need not be looked at in each
+        ("least_available", "u2"),
+        ("most_commitment", "u2"),
+        ("soonest", "u4"),
+        ("youngest", "u4"),  # the last creation
         ("count", "i4"),  # rows
         ("next", "i4"),  # of a block that is not in use: the next such block
     ]
