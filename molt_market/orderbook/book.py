@@ -38,7 +38,7 @@ class OrderBook(Feed):
         weights: what the parts of a score are worth.
         reliability: how reliable a provider was, in millionths, or None while unknown (default: unknown;
             `follow` sets it).
-        index: an empty index of offers (default: the readable one).
+        index: an empty index of offers (default: the readable one; `CompiledIndex` for a great many).
         check: asked before a match is handed out, `client.obstacle` (default: nobody; `connect` sets it).
         bond_bps: the provider's stake under a policy, for quotes (default: unknown; `connect` sets it).
         funds: what a buyer has in the escrow, which backs priority (default: nothing; `connect` sets it).
