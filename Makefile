@@ -8,11 +8,13 @@ SHELL := bash
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 $(if $(filter oneshell,$(.FEATURES)),,$(error GNU make 4 or newer is needed, this is $(MAKE_VERSION)))
 
-# Three environments, because they cannot be one (pyproject.toml, [dependency-groups]): the product and its tests;
-# ape with the contract tests; the provers. Each is made again when its lock changes, and only then.
+# Environments that cannot be one (pyproject.toml, [dependency-groups]): the product and its tests; ape with the
+# contract tests; the provers; what the matcher is measured against, which only `make bench` makes. Each is made again
+# when its lock changes, and only then.
 PRODUCT := .venv/.ready
 APE := .venv-ape/.ready
 PROVE := .venv-prove/.ready
+BENCH := .venv-bench/.ready
 # The chain, the compiler and the Solidity libraries come from npm; node itself comes with the product's environment.
 NODE := node_modules/.ready
 
@@ -100,9 +102,10 @@ deep: $(PRODUCT) $(NODE) $(PROVE)
 	@$(stage) proofs $(python) -m scripts.make.prove
 	@$(stage) mutants $(python) -m scripts.make.mutate again
 
-bench: $(PRODUCT) $(NODE)
-	@for file in $(if $(NAME),benchmarks/$(NAME).py,benchmarks/[!_]*.py); do \
-	  $(python) -m benchmarks.$$(basename "$$file" .py); done
+# the matcher's rivals are in an environment of their own, made when they are wanted
+bench: $(PRODUCT) $(NODE) $(if $(filter-out matcher,$(or $(NAME),matcher)),,$(BENCH))
+	@for file in $(if $(NAME),benchmarks/$(NAME).py,benchmarks/[!_]*.py); do name=$$(basename "$$file" .py); \
+	  $$([ "$$name" = matcher ] && echo .venv-bench/bin/python || echo $(python)) -m "benchmarks.$$name"; done
 
 # --- set-up ---
 
@@ -117,7 +120,7 @@ dev: $(PRODUCT) $(NODE) $(APE) $(PROVE)
 	@touch $@
 
 $(PRODUCT): requirements/dev.txt pyproject.toml .venv/bin/uv
-	@$(install) .venv requirements/dev.txt 'installing the product and its tools (.venv, 430 MB)'
+	@$(install) .venv requirements/dev.txt 'installing the product and its tools (.venv, 680 MB)'
 	@scripts/make/link-tools node
 	@touch $@
 
@@ -132,6 +135,10 @@ $(APE): requirements/ape.txt pyproject.toml | $(PRODUCT)
 
 $(PROVE): requirements/prove.txt | $(PRODUCT)
 	@$(install) .venv-prove requirements/prove.txt 'installing the provers (.venv-prove, 180 MB)'
+	@touch $@
+
+$(BENCH): requirements/bench.txt pyproject.toml | $(PRODUCT)
+	@$(install) .venv-bench requirements/bench.txt 'installing what the matcher is measured against (.venv-bench, 670 MB)'
 	@touch $@
 
 # --- files that are made and committed ---

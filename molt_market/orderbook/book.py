@@ -38,7 +38,7 @@ class OrderBook(Feed):
         weights: what the parts of a score are worth.
         reliability: how reliable a provider was, in millionths, or None while unknown (default: unknown;
             `follow` sets it).
-        index: an empty index of offers (default: the readable one).
+        index: an empty index of offers (default: the readable one; `CompiledIndex` for a great many).
         check: asked before a match is handed out, `client.obstacle` (default: nobody; `connect` sets it).
         bond_bps: the provider's stake under a policy, for quotes (default: unknown; `connect` sets it).
         funds: what a buyer has in the escrow, which backs priority (default: nothing; `connect` sets it).
@@ -71,7 +71,7 @@ class OrderBook(Feed):
         self.bond_bps = bond_bps
         self.funds = funds
         self.reliability = reliability
-        scoring = Scoring(weights or ScoreWeights(), self._reliability, self._most_reliable)
+        scoring = Scoring(weights or ScoreWeights(), self._reliability, self._reliability_bounds)
         self._matcher = Matcher(self._index, scoring)
 
     # ------------------------------------------------------------------------------------ matching
@@ -213,8 +213,8 @@ class OrderBook(Feed):
     def _reliability(self, provider: PartyId) -> int | None:
         return None if self.reliability is None else self.reliability(provider)
 
-    def _most_reliable(self) -> int:
-        return NEUTRAL_RELIABILITY if self.reliability is None else MILLION
+    def _reliability_bounds(self) -> tuple[int, int]:
+        return (NEUTRAL_RELIABILITY, NEUTRAL_RELIABILITY) if self.reliability is None else (0, MILLION)
 
     @alone
     def _asked(self, order: JobOrder, most: int | None) -> tuple[Open, list[OrderMatch]]:

@@ -13,7 +13,8 @@ from molt_market.domain.orders import JobOrder
 from molt_market.errors import InsufficientCapacity, MarketError, PriceExceedsBudget
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing
-from molt_market.orderbook.matcher import Ranked, nothing_fits
+from molt_market.orderbook.matcher import nothing_fits
+from molt_market.orderbook.ranked import Ranked
 from molt_market.orderbook.reservations import Reservation
 
 

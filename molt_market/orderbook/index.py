@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from heapq import heapify, heappop, heapreplace
+from typing import NamedTuple, Protocol
 
+from molt_market.orderbook.constraints import fits
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing
+from molt_market.orderbook.ranked import Ranked
+from molt_market.orderbook.scoring import Scoring
+
+
+class OfferIndex(Protocol):
+    """Keeps the offers of a book, and finds those that fit a demand, ranked by a score.
+
+    All indexes give the same answers. An answer is to be read before an offer comes or goes, or GPUs are
+    held or let go: it may look at what it needs only then.
+    """
+
+    def add(self, listing: Listing) -> None: ...
+
+    def remove(self, listing: Listing) -> None: ...
+
+    def find(self, demand: Demand, scoring: Scoring) -> Sequence[Ranked]:
+        """Return all that fits, the best first."""
+        ...
+
+    def best(self, demand: Demand, scoring: Scoring, limit: int) -> Sequence[Ranked]:
+        """Return the first `limit` of what `find` returns, without looking at all that fits."""
+        ...
+
+    def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:
+        """Give at least all that would fit if neither money nor the GPU count mattered, in any order."""
+        ...
 
 
 class Group(Protocol):
@@ -27,23 +56,66 @@ class Group(Protocol):
     def listing(self, place: int) -> Listing: ...
 
 
-class OfferIndex(Protocol):
-    """Narrows a question down to the offers that may be the answer.
+class Head(NamedTuple):
+    """The next place of a group, and where the best of what is left of it could stand: score and price.
 
-    To give an offer that does not fit is only slow; to leave one out that fits is wrong.
+    `group_id` only keeps two heads from being compared any further.
     """
 
-    def add(self, listing: Listing) -> None: ...
+    at_best: tuple[int, int]
+    group_id: int
+    place: int
+    group: Group
 
-    def remove(self, listing: Listing) -> None: ...
 
+class GroupedIndex(ABC):
+    """Finds what fits in groups that come by price."""
+
+    @abstractmethod
     def candidates(self, demand: Demand) -> Iterator[Group]:
-        """Give at least all that fit, none above the price limit."""
-        ...
+        """Give at least all that fit, none above the price limit.
 
-    def candidates_at_any_price(self, demand: Demand) -> Iterator[Listing]:
-        """Give at least all that would fit if neither money nor the GPU count mattered, in any order."""
-        ...
+        To give an offer that does not fit is only slow; to leave one out that fits is wrong.
+        """
+
+    def find(self, demand: Demand, scoring: Scoring) -> list[Ranked]:
+        groups = self.candidates(demand)
+        found = (group.listing(place) for group in groups for place in range(len(group)))
+        return ranking((o for o in found if fits(o, demand)), demand, scoring)
+
+    def best(self, demand: Demand, scoring: Scoring, limit: int) -> list[Ranked]:
+        """Return the first `limit` of what `find` returns, without looking at all that fits.
+
+        Each group comes by price, so that what is next in it says how good the rest of it can be at most. The
+        groups are gone through by that, until nothing better can come: the threshold algorithm of Fagin,
+        Lotem and Naor, Optimal Aggregation Algorithms for Middleware, 2003.
+        """
+        groups = [group for group in self.candidates(demand) if len(group)]
+        heads = [_head(group, 0, demand, scoring) for group in groups]
+        heapify(heads)
+        found: list[Ranked] = []
+        while limit and heads and (len(found) < limit or found[-1].place() > heads[0].at_best):
+            _, _, place, group = heads[0]
+            if place + 1 < len(group):
+                heapreplace(heads, _head(group, place + 1, demand, scoring))
+            else:
+                heappop(heads)
+            listing = group.listing(place)
+            if fits(listing, demand):
+                insort(found, Ranked.of(listing, demand, scoring), key=Ranked.place)
+                del found[limit:]
+        return found
+
+
+def _head(group: Group, place: int, demand: Demand, scoring: Scoring) -> Head:
+    price = group.price(place)
+    at_most = scoring.at_most(price, group.model, group.features, demand)
+    return Head((-at_most, price), id(group), place, group)
+
+
+def ranking(listings: Iterable[Listing], demand: Demand, scoring: Scoring) -> list[Ranked]:
+    """Sort listings, none above the price limit, the best first."""
+    return sorted((Ranked.of(listing, demand, scoring) for listing in listings), key=Ranked.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +137,7 @@ class ListedGroup:
         return self.listings[place]
 
 
-class PriceIndex:
+class PriceIndex(GroupedIndex):
     """Offers by model and features, each group by price."""
 
     def __init__(self) -> None:
@@ -77,6 +149,11 @@ class PriceIndex:
     def remove(self, listing: Listing) -> None:
         listings = self._groups[listing.model, listing.features]
         del listings[bisect_right(listings, _place(listing), key=_place) - 1]
+
+    def listings(self) -> Iterator[Listing]:
+        """Give all that are in it."""
+        for listings in self._groups.values():
+            yield from listings
 
     def candidates(self, demand: Demand) -> Iterator[Group]:
         for (model, features), listings in self._groups.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -12,11 +13,29 @@ from molt_market.domain.ids import Hash32, PartyId
 from molt_market.domain.offers import CapacityOffer, OfferStatus
 
 
-@dataclass(slots=True, eq=False)
 class Pool:
     """The GPUs of one provider's slot that reservations and deals hold, whatever offers share the slot."""
 
-    held: int = 0
+    __slots__ = ("_held", "_watchers")
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._watchers: tuple[Callable[[Pool], None], ...] = ()
+
+    @property
+    def held(self) -> int:
+        return self._held
+
+    @held.setter
+    def held(self, gpus: int) -> None:
+        self._held = gpus
+        for told in self._watchers:
+            told(self)
+
+    def watch(self, told: Callable[[Pool], None]) -> None:
+        """Tell an index, from now on, when GPUs are held or let go."""
+        if told not in self._watchers:
+            self._watchers += (told,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

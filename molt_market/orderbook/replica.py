@@ -59,7 +59,9 @@ class ReplicaBook(OrderBook):
         self._stored = StoredListings(shelf, self._reservations)
         self._stored_index = StoredIndex(shelf, self._stored)
         self._listings, self._index = self._stored, self._stored_index
-        self._matcher = Matcher(self._index, Scoring(ScoreWeights(), self._reliability, self._most_reliable))
+        self._matcher = Matcher(
+            self._index, Scoring(ScoreWeights(), self._reliability, self._reliability_bounds)
+        )
 
     def another(self) -> ReplicaBook:
         """Return a book over the same shelf that asks the same, and was not started."""

@@ -50,23 +50,23 @@ class ScoreWeights:
 
 
 class Scoring:
-    """Scores by fixed weights; reliability comes from whoever counts outcomes, who may know its maximum."""
+    """Scores by fixed weights; reliability comes from whoever counts outcomes, who may know its bounds."""
 
     def __init__(
         self,
         weights: ScoreWeights,
         reliability: Reliability,
-        most_reliable: Callable[[], int] = lambda: MILLION,
+        bounds: Callable[[], tuple[int, int]] = lambda: (0, MILLION),
     ) -> None:
-        self._weights = weights
+        self.weights = weights
         self._reliability = reliability
-        self._most_reliable = most_reliable
+        self._bounds = bounds
 
     def parts(self, listing: Listing, demand: Demand) -> tuple[ScorePart, ...]:
-        weights = self._weights
+        weights = self.weights
         return (
             _part("price", weights.price, _price(listing.price, demand)),
-            _part("model", weights.model, _model(listing.model, demand)),
+            _part("model", weights.model, model_share(listing.model, demand)),
             _part("utilization", weights.utilization, _utilization(listing)),
             _part("bandwidth", weights.bandwidth, _bandwidth(listing)),
             _part("features", weights.features, _features(listing.features, demand)),
@@ -75,15 +75,25 @@ class Scoring:
 
     def at_most(self, price: int, model: str, features: int, demand: Demand) -> int:
         """Return the most that an offer of this model with these features scores at this price or above."""
-        weights = self._weights
-        exact = (
+        weights = self.weights
+        known = (
             (weights.price, _price(price, demand)[0]),
-            (weights.model, _model(model, demand)[0]),
+            (weights.model, model_share(model, demand)[0]),
             (weights.features, _features(features, demand)[0]),
-            (weights.reliability, self._most_reliable()),
         )
-        others = weights.utilization + weights.bandwidth
-        return others + sum(weight * millionths // MILLION for weight, millionths in exact)
+        others = weights.utilization + weights.bandwidth + self.by_reliability()[1]
+        return others + sum(weight * millionths // MILLION for weight, millionths in known)
+
+    def by_reliability(self) -> tuple[int, int]:
+        """Return the least and the most that reliability adds to any score now."""
+        least, most = self._bounds()
+        weight = self.weights.reliability
+        return weight * least // MILLION, weight * most // MILLION
+
+    def reliability_of(self, provider: PartyId) -> int:
+        """Return what a provider's reliability adds to a score now."""
+        known = self._reliability(provider)
+        return self.weights.reliability * (NEUTRAL_RELIABILITY if known is None else known) // MILLION
 
     def _outcomes(self, listing: Listing) -> Share:
         known = self._reliability(listing.provider)
@@ -102,7 +112,7 @@ def _price(price: int, demand: Demand) -> Share:
     return saved, f"{saved // 10_000} % below the limit price"
 
 
-def _model(model: str, demand: Demand) -> Share:
+def model_share(model: str, demand: Demand) -> Share:
     preferred = demand.preferred_models
     if not preferred:
         return MILLION, "no model is preferred"

@@ -11,7 +11,8 @@ from molt_market.domain.amounts import MAX_DECIMALS, MOLT
 from molt_market.domain.offers import OfferStatus
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing
-from molt_market.orderbook.matcher import Matcher, Ranked
+from molt_market.orderbook.matcher import Matcher
+from molt_market.orderbook.ranked import Ranked
 from molt_market.orderbook.search_fields import FIELDS, SCORE
 from molt_market.orderbook.search_query import Query, SortKey
 

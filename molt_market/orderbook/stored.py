@@ -18,7 +18,7 @@ from molt_market.domain.amounts import Token
 from molt_market.domain.ids import Hash32, OfferId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.orderbook.demand import Demand
-from molt_market.orderbook.index import Group
+from molt_market.orderbook.index import Group, GroupedIndex
 from molt_market.orderbook.listing import Listing
 from molt_market.orderbook.market_data import Ask
 from molt_market.orderbook.reservations import Reservations
@@ -144,7 +144,7 @@ class StoredGroup:
         return listing
 
 
-class StoredIndex:
+class StoredIndex(GroupedIndex):
     """Offers by model and features, each group by price; a model is read when it is first asked for."""
 
     def __init__(self, shelf: Shelf, listings: StoredListings) -> None:

@@ -1,4 +1,4 @@
-"""A book and its clock for each test."""
+"""A book and its clock for each test; the book is tested with each index."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from molt_market.orderbook import OrderBook
 from molt_market.testing import ManualClock
 from tests.factories import NOON
+from tests.unit.orderbook.indexes import INDEXES
 
 
 @pytest.fixture
@@ -14,6 +15,6 @@ def clock() -> ManualClock:
     return ManualClock(NOON)
 
 
-@pytest.fixture
-def book(clock: ManualClock) -> OrderBook:
-    return OrderBook(clock)
+@pytest.fixture(params=INDEXES)
+def book(clock: ManualClock, request: pytest.FixtureRequest) -> OrderBook:
+    return OrderBook(clock, index=request.param())

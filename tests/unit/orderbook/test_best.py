@@ -13,7 +13,7 @@ from molt_market.domain.amounts import Amount
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobRequirements
 from molt_market.orderbook.demand import Demand
-from molt_market.orderbook.index import Group, ListedGroup, PriceIndex
+from molt_market.orderbook.index import Group, GroupedIndex, ListedGroup, PriceIndex
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.orderbook.matcher import Matcher
 from molt_market.orderbook.scoring import Reliability, ScoreWeights, Scoring
@@ -52,7 +52,7 @@ def test_best__of_many__looks_at_few() -> None:
         for number in (f"{model}-{each}" for each in range(2_000))
     ]
     found, index = matcher(offers, ScoreWeights(), lambda _: None)
-    found._scoring._most_reliable = lambda: 500_000
+    found._scoring._bounds = lambda: (500_000, 500_000)
     looked = 0
 
     class Counting(ListedGroup):
@@ -61,7 +61,7 @@ def test_best__of_many__looks_at_few() -> None:
             looked += 1
             return self.listings[place]
 
-    class CountingIndex:
+    class CountingIndex(GroupedIndex):
         def candidates(self, demand: Demand) -> Iterator[Group]:
             groups = (cast(ListedGroup, group) for group in index.candidates(demand))
             return (Counting(each.model, each.features, each.listings, each.end) for each in groups)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -15,11 +16,12 @@ from molt_market.domain.ids import EscrowId, Hash32, OfferId, OrderId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements
-from molt_market.orderbook import OrderBook, Reservation, ScoreWeights
+from molt_market.orderbook import OfferIndex, OrderBook, PriceIndex, Reservation, ScoreWeights
 from molt_market.testing import ManualClock
 from tests.factories import NOON, make_match
 from tests.oracle.market import Market
 from tests.unit.orderbook import strategies as some
+from tests.unit.orderbook.indexes import compiled_index, with_both_indexes
 from tests.unit.orderbook.mirror import (
     match_as_answer,
     offer_as_dict,
@@ -48,33 +50,39 @@ def books(draw: st.DrawFn) -> list[tuple[CapacityOffer, Hash32 | None]]:
     return [(draw(some.offers(st.just(each))), draw(hashes)) for each in OFFER_IDS[:size]]
 
 
+@with_both_indexes
 @given(books(), some.orders(st.sampled_from(ORDER_IDS), st.just(0)), some.weights())
 def test_match_order__any_book__equals_the_oracle(
-    offers: list[tuple[CapacityOffer, Hash32 | None]], order: JobOrder, weights: ScoreWeights
+    make_index: Callable[[], OfferIndex],
+    offers: list[tuple[CapacityOffer, Hash32 | None]],
+    order: JobOrder,
+    weights: ScoreWeights,
 ) -> None:
     """Matches, their order, totals and scores; or the error with its values."""
-    book, market, now = filled(offers, weights)
+    book, market, now = filled(make_index(), offers, weights)
     assert ours(lambda: answers(book, order)) == theirs(lambda: market.match_order(order_as_dict(order), now))
 
 
+@with_both_indexes
 @given(books(), some.requirements(), st.integers(0, 13), some.weights())
 def test_best_offers__any_book__equals_the_oracle(
+    make_index: Callable[[], OfferIndex],
     offers: list[tuple[CapacityOffer, Hash32 | None]],
     needs: JobRequirements,
     limit: int,
     weights: ScoreWeights,
 ) -> None:
-    book, market, now = filled(offers, weights)
+    book, market, now = filled(make_index(), offers, weights)
     wanted = order_as_dict(make_match().order.model_copy(update={"requirements": needs}))
     assert [o.id for o in book.best_offers(needs, limit)] == market.best_offers(wanted, limit, now)
 
 
 def filled(
-    offers: list[tuple[CapacityOffer, Hash32 | None]], weights: ScoreWeights
+    index: OfferIndex, offers: list[tuple[CapacityOffer, Hash32 | None]], weights: ScoreWeights
 ) -> tuple[OrderBook, Market, int]:
     clock = ManualClock(NOON)
     now = second(clock.now())
-    book, market = OrderBook(clock, weights=weights), Market(asdict(weights))
+    book, market = OrderBook(clock, weights=weights, index=index), Market(asdict(weights))
     for offer, offer_hash in offers:
         mine = ours(partial(book.add_offer, offer, offer_hash=offer_hash))
         its = theirs(partial(market.add_offer, offer_as_dict(offer, offer_hash), now))
@@ -91,11 +99,12 @@ class BookMachine(RuleBasedStateMachine):
 
     matches = Bundle("matches")
     reservations = Bundle("reservations")
+    make_index: Callable[[], OfferIndex] = PriceIndex
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = ManualClock(NOON)
-        self.book = OrderBook(self.clock)
+        self.book = OrderBook(self.clock, index=self.make_index())
         self.market = Market(asdict(ScoreWeights()))
         self.hashes: dict[OfferId, Hash32 | None] = {}
 
@@ -189,4 +198,11 @@ class BookMachine(RuleBasedStateMachine):
             assert status_.name == self.market.offer_status(offer["id"], self.now)
 
 
+class CompiledBookMachine(BookMachine):
+    """The same, with the compiled index."""
+
+    make_index = staticmethod(compiled_index)
+
+
 TestBookMachine = BookMachine.TestCase
+TestCompiledBookMachine = CompiledBookMachine.TestCase

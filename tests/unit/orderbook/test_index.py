@@ -14,7 +14,7 @@ from molt_market.domain.orders import JobRequirements
 from molt_market.orderbook import OrderBook, PriceIndex
 from molt_market.orderbook.constraints import Kind, broken, fits
 from molt_market.orderbook.demand import Demand
-from molt_market.orderbook.index import Group, ListedGroup
+from molt_market.orderbook.index import Group, GroupedIndex, ListedGroup
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.testing import ManualClock
 from tests.factories import NOON, make_offer, make_requirements
@@ -29,7 +29,7 @@ def listed(groups: Iterator[Group]) -> Iterator[Listing]:
     return (group.listing(place) for group in groups for place in range(len(group)))
 
 
-class WholeList:
+class WholeList(GroupedIndex):
     """The simplest index there is."""
 
     def __init__(self) -> None:
