@@ -49,6 +49,11 @@ class Settings(Value):
     max_fee_gwei: Annotated[int, BeforeValidator(_whole_gwei)] | None = None
 
 
+def environment_with(changes: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of this process with these variables changed: for a process that it starts."""
+    return {**os.environ, **changes}
+
+
 def settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from an environment (default: the process's); an empty variable counts as unset.
 

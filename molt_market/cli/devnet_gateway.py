@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from molt_market.app import deployment_name
 from molt_market.cli.console import Output
 from molt_market.cli.serve import can_serve
+from molt_market.config import environment_with
 from molt_market.errors import MoltError
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def run_gateway(home: Home, out: Output) -> Iterator[Callable[[], None]]:  # noq
 def _environment(home: Home) -> Mapping[str, str]:
     """Return the devnet's variables as the agent has them; his database is his folder's, not the market's."""
     agents = {"MOLT_WALLET": str(home.key_file("agent")), "MOLT_DATABASE": ""}
-    return {**os.environ, **home.environment, **agents}
+    return environment_with({**home.environment, **agents})
 
 
 def _require_ready(process: subprocess.Popen[bytes]) -> None:

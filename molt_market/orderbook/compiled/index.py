@@ -36,9 +36,9 @@ class CompiledIndex:
         self._index: OfferIndex = self._readable
         self._compiled = compiled()
 
-    def wait(self, timeout: float | None = None) -> None:
+    def wait(self, seconds: int | None = None) -> None:
         """Wait until the compiled code answers. Raises TimeoutError after so many seconds."""
-        self._compiled.result(timeout)
+        self._compiled.result(seconds)
         self._current()
 
     def add(self, listing: Listing) -> None:
