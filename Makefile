@@ -64,10 +64,12 @@ test-unit: $(PRODUCT) $(NODE)
 
 # ape compiles a file again when it changed itself, not when a library that it imports or a setting did: without what it
 # remembers it asks for everything, which the compiler's own cache (scripts/make/solc.js) answers at once. In a checkout
-# inside the system's temporary folder ape would compile in place, and leave a copy of its dependency in contracts/.
+# inside the system's temporary folder ape would compile in place, and leave a copy of its dependency in contracts/. It
+# compiles before both runs start: side by side they would take each other's files away.
 test-contracts: $(APE) $(NODE)
 	@mkdir -p .cache/tmp
 	@rm -f .build/__local__.json
+	@TMPDIR=$(CURDIR)/.cache/tmp $(step) 'compiling the contracts with ape' .venv-ape/bin/ape compile
 	@TMPDIR=$(CURDIR)/.cache/tmp $(stage) contracts scripts/make/both-tokens .venv-ape/bin/ape test tests/contracts $(ARGS)
 
 # fuzz tests and invariants in Solidity: make test-forge ARGS='--match-contract Claim'
