@@ -118,6 +118,8 @@ class Parties:
         """Open a deal for so many GPUs, whose order names the job."""
         token = self.buyer.client.token
         now = self.buyer.client.now()
+        # The market looks at the chain's clock once a second: it may not have seen it turned yet.
+        soon(lambda: self.buyer.api.health().time, lambda time: time >= now)
         self.provider.offer(
             CapacityOffer(
                 provider_id=self.net.provider.address,
