@@ -77,6 +77,8 @@ class Steps:
         assert spec is not None  # noqa: S101 - it came with the phase
         try:
             if isinstance(runner.look(handling.deal_id, handling.user), NotStarted):
+                if spec.image is not None:
+                    runner.fetch_image(spec.image)
                 fetch_inputs(
                     spec.inputs,
                     runner.make_folder(handling.deal_id),

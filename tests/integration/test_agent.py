@@ -45,6 +45,7 @@ from molt_market.signing.statements import sign_voucher
 from molt_market.storage.database import Database
 from molt_market.storage.usage import SqlUsage
 from molt_market.testing import Devnet
+from tests.containers import ENGINE, image, needs_engine
 from tests.gateway import AS_ROOT, GatewayProcess, gateway
 from tests.service import Server, server
 from tests.unit.agent.places import open_folder
@@ -54,6 +55,8 @@ TEXT = b"the quick brown fox\n"
 SHOUTED = hashlib.sha256(TEXT.upper()).hexdigest()
 SHOUT = "tr a-z A-Z < data/in.txt > out/up"
 HOUR = 3_600
+CONTAINERS = () if image() is None else ("--containers", ENGINE)
+NO_SUCH_IMAGE = "images are fetched from nowhere" if CONTAINERS else "this gateway runs no containers"
 NONCE = Hash32("0x" + "ab" * 32)
 
 
@@ -71,7 +74,7 @@ def running(chain: Devnet, folder: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def machine(chain: Devnet, running: Server, folder: Path) -> Iterator[GatewayProcess]:
-    with gateway(chain, running.url, folder, ["--allow-private-inputs"]) as made:
+    with gateway(chain, running.url, folder, ["--allow-private-inputs", *CONTAINERS]) as made:
         yield made
 
 
@@ -346,7 +349,10 @@ def test_hand_over__that_cannot_be_run__is_refused_with_the_reason(parties: Part
         (JobSpec(command=("true",), inputs=(wrong,)), "SHA-256"),
         (JobSpec(command=("true",), limits=JobLimits(memory_mb=10**6)), "memory_mb 1000000 is more than"),
         (JobSpec(command=("true",), kind="lease", ports=1), "0 ports are free"),
-        (JobSpec(command=("true",), image=f"x@sha256:{'00' * 32}"), "no containers"),
+        (
+            JobSpec(command=("true",), image=f"x@sha256:{'00' * 32}"),
+            "from nowhere" if CONTAINERS else "no containers",
+        ),
     ):
         key = SealingKey.generate()
         parties.hand_over(escrow, spec, key)
@@ -354,6 +360,25 @@ def test_hand_over__that_cannot_be_run__is_refused_with_the_reason(parties: Part
     key = SealingKey.generate()
     parties.hand_over(escrow, JobSpec(command=("no-such-program",)), key)
     assert parties.result(escrow, key).exit_code == 127
+
+
+@needs_engine
+def test_job__in_a_container__has_its_input_and_leaves_a_checked_result(
+    parties: Parties, machine: GatewayProcess, inputs: str
+) -> None:
+    spec, key = shouting(inputs, image=image()), SealingKey.generate()
+    escrow = parties.open(2, spec)
+    parties.hand_over(escrow, spec, key)
+    parties.access(escrow, key)
+    soon(lambda: heartbeats(machine.url, escrow.id), bool)
+    result = parties.result(escrow, key)
+    assert (result.exit_code, {each.path: each.sha256 for each in result.outputs}["out/up"]) == (0, SHOUTED)
+    log = UsageLog(escrow.id, heartbeats(machine.url, escrow.id))
+    assert any(each.processes is not None and each.processes.count for each in log.heartbeats)
+    receipt = parties.receipt(escrow)
+    assert (receipt.result_digest, receipt.usage_root) == (result_digest(result), log.root)
+    parties.attest(receipt)
+    parties.handling(escrow, HandlingPhase.CLOSED)
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can give jobs users of their own")

@@ -169,7 +169,7 @@ def test_deal__that_leaves_locked__stops_its_job_and_frees_everything(play: Play
             ),
             "stdout.txt and stderr.txt",
         ),
-        (BATCH.model_copy(update={"image": "x@sha256:" + "0" * 64}), "no containers"),
+        (BATCH.model_copy(update={"image": "x@sha256:" + "0" * 64}), "no such image"),
     ],
 )
 def test_job__that_is_not_the_orders_or_takes_too_much__is_refused(
@@ -186,6 +186,23 @@ def test_job__that_is_not_the_orders_or_takes_too_much__is_refused(
     play.hand_over(1, BATCH)
     play.go(times=2)
     assert play.of(1).phase is HandlingPhase.RUNNING
+
+
+def test_image__is_fetched_before_the_job_starts__and_the_deal_given_back_if_it_cannot_be(play: Play) -> None:
+    image = "x@sha256:" + "0" * 64
+    play.machine.images = (image,)
+    play.facts.put(record(1), record(2))
+    play.machine.missing = "image x is nowhere"
+    play.hand_over(1, BATCH.model_copy(update={"image": image}))
+    play.go(times=2)
+    [told] = play.answers(1)
+    assert told.refusal == "image x is nowhere"
+    assert (play.of(1).phase, play.machine.started) == (HandlingPhase.READY, [])
+    play.machine.missing = None
+    play.hand_over(1, BATCH.model_copy(update={"image": image}))
+    play.go(times=2)
+    assert play.of(1).phase is HandlingPhase.RUNNING
+    assert play.machine.fetched == [image, image]
 
 
 def test_input__that_cannot_be_had__gives_the_deal_back_to_another_job(play: Play) -> None:
