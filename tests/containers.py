@@ -20,7 +20,7 @@ LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=64:64", "--memory",
 
 @cache
 def image() -> str | None:
-    """Make an image of one program that needs no other file; None: no engine works here, or no such program."""
+    """Make an image of one program that needs no other file; None: no engine works, or it is not here."""
     if os.geteuid() != 0 or shutil.which(ENGINE) is None or not Path(BUSYBOX).exists():
         return None
     with TemporaryDirectory() as folder:

@@ -311,3 +311,20 @@ def test_files__are_deleted_a_week_after_the_end(play: Play) -> None:
     Desk(play.here, lambda: None).tidy()
     assert play.machine.removed == [deal_id(1)]
     assert play.of(1).removed
+
+
+def test_buyer__who_asks_again_in_the_challenge_window__has_his_result(play: Play) -> None:
+    play.facts.put(record(1))
+    play.hand_over(1, BATCH)
+    play.go(times=2)
+    play.machine.jobs[deal_id(1)] = Ended(0)
+    play.go(times=2)
+    play.later(1, status=DealStatus.CLAIMED, claim=1)
+    play.go()
+    play.key = SealingKey.generate()  # the first one is lost
+    play.hand_over(1, BATCH)
+    play.go()
+    [access, result] = play.answers(1)
+    assert access.access is not None
+    assert result.result is not None
+    assert result.result.exit_code == 0
