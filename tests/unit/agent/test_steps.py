@@ -19,6 +19,7 @@ from molt_market.domain.jobs import InputFile, JobLimits, JobSpec
 from molt_market.errors import NodeUnreachable, ServerUnreachable
 from molt_market.signing.hashes import job_spec_hash, result_digest
 from molt_market.signing.pings import verify_gateway
+from molt_market.signing.sealing import SealingKey
 from molt_market.signing.statements import sign_voucher
 from molt_market.storage.database import Database
 from tests.unit.agent.machine import BATCH, HOUR, LEASE, Play, deal_id, record

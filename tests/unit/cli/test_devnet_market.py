@@ -19,7 +19,8 @@ def test_market__without_its_packages__is_left_out(
 ) -> None:
     monkeypatch.setattr(devnet_market, "can_serve", lambda: False)
     monkeypatch.setattr(devnet_gateway, "can_serve", lambda: False)
-    with devnet_market.listening(0) as listener, devnet_gateway.gateway_place(wanted=True) as place:
+    place_of = devnet_gateway.gateway_place(Output(), wanted=True, same_user=True)
+    with devnet_market.listening(0) as listener, place_of as place:
         home: Any = SimpleNamespace(listener=listener, server=None, gateway=place)
         with ExitStack() as beside:
             for companion in (devnet_market.serve_market, devnet_market.attest, devnet_gateway.run_gateway):
