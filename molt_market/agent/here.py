@@ -98,7 +98,7 @@ class Here:
         self.usage.leave(name, document, self.agent.address, self.now())
 
     def at_work(self) -> Sequence[Handling]:
-        """Return the deals in which something is to be done: claimed ones too, where a voucher still counts."""
+        """Return the deals with something to do: claimed ones too, where a voucher still counts."""
         claimed = [each.id for each in self.facts.live() if each.deal.status is DealStatus.CLAIMED]
         closed = [each for each in map(self.usage.handling, claimed) if each is not None]
         return [*self.usage.handlings(AT_WORK), *(each for each in closed if each.phase not in AT_WORK)]
