@@ -129,7 +129,15 @@ def test_readme__its_example__is_typed_and_settles_a_deal(clean_python: Path, tm
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
     program = tmp_path / "program.py"
     program.write_text(example, "utf-8")
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", clean_python, program]
+    mypy: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--python-executable",
+        clean_python,
+        program,
+    ]
     typed = subprocess.run(mypy, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert typed.returncode == 0, typed.stdout
     done = subprocess.run([clean_python, program], cwd=tmp_path, capture_output=True, text=True, check=False)
