@@ -1,4 +1,4 @@
-"""docs/architecture.md and docs/decisions: the files that they name are there, and the layers are those that are held."""
+"""docs/architecture.md and docs/decisions: what they name is there, and the layers are those that hold."""
 
 from __future__ import annotations
 
