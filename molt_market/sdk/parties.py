@@ -32,7 +32,13 @@ from molt_market.domain.settlement import SettlementResult
 from molt_market.domain.subscriptions import AlertsRequest, AlertsVerb
 from molt_market.domain.transactions import TransactionReceipt
 from molt_market.domain.updates import FeedItem
-from molt_market.errors import InvalidValue, MarketMismatch, MatchMismatch, TransactionPending
+from molt_market.errors import (
+    InvalidValue,
+    MarketMismatch,
+    MatchMismatch,
+    TransactionPending,
+    WrongSigner,
+)
 from molt_market.orderbook.constraints import names_broken
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing, Pool
@@ -287,8 +293,11 @@ class Buyer(Party):
     def release(self, escrow: EscrowAccount, gpu_seconds: int | None = None) -> Confirmation:
         """Release the first `gpu_seconds` of a deal (default: all), and leave the voucher for the provider.
 
-        Earlier ones are included. The money moves when he redeems it.
+        Earlier ones are included. The money moves when he redeems it. Raises WrongSigner if vouchers of this
+        deal are another key's: a payer lets its user release.
         """
+        if self.wallet.address != escrow.terms.voucher_signer:
+            raise WrongSigner(expected=escrow.terms.voucher_signer, actual=self.wallet.address)
         much = escrow.terms.gpu_seconds if gpu_seconds is None else gpu_seconds
         if not 0 < much <= escrow.terms.gpu_seconds:
             raise InvalidValue(

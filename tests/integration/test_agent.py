@@ -21,7 +21,7 @@ from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.documents import Document, DocumentKind
 from molt_market.domain.gpus import GpuCapacity
 from molt_market.domain.handling import Handling, HandlingPhase
-from molt_market.domain.ids import EscrowId, Hash32
+from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.domain.jobs import (
     Access,
     HandOver,
@@ -35,13 +35,14 @@ from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.domain.pings import Gateway, PingAnswer
 from molt_market.domain.proofs import Attestation
-from molt_market.errors import CannotOpen
+from molt_market.errors import CannotOpen, WrongSigner
 from molt_market.sdk.parties import Attestor, Buyer, Provider
 from molt_market.signing.hashes import job_spec_hash, result_digest
 from molt_market.signing.letters import sign_letter, verify_letter
 from molt_market.signing.pings import verify_gateway, verify_ping_answer
 from molt_market.signing.sealing import SealingKey, seal
 from molt_market.signing.statements import sign_voucher
+from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.usage import SqlUsage
 from molt_market.testing import Devnet
@@ -117,7 +118,13 @@ class Parties:
         voucher = sign_voucher(escrow.id, escrow.terms.gpu_seconds, self.net.buyer, self.net.domain)
         self.buyer.api.post_document(Document(voucher=voucher))
 
-    def open(self, gpus: int = 2, spec: JobSpec | None = None, slot: int = 0) -> EscrowAccount:
+    def open(
+        self,
+        gpus: int = 2,
+        spec: JobSpec | None = None,
+        slot: int = 0,
+        voucher_signer: Address | None = None,
+    ) -> EscrowAccount:
         """Open a deal for so many GPUs, whose order names the job."""
         token = self.buyer.client.token
         now = self.buyer.client.now()
@@ -138,7 +145,12 @@ class Parties:
         needs = JobRequirements(
             min_gpu_count=gpus, min_vram_gb=80, estimated_hours=1, max_price_per_hour=token.amount(3)
         )
-        order = JobOrder(buyer_id=self.net.buyer.address, requirements=needs, created_at=now)
+        order = JobOrder(
+            buyer_id=self.net.buyer.address,
+            requirements=needs,
+            created_at=now,
+            voucher_signer=voucher_signer,
+        )
         if spec is not None:
             order = order.model_copy(update={"job_spec_hash": job_spec_hash(spec)})
         return self.buyer.open(self.buyer.match(order)[0])
@@ -360,6 +372,31 @@ def test_hand_over__that_cannot_be_run__is_refused_with_the_reason(parties: Part
     key = SealingKey.generate()
     parties.hand_over(escrow, JobSpec(command=("no-such-program",)), key)
     assert parties.result(escrow, key).exit_code == 127
+
+
+def test_payer__lets_a_user_without_money_run_the_job_and_release_it(
+    chain: Devnet, parties: Parties, running: Server, inputs: str, tmp_path: Path
+) -> None:
+    """The payer's key opens, stops and disputes; the user's runs the job and pays, and can do no more."""
+    user, spec, key = Wallet.from_private_key(b"\x07" * 32), shouting(inputs), SealingKey.generate()
+    escrow = parties.open(2, spec, voucher_signer=user.address)
+    here: dict[str, Any] = {"rpc_url": chain.url, "deployment": chain.deployment}
+    with Buyer(running.url, user, **here) as his:
+        [found] = soon(lambda: list(his.deals()), bool)
+        assert found.deal_id == escrow.id
+        his.hand_over(escrow, spec, key)
+        [path, *_] = his.fetch(escrow, key, tmp_path, private=True)
+        assert path.read_bytes() == TEXT.upper()
+        with pytest.raises(WrongSigner):
+            his.payments.stop(escrow)
+        with pytest.raises(WrongSigner):
+            parties.buyer.release(escrow)
+        his.release(escrow)
+        closed = parties.status(escrow, DealStatus.RELEASED)
+        assert closed.paid_gpu_seconds == escrow.terms.gpu_seconds
+        assert his.client.balances(user.address).total.base_units == 0
+        assert his.client.node.number("eth_getBalance", user.address, "latest") == 0
+    parties.handling(escrow, HandlingPhase.CLOSED)
 
 
 @needs_engine
