@@ -11,6 +11,7 @@ import typer
 from molt_market.cli.console import SOME_FAILED
 from molt_market.cli.context import AppContext
 from molt_market.cli.explain import explain, read_deal
+from molt_market.cli.extending import extend
 from molt_market.cli.files import read_value
 from molt_market.cli.leaving import collect, release
 from molt_market.cli.options import AsJson, Deal, GpuSeconds, Hours, one_of
@@ -197,5 +198,5 @@ class Bench:
         out.line(f"{escrow.status.name}: {says}")
 
 
-for command in (voucher, agree, release, collect):
+for command in (voucher, agree, extend, release, collect):
     app.command()(command)
