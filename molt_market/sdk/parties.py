@@ -262,9 +262,9 @@ class Buyer(Party):
         return self.payments.create_job_escrow(match, self.wallet)
 
     def next_match(self, escrow: EscrowAccount, offer: CapacityOffer, hours: int) -> OrderMatch:
-        """Return the match that goes on from a deal: as many GPUs, by an offer of the provider's for its slot.
+        """Return the match that goes on from a deal: as many GPUs, by an offer for its slot.
 
-        Raises MatchMismatch, InvalidSignature, UnsignedOffer: the offer does not fit, or is not the provider's.
+        Raises MatchMismatch, InvalidSignature, UnsignedOffer: the offer does not fit, or nobody signed it.
         """
         needs = JobRequirements(
             min_gpu_count=escrow.terms.gpu_count,
