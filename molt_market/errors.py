@@ -42,7 +42,7 @@ PolicyWarning is no error: what it warns of is done.
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -181,6 +181,11 @@ class Expired(MarketError):
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} has expired: make a new one")
         self.what = what
+
+    @classmethod
+    def at(cls, now: datetime, what: str, until: datetime) -> Self:
+        """Say what time it is too: the chain's clock may run ahead of this machine's."""
+        return cls(f"{what} (until {utc(until)}, and the market's clock says {utc(now)})")
 
 
 class NotReserved(MarketError):

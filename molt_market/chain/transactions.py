@@ -302,4 +302,5 @@ class Transactions:
             succeeded=int(found["status"], 16) == 1,
             events=() if self._escrow is None else decode_logs(found["logs"], self._escrow),
             created=None if created is None else Address(created),
+            l1_fee=int(found.get("l1Fee") or "0x0", 16),
         )

@@ -60,7 +60,8 @@ class SignedTransaction:
 class TransactionReceipt:
     """How a transaction was mined. `gas_price` is wei per gas; one that did not succeed has no events.
 
-    `created` is the contract that it made, if it made one.
+    `created` is the contract that it made, if it made one. `l1_fee` is what its data cost in wei beside the
+    gas, on chains that charge for it so (receipts of the OP Stack).
     """
 
     transaction_id: TransactionId
@@ -71,6 +72,12 @@ class TransactionReceipt:
     succeeded: bool
     events: tuple[Event, ...] = ()
     created: Address | None = None
+    l1_fee: int = 0
+
+    @property
+    def cost(self) -> int:
+        """What its sender paid for it, in wei."""
+        return self.gas_used * self.gas_price + self.l1_fee
 
     def only(self, kind: type[AnyEvent]) -> AnyEvent:
         """Return the one event of a kind. Raises LookupError if there is none, or more than one."""

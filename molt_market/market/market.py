@@ -22,7 +22,6 @@ from molt_market.errors import (
     OfferNotFound,
     OrderNotFound,
     WrongSigner,
-    utc,
 )
 from molt_market.market.backing import Chain, require_backed_offer, require_backed_order
 from molt_market.market.ports import MarketStore, PostedOrder
@@ -206,8 +205,8 @@ class Market:
     def _checked_offer(self, given: CapacityOffer) -> CapacityOffer:
         self.admit(verify_offer(given, self.domain, self._chain.is_approved))
         offer = self._own_offer(given)
-        if self._clock.now() >= offer.expires_at:
-            raise Expired(f"offer {offer.id} (until {utc(offer.expires_at)})")
+        if (now := self._clock.now()) >= offer.expires_at:
+            raise Expired.at(now, f"offer {offer.id}", offer.expires_at)
         require_backed_offer(offer, self._chain)
         return offer
 
@@ -218,8 +217,8 @@ class Market:
             raise InvalidValue(
                 f"order {order.id} is {order.time_in_force}, so it never waits: reserve a match"
             )
-        if self._clock.now() >= order.expires_at:
-            raise Expired(f"order {order.id} (until {utc(order.expires_at)})")
+        if (now := self._clock.now()) >= order.expires_at:
+            raise Expired.at(now, f"order {order.id}", order.expires_at)
         require_backed_order(order, self._chain)
         return order
 
@@ -252,7 +251,7 @@ class Market:
 
     def _require_fit(self, match: OrderMatch, now: datetime) -> None:
         if now >= match.order.expires_at:
-            raise Expired(f"order {match.order.id} (until {utc(match.order.expires_at)})")
+            raise Expired.at(now, f"order {match.order.id}", match.order.expires_at)
         listing = Listing.of(match.offer, Pool(), Hash32(match.offer.id))
         demand = Demand.of_order(match.order, now)
         if not fits(listing, demand):

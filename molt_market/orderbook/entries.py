@@ -14,7 +14,7 @@ from molt_market.domain.fields import seconds
 from molt_market.domain.ids import Hash32, OfferId, OrderId
 from molt_market.domain.offers import CapacityOffer, OfferStatus
 from molt_market.domain.orders import JobOrder, OrderStatus, TimeInForce
-from molt_market.errors import Expired, InvalidStateTransition, InvalidValue, OfferNotFound, utc
+from molt_market.errors import Expired, InvalidStateTransition, InvalidValue, OfferNotFound
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.fills import Open
 from molt_market.orderbook.index import OfferIndex
@@ -84,8 +84,8 @@ class Entries:
         """
         if offer.id in self._listings or offer.status is not OfferStatus.ACTIVE:
             raise InvalidStateTransition(offer.status.name, OfferStatus.ACTIVE.name)
-        if self._now() >= offer.expires_at:
-            raise expired(offer)
+        if (now := self._now()) >= offer.expires_at:
+            raise expired(offer, now)
         pool = self._reservations.pool(offer.provider_id, offer.slot)
         listing = Listing.of(offer, pool, offer_hash)
         self._listings[offer.id] = listing
@@ -197,12 +197,12 @@ class Entries:
     def _require_pending(self, order: JobOrder, now: datetime) -> None:
         present = self._orders.get(order.id, now) if order.id in self._orders else order
         if now >= order.expires_at or present.status is OrderStatus.EXPIRED:
-            raise Expired(f"order {order.id} (until {utc(order.expires_at)})")
+            raise Expired.at(now, f"order {order.id}", order.expires_at)
         if present.status is not OrderStatus.PENDING:
             raise InvalidStateTransition(present.status.name, OrderStatus.MATCHED.name)
         if now < order.created_at:
             raise OrderNotYetValid(seconds(now), seconds(order.created_at))
 
 
-def expired(offer: CapacityOffer) -> Expired:
-    return Expired(f"offer {offer.id} (until {utc(offer.expires_at)})")
+def expired(offer: CapacityOffer, now: datetime) -> Expired:
+    return Expired.at(now, f"offer {offer.id}", offer.expires_at)

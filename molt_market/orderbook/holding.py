@@ -52,7 +52,7 @@ class Holding(Entries):
         if listing.offer != match.offer:
             raise OfferNotFound(match.offer.id)
         if now >= listing.expires_at:
-            raise expired(listing.offer)
+            raise expired(listing.offer, now)
         demand = self._demand(order, now)
         if listing.offer_hash is None:  # the match itself says which offer the order names
             demand = replace(demand, offer_hash=None)

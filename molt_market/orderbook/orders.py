@@ -8,7 +8,7 @@ from itertools import count
 
 from molt_market.domain.ids import OrderId
 from molt_market.domain.orders import JobOrder, OrderStatus, TimeInForce, part_id
-from molt_market.errors import Expired, InvalidStateTransition, InvalidValue, OrderNotFound, utc
+from molt_market.errors import Expired, InvalidStateTransition, InvalidValue, OrderNotFound
 
 GONE = frozenset({OrderStatus.CANCELLED, OrderStatus.EXPIRED})
 # How far a part is: an order that is all filled stands where the part stands that is furthest behind.
@@ -44,7 +44,7 @@ class Orders:
         if order.status is not OrderStatus.PENDING:
             raise InvalidStateTransition(order.status.name, OrderStatus.PENDING.name)
         if now >= order.expires_at:
-            raise Expired(f"order {order.id} (until {utc(order.expires_at)})")
+            raise Expired.at(now, f"order {order.id}", order.expires_at)
         self._orders[order.id] = order
 
     def put(self, order: JobOrder) -> None:

@@ -113,5 +113,4 @@ class MeteredOutbox(Outbox):
             self._budgets.give_back(charge)
 
     def _settle(self, key: str, receipt: TransactionReceipt, *, holder: str | None = None) -> None:
-        cost = receipt.gas_used * receipt.gas_price
-        self._budgets.settle(key, receipt.transaction_id, cost, holder=holder)
+        self._budgets.settle(key, receipt.transaction_id, receipt.cost, holder=holder)

@@ -32,6 +32,7 @@ ONCE = {
     "test_api_fuzz.py": "18",
     "test_live_feed.py": "18",
     "test_lying_server.py": "6",
+    "test_networks.py": "6",
     "test_open_resting.py": "6",
     "test_openings.py": "18",
     "test_jobs.py": "18",

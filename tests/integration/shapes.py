@@ -1,0 +1,90 @@
+"""A proxy of a node that answers in the shape of another kind of chain: its fields beside Ethereum's own."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.integration.faults import Fault, FaultyProxy
+
+L1_FEE = 123_456_789_012_345  # wei of each transaction, for its data on the chain below
+SYSTEM_TRANSACTION, NO_ROOT = "0x" + "7e" * 32, "0x" + "00" * 32
+
+Fields = dict[str, Any]
+# https://docs.optimism.io/app-developers/transactions/fees, https://docs.arbitrum.io/build-decentralized-apps/arbitrum-vs-ethereum
+SHAPES: dict[str, dict[str, Fields]] = {
+    "op-stack": {
+        "eth_getTransactionReceipt": {
+            "l1Fee": hex(L1_FEE),
+            "l1GasPrice": "0x3b9aca00",
+            "l1GasUsed": "0x640",
+            "l1BaseFeeScalar": "0x8dd",
+            "l1BlobBaseFee": "0x1",
+            "l1BlobBaseFeeScalar": "0x101c12",
+        },
+        "eth_getBlockByNumber": {
+            "withdrawalsRoot": NO_ROOT,
+            "parentBeaconBlockRoot": NO_ROOT,
+        },
+    },
+    "arbitrum": {
+        "eth_getTransactionReceipt": {
+            "gasUsedForL1": "0x2a",
+            "l1BlockNumber": "0x15a3f1c",
+            "timeboosted": False,
+        },
+        "eth_getBlockByNumber": {
+            "l1BlockNumber": "0x15a3f1c",
+            "sendCount": "0x1",
+            "sendRoot": NO_ROOT,
+        },
+    },
+}
+
+
+class ShapedProxy(FaultyProxy):
+    """Passes everything on, and adds what the answers of such a chain have beside."""
+
+    def __init__(self, target: str, shape: str) -> None:
+        super().__init__(target, seed=0, rate=0)
+        self.shape = shape
+        self.shaped = 0
+
+    def fault(self, method: str) -> Fault | None:
+        return None
+
+    def answer(self, _: Fault | None, body: bytes) -> bytes | None:
+        asked, told = json.loads(body), json.loads(self.ask(body))
+        if not isinstance(asked, list):
+            return json.dumps(self._answer(asked["method"], told)).encode()
+        methods = {each["id"]: each["method"] for each in asked}
+        return json.dumps([self._answer(methods[each["id"]], each) for each in told]).encode()
+
+    def _answer(self, method: str, told: Fields) -> Fields:
+        if method == "eth_maxPriorityFeePerGas" and self.shape == "arbitrum":
+            return told | {"result": "0x0"}  # the sequencer takes whoever comes first
+        more = SHAPES[self.shape].get(method)
+        if more is None or told.get("result") is None:
+            return told
+        self.shaped += 1
+        result = told["result"] | more
+        if self.shape == "op-stack" and method == "eth_getBlockByNumber" and result["number"] != "0x0":
+            result["transactions"] = [SYSTEM_TRANSACTION, *result["transactions"]]
+        return told | {"result": result}
+
+
+@contextmanager
+def shaped(target: str, shape: str) -> Iterator[ShapedProxy]:
+    """Run one for the length of the block."""
+    proxy = ShapedProxy(target, shape)
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        thread.join()
+        proxy.server_close()
