@@ -24,11 +24,12 @@ from eth_account import Account
 
 from molt_market.app import let_ask
 from molt_market.chain.client import MoltClient
-from molt_market.chain.deploy import TokenSpec, deploy
+from molt_market.chain.deploy import deploy
 from molt_market.chain.deployments import Deployment
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
 from molt_market.chain.panel import deploy_panel
+from molt_market.chain.plans import TokenSpec
 from molt_market.chain.views import ChainClock
 from molt_market.config import settings
 from molt_market.domain.amounts import Amount

@@ -15,7 +15,7 @@ import solcx
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "molt_market" / "chain" / "abi"
-EXPORTED = ("MoltEscrow", "MoltToken", "PanelArbiter")
+EXPORTED = ("MoltEscrow", "MoltToken", "PanelArbiter", "TransferProbe")
 
 # The compiler and its settings stand in three places that must agree (tests/unit/test_toolchain_settings.py):
 # here, foundry.toml and ape-config.yaml.

@@ -125,13 +125,14 @@ class Node:
         sender: Address | None = None,
         block: int | str = "latest",
         storage: Mapping[Hash32, Hash32] | None = None,
+        code: bytes | None = None,
         gas: int | None = None,
     ) -> bytes:
-        """Make a call without sending it, as if the contract had these words in its storage.
+        """Make a call without sending it, as if the called account had these words in storage, or this code.
 
         Raises what the contract refused with. `gas`: what the call may take (default: what the node allows).
         """
-        fields, *others = call_params(call, sender, block, storage)
+        fields, *others = call_params(call, sender, block, storage, code)
         limit = {} if gas is None else {"gas": hex(gas)}
         answer = self.request("eth_call", fields | limit, *others)
         with readable("eth_call"):
@@ -151,9 +152,16 @@ class Node:
         with readable("eth_call"):
             return [of_answer(each) if isinstance(each, RpcError) else unhex(each) for each in answers]
 
-    def estimate_gas(self, call: Call, sender: Address) -> int:
-        """Return the gas that a call would take now. Raises what the contract refused with."""
-        return self.number("eth_estimateGas", fields_of(call, sender), "pending")
+    def estimate_gas(
+        self, call: Call, sender: Address, *, codes: Mapping[Address, bytes] | None = None
+    ) -> int:
+        """Return the gas that a call would take now, as if this code were at these addresses.
+
+        Raises what the contract refused with.
+        """
+        overrides = {address: {"code": "0x" + code.hex()} for address, code in (codes or {}).items()}
+        others = (overrides,) if overrides else ()
+        return self.number("eth_estimateGas", fields_of(call, sender), "pending", *others)
 
     def code(self, address: Address) -> bytes:
         answer = self.request("eth_getCode", address, "latest")
@@ -210,11 +218,17 @@ def block_name(block: int | str) -> str:
 
 
 def call_params(
-    call: Call, sender: Address | None, block: int | str, storage: Mapping[Hash32, Hash32] | None = None
+    call: Call,
+    sender: Address | None,
+    block: int | str,
+    storage: Mapping[Hash32, Hash32] | None = None,
+    code: bytes | None = None,
 ) -> list[Any]:
-    """Write what `eth_call` takes; `storage`: words that the contract is taken to have."""
-    overrides = [] if storage is None else [{call.to: {"stateDiff": storage}}]
-    return [fields_of(call, sender), block_name(block), *overrides]
+    """Write what `eth_call` takes; `storage` and `code`: what the called account is taken to have."""
+    taken: dict[str, Any] = {} if storage is None else {"stateDiff": storage}
+    if code is not None:
+        taken["code"] = "0x" + code.hex()
+    return [fields_of(call, sender), block_name(block), *([{call.to: taken}] if taken else [])]
 
 
 def fields_of(call: Call, sender: Address | None) -> dict[str, str]:
