@@ -248,10 +248,12 @@ class Deployer:
         if any(each.address == creation.address for each in self._journal.sent):
             return Step(creation, State.SENT, 0)
         token = plan.find("MoltToken")
-        codes = {}
-        if creation is plan.escrow and token is not None:
-            codes = {token.address: token.code}  # the escrow's constructor asks the token
-        return Step(creation, State.TO_DO, self.node.estimate_gas(creation.call, plan.sender, codes=codes))
+        overrides = {}
+        if creation is plan.escrow and token is not None:  # the escrow's constructor asks the token
+            sender = {"nonce": hex(creation.nonce)}
+            overrides = {plan.sender: sender, token.address: {"code": "0x" + token.code.hex()}}
+        gas = self.node.estimate_gas(creation.call, plan.sender, overrides=overrides)
+        return Step(creation, State.TO_DO, gas)
 
     def _create(self, creation: Creation) -> TransactionReceipt | None:
         sent = next((each for each in self._journal.sent if each.address == creation.address), None)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from eth_utils import keccak
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from molt_market.chain.artefacts import artefact
 from molt_market.config import settings
@@ -13,6 +14,8 @@ from molt_market.domain.amounts import MOLT, Token
 from molt_market.domain.fields import Uint40, Value
 from molt_market.domain.ids import Address, Hash32
 from molt_market.errors import DeploymentMismatch, DeploymentNotFound
+
+ContractName = Literal["MoltToken", "MoltEscrow", "PanelArbiter"]
 
 
 class DeployedContract(Value):
@@ -22,9 +25,9 @@ class DeployedContract(Value):
     With a `salt` the factory created it, else the account that paid.
     """
 
-    name: str
+    name: ContractName
     address: Address
-    arguments: str
+    arguments: Annotated[str, Field(pattern=r"^(?:[0-9a-f]{2})*$")]
     code_hash: Hash32
     salt: Hash32 | None = None
 

@@ -153,13 +153,12 @@ class Node:
             return [of_answer(each) if isinstance(each, RpcError) else unhex(each) for each in answers]
 
     def estimate_gas(
-        self, call: Call, sender: Address, *, codes: Mapping[Address, bytes] | None = None
+        self, call: Call, sender: Address, *, overrides: Mapping[Address, Mapping[str, str]] | None = None
     ) -> int:
-        """Return the gas that a call would take now, as if this code were at these addresses.
+        """Return the gas that a call would take now, as if accounts had this `code` or `nonce` (hex text).
 
         Raises what the contract refused with.
         """
-        overrides = {address: {"code": "0x" + code.hex()} for address, code in (codes or {}).items()}
         others = (overrides,) if overrides else ()
         return self.number("eth_estimateGas", fields_of(call, sender), "pending", *others)
 

@@ -17,6 +17,7 @@ from web3.types import Nonce
 from web3.utils.address import get_create2_address, get_create_address
 
 from molt_market.chain.artefacts import artefact
+from molt_market.chain.deployments import ContractName
 from molt_market.chain.interface import interface
 from molt_market.domain.ids import Address, Hash32
 from molt_market.domain.policies import by_number
@@ -91,7 +92,7 @@ class DeploymentSpec:
 class Creation:
     """One contract to create on a chain: by the factory if there is a `salt`, else by the account."""
 
-    contract: str
+    contract: ContractName
     values: tuple[Any, ...]
     address: Address
     chain_id: int
@@ -158,7 +159,7 @@ def plan_deployment(
     creations: list[Creation] = []
     free = nonce
 
-    def add(contract: str, values: tuple[Any, ...]) -> Address:
+    def add(contract: ContractName, values: tuple[Any, ...]) -> Address:
         nonlocal free
         address, used = known.get(contract, (None, free))
         if address is None:
