@@ -15,7 +15,7 @@ import solcx
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "molt_market" / "chain" / "abi"
-EXPORTED = ("MoltEscrow", "MoltToken", "PanelArbiter", "TransferProbe")
+EXPORTED = ("MoltEscrow", "MoltToken", "PanelArbiter", "TransferTrial")
 
 # The compiler and its settings stand in three places that must agree (tests/unit/test_toolchain_settings.py):
 # here, foundry.toml and ape-config.yaml.

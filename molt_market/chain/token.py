@@ -16,7 +16,7 @@ from molt_market.errors import CallReverted, InvalidValue, MarketError, NodeErro
 from molt_market.signing.typed_data import TokenDomain
 
 TOKEN = interface("MoltToken")
-PROBE = interface("TransferProbe")
+TRIAL = interface("TransferTrial")
 LEAST_HELD = 20_000  # base units: of half of it a fee of one basis point shows
 RECENT_BLOCKS = 1_000
 
@@ -84,7 +84,7 @@ def require_suitable(
     """Raise UnsuitableToken unless an escrow can settle in a token. Nothing is sent, nobody's money moves.
 
     It has to say its symbol and at most 18 decimals, and all of a transfer has to arrive: that is tried in an
-    `eth_call` as if TransferProbe lay at the address of an account that has tokens. A balance that its issuer
+    `eth_call` as if TransferTrial lay at the address of an account that has tokens. A balance that its issuer
     changes later cannot be found so.
 
     Args:
@@ -111,12 +111,12 @@ def require_suitable(
 
 
 def _require_whole_transfers(node: Node, token: Address, holder: Address, to: Address, amount: int) -> None:
-    call = Call(holder, PROBE.encode("probe", token, to, amount))
+    call = Call(holder, TRIAL.encode("tryTransfers", token, to, amount))
     try:
-        answer = node.call(call, sender=holder, code=artefact("TransferProbe").runtime_code)
+        answer = node.call(call, sender=holder, code=artefact("TransferTrial").runtime_code)
     except CallReverted as error:
         raise UnsuitableToken(token, f"it lets {holder} transfer no {amount} base units ({error})") from error
-    left, arrived, left_by_allowance, arrived_by_allowance = PROBE.decode("probe", answer)
+    left, arrived, left_by_allowance, arrived_by_allowance = TRIAL.decode("tryTransfers", answer)
     for way, out, into in (
         ("transfer", left, arrived),
         ("transferFrom", left_by_allowance, arrived_by_allowance),

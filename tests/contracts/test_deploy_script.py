@@ -48,12 +48,17 @@ def program(folder: Path, network: str, *options: str) -> str:
 
 
 def deploy(
-    folder: Path, network: str, *options: str, given: str | None = None, code: int = 0, **environment: str
+    folder: Path,
+    network: str,
+    *options: str,
+    given: str | None = None,
+    code: int = 0,
+    env: dict[str, str] | None = None,
 ) -> str:
-    """Run it in this process, where it has to end with a code; return what it says, in one line if refused."""
+    """Run it in this process, where it has to end with a code; return what it says, a refusal in one line."""
     arguments = ["--folder", str(folder), "--network", network, *options]
     nothing = dict.fromkeys(("MOLT_RPC_URL", "MOLT_DEPLOYER_KEY"))
-    ran = CliRunner().invoke(cli, arguments, input=given, env=nothing | environment)
+    ran = CliRunner().invoke(cli, arguments, input=given, env={**nothing, **(env or {})})
     assert ran.exit_code == code, ran.output or ran.exception
     return ran.output if code == 0 else " ".join(ran.output.split())
 
@@ -89,12 +94,12 @@ def test_deploy__says_first_what_it_does_and_asks(tmp_path: Path) -> None:
     network = "ethereum:base-sepolia"
     with anvil(chain_id=BASE_SEPOLIA) as url, mining(url):
         secrets = {"MOLT_RPC_URL": url, "MOLT_DEPLOYER_KEY": KEY}
-        declined = deploy(tmp_path, network, *PANEL, given="n\n", code=1, **secrets)
+        declined = deploy(tmp_path, network, *PANEL, given="n\n", code=1, env=secrets)
         assert "Send it? [y/N]: n Aborted!" in declined
-        said = deploy(tmp_path, network, *PANEL, "--dry-run", **secrets)
+        said = deploy(tmp_path, network, *PANEL, "--dry-run", env=secrets)
         assert (nonce(url), [*tmp_path.iterdir()]) == (0, [])
 
-        sent = deploy(tmp_path, network, *PANEL, "--yes", **secrets)
+        sent = deploy(tmp_path, network, *PANEL, "--yes", env=secrets)
         deployment = load_deployment(BASE_SEPOLIA, tmp_path)
         assert f"chain    {BASE_SEPOLIA}, ethereum:base-sepolia, node {url}" in said
         assert f"creation by the factory {FACTORY}" in said
@@ -106,7 +111,7 @@ def test_deploy__says_first_what_it_does_and_asks(tmp_path: Path) -> None:
 
         client = MoltClient(Network.custom(BASE_SEPOLIA, url), deployment=deployment)
         assert client.token.symbol == "MOLT"
-        again = deploy(tmp_path, network, *PANEL, "--yes", **secrets)
+        again = deploy(tmp_path, network, *PANEL, "--yes", env=secrets)
         assert again.count("there already") == 3
         assert nonce(url) == 3
 

@@ -91,4 +91,4 @@ def test_immutables__are_all_that_the_compiler_left_open() -> None:
 
 def test_immutables__of_another_contract__are_not_known() -> None:
     with pytest.raises(InvalidValue):
-        immutables_of("TransferProbe", (), ZERO_ADDRESS, 1)
+        immutables_of("TransferTrial", (), ZERO_ADDRESS, 1)

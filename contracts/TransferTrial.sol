@@ -5,11 +5,11 @@ import {IERC20, SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeE
 
 /// @title What arrives of a token's transfers
 /// @dev Never deployed: an eth_call puts this code at the address of somebody who has tokens, and nothing of it stays.
-contract TransferProbe {
+contract TransferTrial {
     using SafeERC20 for IERC20;
 
     /// @notice Move `amount` to `to` twice, as a withdrawal does and as a deposit does: what left, and what arrived
-    function probe(IERC20 token, address to, uint256 amount)
+    function tryTransfers(IERC20 token, address to, uint256 amount)
         external
         returns (uint256 left, uint256 arrived, uint256 leftByAllowance, uint256 arrivedByAllowance)
     {
