@@ -71,6 +71,13 @@ def without_factory(url: str) -> None:
     Node(url).request("anvil_setCode", FACTORY, "0x")
 
 
+def page_says() -> set[str]:
+    """What docs/deploying.md shows of this very run, but node, balance and price, which are of the moment."""
+    page = (ROOT / "docs" / "deploying.md").read_text("utf-8")
+    shown = page.partition("```text\n")[2].partition("```")[0].splitlines()
+    return {line for line in shown if not line.startswith(("chain", "account", "cost"))}
+
+
 @contextmanager
 def mining(url: str) -> Iterator[None]:
     """Have blocks come one after the other: a network of which blocks on top are asked for."""
@@ -106,6 +113,7 @@ def test_deploy__says_first_what_it_does_and_asks(tmp_path: Path) -> None:
         for contract in deployment.contracts:
             assert f"{contract.name} {contract.address}, to be created" in said
             assert contract.code_hash in said
+        assert page_says() <= set(said.splitlines())
         assert KEY.removeprefix("0x") not in said + sent + declined
         assert [*tmp_path.iterdir()] == [tmp_path / f"{BASE_SEPOLIA}.json"]
 
