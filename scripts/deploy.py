@@ -102,7 +102,9 @@ def cli(choice: str, chain_id: int | None, alias: str | None, **options: Any) ->
     """Deploy MoltEscrow, MoltToken unless --token is given, and a PanelArbiter if --panel is."""
     try:
         with connected(choice, chain_id) as (network, url):
-            signer = signer_of(alias or (TEST if is_local(choice) else None), unattended=options["yes"])
+            Node(url).require_chain(network.chain_id)
+            who = alias or (TEST if is_local(choice) else None)
+            signer = signer_of(who, network.chain_id, unattended=options["yes"])
             run(network, url, signer, spec_of(signer.address, options), options)
     except MoltError as error:
         raise click.ClickException(str(error)) from error
@@ -112,15 +114,13 @@ def run(
     network: Network, url: str, signer: TransactionSigner, spec: DeploymentSpec, options: Mapping[str, Any]
 ) -> None:
     """Check, say what would be done, ask, do it, record it."""
-    node = Node(url)
-    node.require_chain(network.chain_id)
     folder = options["folder"]
     deployer = Deployer(
         network,
         signer,
         spec,
         rpc_url=url,
-        salt=Hash32(options["salt"]) if has_factory(node) else None,
+        salt=Hash32(options["salt"]) if has_factory(Node(url)) else None,
         journal=None if is_local(network.name) else folder / f"{network.chain_id}.journal",
     )
     holder = options["token_holder"]
@@ -186,7 +186,7 @@ def network_of(name: str, chain_id: int, demanded: int | None) -> Network:
     return Network(name, chain_id, confirmations=known.confirmations if known else 0)
 
 
-def signer_of(alias: str | None, *, unattended: bool) -> TransactionSigner:
+def signer_of(alias: str | None, chain_id: int, *, unattended: bool) -> TransactionSigner:
     """Return who pays: an account of ape's, or the key in the environment."""
     key = settings().deployer_key
     if alias is None and key is not None:
@@ -194,6 +194,8 @@ def signer_of(alias: str | None, *, unattended: bool) -> TransactionSigner:
     if alias is None:
         raise click.UsageError("nobody pays: give --account, or set MOLT_DEPLOYER_KEY to a private key")
     if re.fullmatch(r"TEST::\d", alias):
+        if Network.numbered(chain_id) not in {None, Network.LOCAL}:
+            raise click.UsageError("everybody knows the keys of ape's test accounts: name one of your own")
         return ApeSigner(accounts.test_accounts[int(alias[-1])])
     if alias not in accounts.aliases:
         raise click.UsageError(f"ape has no account {alias}: import it with `ape accounts import {alias}`")

@@ -194,10 +194,8 @@ class Deployer:
             some = (*holders, plan.sender)
             require_suitable(self.node, self._chain_id, plan.token, to=plan.escrow.address, holders=some)
         for creation in plan.creations:
-            if not self._is_there(creation) and (
-                creation.contract != "MoltEscrow" or self.node.code(plan.token)
-            ):
-                self._simulate(creation)
+            if not self._is_there(creation):
+                self._simulate(creation, plan.find("MoltToken"))
 
     def steps(self) -> tuple[Step, ...]:
         """Say how far each creation is, and what gas it would take."""
@@ -275,9 +273,13 @@ class Deployer:
         self._remember(creation, signed)
         return signed
 
-    def _simulate(self, creation: Creation) -> None:
-        """Have a refusal of the constructor told in its own words: the factory swallows them."""
-        self.node.call(Call(None, creation.init_code), sender=self._wallet.address, block="pending")
+    def _simulate(self, creation: Creation, token: Creation | None = None) -> None:
+        """Have a refusal of the constructor told in its own words, which the factory swallows.
+
+        The escrow asks a `token` that may not be there yet. No constructor looks at who calls it.
+        """
+        codes = {token.address: token.code} if token is not None and token != creation else None
+        self.node.call(Call(None, creation.init_code), block="pending", codes=codes)
 
     def _is_there(self, creation: Creation) -> bool:
         code = self.node.code(creation.address)

@@ -125,14 +125,15 @@ class Node:
         sender: Address | None = None,
         block: int | str = "latest",
         storage: Mapping[Hash32, Hash32] | None = None,
-        code: bytes | None = None,
+        codes: Mapping[Address, bytes] | None = None,
         gas: int | None = None,
     ) -> bytes:
-        """Make a call without sending it, as if the called account had these words in storage, or this code.
+        """Make a call without sending it, as if the contract had these words in its storage.
 
-        Raises what the contract refused with. `gas`: what the call may take (default: what the node allows).
+        And as if these codes were at their addresses. Raises what the contract refused with. `gas`: what the
+        call may take (default: what the node allows).
         """
-        fields, *others = call_params(call, sender, block, storage, code)
+        fields, *others = call_params(call, sender, block, storage, codes)
         limit = {} if gas is None else {"gas": hex(gas)}
         answer = self.request("eth_call", fields | limit, *others)
         with readable("eth_call"):
@@ -221,13 +222,14 @@ def call_params(
     sender: Address | None,
     block: int | str,
     storage: Mapping[Hash32, Hash32] | None = None,
-    code: bytes | None = None,
+    codes: Mapping[Address, bytes] | None = None,
 ) -> list[Any]:
-    """Write what `eth_call` takes; `storage` and `code`: what the called account is taken to have."""
-    taken: dict[str, Any] = {} if storage is None else {"stateDiff": storage}
-    if code is not None:
-        taken["code"] = "0x" + code.hex()
-    return [fields_of(call, sender), block_name(block), *([{call.to: taken}] if taken else [])]
+    """Write what `eth_call` takes; `storage`: words that the contract is taken to have, `codes`: as there."""
+    taken = (codes or {}).items()
+    overrides: dict[Any, Any] = {address: {"code": "0x" + code.hex()} for address, code in taken}
+    if storage is not None:
+        overrides.setdefault(call.to, {})["stateDiff"] = storage
+    return [fields_of(call, sender), block_name(block), *([overrides] if overrides else [])]
 
 
 def fields_of(call: Call, sender: Address | None) -> dict[str, str]:

@@ -113,7 +113,7 @@ def require_suitable(
 def _require_whole_transfers(node: Node, token: Address, holder: Address, to: Address, amount: int) -> None:
     call = Call(holder, TRIAL.encode("tryTransfers", token, to, amount))
     try:
-        answer = node.call(call, sender=holder, code=artefact("TransferTrial").runtime_code)
+        answer = node.call(call, sender=holder, codes={holder: artefact("TransferTrial").runtime_code})
     except CallReverted as error:
         raise UnsuitableToken(token, f"it lets {holder} transfer no {amount} base units ({error})") from error
     left, arrived, left_by_allowance, arrived_by_allowance = TRIAL.decode("tryTransfers", answer)

@@ -180,6 +180,7 @@ def kill_when_sent(arguments: Sequence[str], journal: Path, count: int) -> None:
 @pytest.mark.parametrize(
     ("network", "options", "code", "said"),
     [
+        ("ethereum:anvil:{url}", ["--fee-recipient", "0x" + "00" * 20], 1, "deployment"),
         ("ethereum:sepolia:{url}", [], 1, "the node serves chain 31337, but chain 11155111 was asked for"),
         ("{url}", [], 2, "Give --chain-id"),
         ("{url}", ["--chain-id", "1"], 1, "the node serves chain 31337, but chain 1 was asked for"),
@@ -203,6 +204,12 @@ def test_deploy__not_as_said__is_refused(
         assert said in deploy(tmp_path, network.format(url=url), *given, code=code)
         assert nonce(url) == 0
     assert [*tmp_path.iterdir()] == []
+
+
+def test_deploy__key_that_everybody_knows__is_refused_where_others_are(tmp_path: Path) -> None:
+    with anvil(chain_id=BASE_SEPOLIA) as url:
+        network = f"ethereum:base-sepolia:{url}"
+        assert "everybody knows" in deploy(tmp_path, network, "--account", "TEST::0", "--yes", code=2)
 
 
 def test_deploy__custom_chain_of_a_poor_account__says_what_it_needs(tmp_path: Path) -> None:

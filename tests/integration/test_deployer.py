@@ -215,6 +215,16 @@ def test_deployer__chain_of_another_id__is_refused(url: str) -> None:
         deployer(url, chain_id=OTHER_CHAIN)
 
 
+@pytest.mark.parametrize("salt", [NO_SALT, None], ids=["by the factory", "by the account"])
+def test_check__value_that_the_escrow_refuses__is_told_before_its_token_is_paid(
+    url: str, salt: Hash32 | None
+) -> None:
+    with pytest.raises(DeploymentOutOfRange) as refused:
+        deployer(url, DeploymentSpec(TokenSpec(), ME, ME, ME, fee_bps=301), salt=salt).check()
+    assert (refused.value.actual, refused.value.limit) == (301, 300)
+    assert nonces(url) == 0
+
+
 def test_check__fee_above_the_cap__is_told_though_a_factory_would_swallow_it(url: str) -> None:
     token = deploy(Network.custom(31_337, url), WALLET).token_address
     mint(url, token, 20_000)
