@@ -89,7 +89,7 @@ test-kills: $(PRODUCT) $(NODE)
 test-e2e: $(PRODUCT) $(NODE)
 	@$(stage) e2e $(pytest) tests/e2e $(ARGS)
 
-test-wheel: $(PRODUCT)
+test-wheel: $(PRODUCT) $(NODE)
 	@$(stage) wheel $(pytest) tests/wheel $(ARGS)
 
 # four small faults in the escrow, each of which the forge tests must notice (docs/mutation.md); all of the sample: deep

@@ -9,7 +9,6 @@ from threading import Event
 from molt_market.agent.here import Here
 from molt_market.agent.mail import Mail
 from molt_market.domain.documents import Document
-from molt_market.domain.handling import AT_WORK
 from molt_market.domain.ids import EscrowId
 from molt_market.errors import ChainError, MoltError, ServerUnreachable, StorageUnavailable
 from molt_market.indexer.records import DealRecord
@@ -42,7 +41,7 @@ class AtMarket:
 
         Raises ServerUnreachable: none of the others would fare better.
         """
-        at_work = [each.deal_id for each in self._here.usage.handlings(AT_WORK)]
+        at_work = [each.deal_id for each in self._here.at_work()]
         for deal_id in dict.fromkeys((*at_work, *self._here.usage.unposted_deals())):
             if time.monotonic() < self._not_before.get(deal_id, 0):
                 continue

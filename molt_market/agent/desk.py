@@ -48,7 +48,7 @@ class Desk:
     def look(self) -> None:
         """Take up the deals that are new, and let each one go on, in a thread of its own."""
         self.take_up()
-        for handling in self._here.usage.handlings(AT_WORK):
+        for handling in self._here.at_work():
             deal_id, thread = handling.deal_id, self._at_work.get(handling.deal_id)
             if thread is None or not thread.is_alive():
                 # Daemons: what is under way must not keep the process alive; the next one does it again.

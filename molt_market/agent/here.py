@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
@@ -12,7 +12,9 @@ from molt_market.agent.heartbeats import Heartbeats
 from molt_market.agent.inputs import FetchLimits
 from molt_market.agent.ports import Devices, ExpectedJobSpec, Runner, Usage
 from molt_market.domain.clock import Clock
+from molt_market.domain.deals import DealStatus
 from molt_market.domain.documents import Document
+from molt_market.domain.handling import AT_WORK, Handling
 from molt_market.domain.ids import Address, EscrowId
 from molt_market.domain.jobs import JobLimits
 from molt_market.indexer.records import DealRecord
@@ -94,6 +96,12 @@ class Here:
     def leave(self, name: str, document: Document) -> None:
         """Write down what the agent says in a deal, once under each name: here it lies, and is posted."""
         self.usage.leave(name, document, self.agent.address, self.now())
+
+    def at_work(self) -> Sequence[Handling]:
+        """Return the deals with something to do: claimed ones too, where a voucher still counts."""
+        claimed = [each.id for each in self.facts.live() if each.deal.status is DealStatus.CLAIMED]
+        closed = [each for each in map(self.usage.handling, claimed) if each is not None]
+        return [*self.usage.handlings(AT_WORK), *(each for each in closed if each.phase not in AT_WORK)]
 
     def serves(self, record: DealRecord) -> bool:
         """Tell whether a deal is this gateway's: its agent's, and of a provider that it serves."""

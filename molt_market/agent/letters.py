@@ -128,8 +128,9 @@ class Letters:
             yield f"the deal has its job, or is over: it is {asked.phase}"
         if expected not in {None, ZERO_HASH, job_spec_hash(spec)}:
             yield f"the order is for job {expected}, this is {job_spec_hash(spec)}"
-        if spec.image is not None:
-            yield "this gateway runs no containers: leave `image` out"
+        unable = self._here.runner.obstacle(spec)
+        if unable is not None:
+            yield unable
         if {STDOUT, STDERR} & {each.path for each in spec.inputs}:
             yield f"{STDOUT} and {STDERR} are where the job's output goes: name inputs otherwise"
         most = self._here.settings.limits

@@ -55,13 +55,16 @@ JobState = NotStarted | Running | Ended
 
 
 class Runner(Protocol):
-    """Runs one job for each deal, apart from the gateway: it goes on when the gateway dies.
-
-    A container runner would be another one.
-    """
+    """Runs one job for each deal, apart from the gateway: it goes on when the gateway dies."""
 
     def users(self) -> Collection[int] | None:
         """Return the ids of the users that jobs may run as; None: as the gateway's own."""
+
+    def obstacle(self, spec: JobSpec) -> str | None:
+        """Say why a job cannot be run here, for its buyer; None: nothing speaks against it."""
+
+    def fetch_image(self, image: str) -> None:
+        """See to it that a container image is here. Raises InputRefused: it is not, and cannot be had."""
 
     def make_folder(self, deal_id: EscrowId) -> Path:
         """Return an empty folder for a job that was not started, for its inputs."""

@@ -18,6 +18,7 @@ from molt_market.agent.heartbeats import ChainTime, Heartbeats
 from molt_market.agent.here import GatewaySettings, Here
 from molt_market.agent.money import Money
 from molt_market.agent.ports import Devices
+from molt_market.agent.runners.containers import Containers
 from molt_market.agent.runners.process import ProcessRunner
 from molt_market.agent.server import create_app
 from molt_market.api.beside import Job
@@ -97,19 +98,21 @@ def serve(
     settings: GatewaySettings,
     devices: Devices,
     users: Collection[int] | None,
+    containers: Containers | None = None,
     fees: FeePolicy | None = None,
     when_ready: Callable[[Here], object] = lambda _: None,
 ) -> None:
     """Run a gateway until SIGINT or SIGTERM; its jobs go on, and the next one finds them.
 
-    The client's account pays the gas. `folder` is what `own_folder` was told. `users`: as ProcessRunner.
+    The client's account pays the gas. `folder` is what `own_folder` was told. `users` and
+    `containers`: as ProcessRunner.
 
     Raises:
         InvalidValue: jobs cannot be run as these users. StorageUnavailable: the database cannot be used.
         NodeUnreachable, NodeError: no node answers.
     """
     facts, usage = SqlFacts(database, deployment_name(client)), SqlUsage(database, deployment_name(client))
-    runner, clock = ProcessRunner(folder, users), ChainTime(client.clock)
+    runner, clock = ProcessRunner(folder, users, containers), ChainTime(client.clock)
     here = Here(
         settings=settings,
         agent=agent,

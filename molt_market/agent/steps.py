@@ -40,9 +40,12 @@ class Steps:
         Raises MarketError: what could not be done, and is tried again by the next call.
         """
         handling = self._here.usage.handling(deal_id)
-        if handling is None or handling.phase is HandlingPhase.CLOSED:
+        if handling is None:
             return
         record = self._here.facts.deal(deal_id)
+        if handling.phase is HandlingPhase.CLOSED:
+            self._read_on(handling, record)
+            return
         handling = self._go_on(handling, record)
         if record is None or handling.phase is HandlingPhase.CLOSED:
             return
@@ -77,6 +80,8 @@ class Steps:
         assert spec is not None  # noqa: S101 - it came with the phase
         try:
             if isinstance(runner.look(handling.deal_id, handling.user), NotStarted):
+                if spec.image is not None:
+                    runner.fetch_image(spec.image)
                 fetch_inputs(
                     spec.inputs,
                     runner.make_folder(handling.deal_id),
@@ -158,6 +163,14 @@ class Steps:
         tell("closed", deal_id=handling.deal_id, devices=handling.devices)
         ended_at = handling.ended_at or self._here.now()
         return self._put(handling, phase=HandlingPhase.CLOSED, ended_at=ended_at)
+
+    def _read_on(self, handling: Handling, record: DealRecord | None) -> None:
+        """Read what comes while a claim can be contested: vouchers, and who asks for his result again."""
+        if record is not None and record.deal.status is DealStatus.CLAIMED:
+            read = self._letters.read(handling, record)
+            if read.result is not None and not read.removed:
+                self._letters.access(read)
+                self._letters.result(read)
 
     # ---------------------------------------------------------------- inside
 

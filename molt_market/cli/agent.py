@@ -63,6 +63,15 @@ def run(
         int, typer.Option(min=1, help="MiB of a job's largest file, and of its inputs.")
     ] = 10_240,
     job_processes: Annotated[int, typer.Option(min=1, help="Processes of a job at a time.")] = 1_024,
+    containers: Annotated[
+        str | None, typer.Option(help="Engine for jobs that name an image: podman or docker.")
+    ] = None,
+    container_network: Annotated[
+        str, typer.Option(help="The engine's network that containers are in; none: they reach nobody.")
+    ] = "none",
+    registry: Annotated[
+        list[str] | None, typer.Option(help="Whose images are fetched; may be given more than once.")
+    ] = None,
     allow_private_inputs: Annotated[
         bool,
         typer.Option("--allow-private-inputs", help="Also fetch inputs from addresses that are not public."),
@@ -78,6 +87,7 @@ def run(
     from molt_market.agent.devices import devices_here  # noqa: PLC0415 - only a gateway has these packages
     from molt_market.agent.here import GatewaySettings  # noqa: PLC0415
     from molt_market.agent.run import own_folder, serve  # noqa: PLC0415
+    from molt_market.agent.runners.containers import Containers  # noqa: PLC0415
 
     settings = GatewaySettings(
         url=_public_url(url),
@@ -88,6 +98,7 @@ def run(
         private_inputs=allow_private_inputs,
     )
     users = _users(job_uids, same_user=same_user)
+    engine = None if containers is None else Containers(containers, container_network, tuple(registry or ()))
     agent = Wallet.from_file(shared.key_file())
     gas = agent if gas_wallet is None else Wallet.from_file(gas_wallet)
     found = devices_here(devices, without_gpus=without_gpus)
@@ -102,6 +113,7 @@ def run(
             settings=settings,
             devices=found,
             users=users,
+            containers=engine,
             fees=shared.fees,
             when_ready=lambda _: shared.output.line(
                 f"gateway of agent {agent.address} at http://{listener.getsockname()[0]}"

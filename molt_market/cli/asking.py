@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from molt_market.cli.files import problem_of, read_value
 from molt_market.domain.gpus import Feature, Location
-from molt_market.domain.ids import Hash32
+from molt_market.domain.ids import Address, Hash32
 from molt_market.domain.jobs import JobSpec
 from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.errors import InvalidValue, ServerError
@@ -55,6 +55,9 @@ class Needs:
     job: Annotated[
         Path | None, typer.Option(help="File of the job that is going to run: its hash is signed.")
     ] = None
+    voucher_signer: Annotated[
+        str | None, typer.Option(help="Who signs vouchers and runs the job; default: you, who pay.")
+    ] = None
     minutes: Annotated[int, typer.Option(help="How long the order stands.", min=1, max=525_600)] = 60
 
     def order(self, buyer: Buyer) -> JobOrder:
@@ -84,6 +87,7 @@ class Needs:
             "buyer_id": buyer.wallet.address,
             "max_budget": token.amount(self.budget) if self.budget else None,
             "policy_id": Hash32(self.policy) if self.policy else None,
+            "voucher_signer": Address(self.voucher_signer) if self.voucher_signer else None,
             "created_at": now,
             "expires_at": now + timedelta(minutes=self.minutes),
         }

@@ -1,4 +1,4 @@
-"""`molt arbiter show`: what both sides say of a contested claim, and what happens if nobody rules."""
+"""`molt dispute show`: what both sides say of a contested claim, and what happens if nobody rules."""
 
 from __future__ import annotations
 

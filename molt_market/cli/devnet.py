@@ -146,6 +146,10 @@ def devnet(
     without_gateway: Annotated[
         bool, typer.Option("--without-gateway", help="Run no jobs: no gateway takes up its provider's deals.")
     ] = False,
+    same_user: Annotated[
+        bool,
+        typer.Option("--same-user", help="Unless you are root, run jobs as you: they read your files."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a local chain with the contracts on it and all that a market has, until it is told to stop.
@@ -161,7 +165,7 @@ def devnet(
     with (
         stop_on_signals() as stop,
         listening(server_port) as listener,
-        gateway_place(wanted=not without_gateway) as gateway,
+        gateway_place(out, wanted=not without_gateway, same_user=same_user) as gateway,
         testing.devnet(port=port, block_time=block_time, apart=True) as net,
     ):
         home = Home(net, place, listener, gateway)

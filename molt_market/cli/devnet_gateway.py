@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 DEVICES = 8
 FIRST_USER, SPANS = 60_200, 100
+NOT_AS_YOU = (
+    "no gateway: its jobs would run as you and read your files, and everybody has the keys to hand some over;"
+    " --same-user if nobody else is on this machine"
+)
 GOODBYE_SECONDS = 30  # a gateway that is told to stop ends what is under way
 
 
@@ -59,13 +63,20 @@ class GatewayPlace:
 
 
 @contextmanager
-def gateway_place(*, wanted: bool) -> Iterator[GatewayPlace | None]:
-    """Choose where the gateway is going to be; None: it is not wanted, or its packages are not installed.
+def gateway_place(out: Output, *, wanted: bool, same_user: bool) -> Iterator[GatewayPlace | None]:
+    """Choose where the gateway is going to be; None: it is not wanted, or cannot be, which is told.
+
+    Its packages may not be installed. And whoever is not root can give jobs no user but himself, while any
+    page that a browser of this machine shows can hand some over: everybody knows the keys.
 
     Its folder is not the devnet's: that may be where users of jobs cannot pass through. It is gone after the
     block, as the chain is.
     """
     if not wanted or not can_serve():
+        yield None
+        return
+    if os.geteuid() != 0 and not same_user:
+        out.note(NOT_AS_YOU)
         yield None
         return
     with socket.create_server(("127.0.0.1", 0)) as listener:

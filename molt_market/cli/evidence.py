@@ -1,4 +1,4 @@
-"""`molt deal evidence`: what a party lays before the arbiter."""
+"""`molt dispute evidence`: what a party lays before the arbiter."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def evidence(
     allow_private: AllowPrivate = False,
     as_json: AsJson = False,
 ) -> None:
-    """Leave evidence at the market, signed, and print its hash: `deal dispute --evidence` names it.
+    """Leave evidence at the market, signed, and print its hash: `dispute open --evidence` names it.
 
     It holds the reason, your pings out of --database, answered or not, single heartbeats of the usage log
     with the proof that the claimed log has them, and what trusted hardware says. Everybody can read it.

@@ -130,7 +130,7 @@ def watch(
 
     Each look leaves a voucher for the provider at the market, or with --at at the gateway: cumulative, and
     never for more than was answered. Your account has to be the deal's voucher signer. With --database the
-    pings are kept there: they are what you lay before the arbiter in a dispute (`deal evidence`).
+    pings are kept there: they are what you lay before the arbiter in a dispute (`dispute evidence`).
     """
     shared: AppContext = context.obj
     policy = WatchPolicy(timedelta(seconds=every), cap, gpus, least_utilization, timedelta(minutes=patience))

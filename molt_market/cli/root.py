@@ -73,6 +73,7 @@ COMMANDS = (  # as `molt --help` lists them
     Later("offer", "offer:app", "Offer GPUs at a market, as a provider."),
     Later("order", "order:app", "Ask for GPUs at a market and take them, as a buyer."),
     Later("deal", "deal:app", "Look at a deal, and do what its parties may."),
+    Later("dispute", "dispute:app", "Contest a claim, give in, lay evidence, see both sides."),
     Later("job", "job:app", "Hand a job over, watch it run, fetch what it left."),
     Later("arbiter", "arbiter:app", "See the disputes that wait for a ruling, and rule on them."),
     Later("attestor", "attestor:app", "Ask whether the GPUs of deals are there, and judge receipts."),

@@ -87,7 +87,9 @@ class JobSpec(Value):
 
     kind: JobKind = JobKind.BATCH
     command: Annotated[tuple[str, ...], Field(min_length=1, max_length=200)]
-    image: Annotated[str, Field(pattern=r"^[!-~]+@sha256:[0-9a-f]{64}$", max_length=300)] | None = None
+    image: (
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.:/-]*@sha256:[0-9a-f]{64}$", max_length=300)] | None
+    ) = None
     environment: dict[Variable, str] = Field(default_factory=dict)
     inputs: Annotated[tuple[InputFile, ...], Field(max_length=MOST_FILES)] = ()
     outputs: Annotated[tuple[FilePath, ...], Field(max_length=MOST_FILES)] = ()

@@ -47,6 +47,7 @@ class AsyncPaymentService(InThreads[PaymentService]):
 
     create_job_escrow = in_thread(PaymentService.create_job_escrow)
     create_job_escrows = in_thread(PaymentService.create_job_escrows)
+    extend = in_thread(PaymentService.extend)
     open_resting = in_thread(PaymentService.open_resting)
     release_payment = in_thread(PaymentService.release_payment)
     refund_payment = in_thread(PaymentService.refund_payment)

@@ -173,9 +173,9 @@ class DealDesk:
 
         def prepare() -> tuple[Call, TransactionSigner]:
             calls = self.client.calls
-            call = calls.bundle([encoded(action, escrow.terms, calls) for action in step])
+            made = [encoded(action, escrow.terms, calls) for action in step]
             payer = self._payer()
-            return self._funding.with_deposit(call, payer, deposit, payer=payer)
+            return self._funding.with_deposit(made, payer, deposit, payer=payer)
 
         depositor = self._payer().address if deposit else None
         receipt = self._outbox.send(key, prepare, note=note, depositor=depositor)

@@ -134,10 +134,7 @@ class DealEndings(DealDesk):
         closing = self._closed_at(present, agreement.gpu_seconds, "SETTLED")
         if closing is not None:
             return closing
-        agreed = verify_split(agreement, present.terms, self.client.domain, self.client.is_approved)
-        for party in (present.buyer, present.provider):
-            if party not in {*agreed, self._payer().address}:
-                raise InvalidSignature(f"{party} has not signed the agreement: have it signed (sign_split)")
+        self._require_agreed(present, agreement)
         receipt = self._send(present, (Settle(agreement),))
         return _done(receipt, DealClosed, agreement.gpu_seconds, "SETTLED")
 
@@ -233,6 +230,13 @@ class DealEndings(DealDesk):
         return ruled or _done(self._send(present, (Rule(tuple(votes)),)), DealRuled, units, "RULED")
 
     # ---------------------------------------------------------------- inside
+
+    def _require_agreed(self, escrow: EscrowAccount, agreement: SplitAgreement) -> None:
+        """Raise unless both parties have signed, but for the one that sends."""
+        agreed = verify_split(agreement, escrow.terms, self.client.domain, self.client.is_approved)
+        for party in (escrow.buyer, escrow.provider):
+            if party not in {*agreed, self._payer().address}:
+                raise InvalidSignature(f"{party} has not signed the agreement: have it signed (sign_split)")
 
     def _require_word(self, escrow: EscrowAccount, statement: SignedStatement | None, party: Address) -> None:
         """Raise unless a party's signature is there, or the party itself sends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import uuid4
 
 from molt_market.domain.amounts import Amount
@@ -33,17 +34,17 @@ class Funding:
         return max(needed.base_units - balances.escrow.base_units - credited.base_units, 0)
 
     def with_deposit(
-        self, call: Call, owner: TransactionSigner, amount: int, *, payer: TransactionSigner
+        self, calls: Sequence[Call], owner: TransactionSigner, amount: int, *, payer: TransactionSigner
     ) -> tuple[Call, TransactionSigner]:
-        """Make one call that deposits `amount` base units of the owner's and then does `call`.
+        """Make one call that deposits `amount` base units of the owner's and then does `calls`.
 
         Returns it and who has to send it: the payer, but for a token without permits the owner, who alone can
         move what he approved.
         """
         if amount == 0:
-            return call, payer
+            return self._client.calls.bundle(calls), payer
         deposit, by_anyone = self.deposit(owner, amount)
-        return self._client.calls.bundle([deposit, call]), payer if by_anyone else owner
+        return self._client.calls.bundle([deposit, *calls]), payer if by_anyone else owner
 
     def deposit(self, owner: TransactionSigner, amount: int) -> tuple[Call, bool]:
         """Return the call that deposits base units of the owner's, and whether anybody may send it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import RLock
@@ -16,7 +16,7 @@ from molt_market.domain.orders import JobOrder
 from molt_market.domain.policies import weaknesses
 from molt_market.domain.settlement import price
 from molt_market.domain.terms import Terms
-from molt_market.domain.transactions import Call
+from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import MarketError, MatchMismatch, MoltError, PolicyWarning, TokenMismatch
 from molt_market.payments.batches import Batches, Outcome, Payment
 from molt_market.payments.carrier import UNCERTAIN
@@ -92,6 +92,38 @@ class Openings:
                     raise
                 hold.try_to_take()
                 hold.confirm()
+        return planned.deal
+
+    def open_after(
+        self,
+        match: OrderMatch,
+        wallet: TransactionSigner,
+        closing: Call,
+        refund: Amount,
+        when_mined: Callable[[TransactionReceipt], None],
+    ) -> EscrowId:
+        """Open the deal of a match in the transaction that closes the one before it: PaymentService.extend.
+
+        `refund` is what `closing` gives back to the buyer. The GPUs are held once the first deal is closed.
+        """
+        [planned] = self._planned([match], wallet)
+        if isinstance(planned, MoltError):
+            raise planned
+        hold = Hold(self._book, planned.match, planned.deal, self._client.now)
+
+        def prepare() -> tuple[Call, TransactionSigner]:
+            self._warn_of_policy(planned.terms)
+            lacking = self._funding.shortfall(planned.terms.buyer, planned.cost, coming=refund)
+            opening = self._client.calls.open(planned.match.offer, planned.match.order)
+            payer = self._client.account or wallet
+            return self._funding.with_deposit([closing, opening], wallet, lacking, payer=payer)
+
+        def is_mined(receipt: TransactionReceipt) -> None:
+            when_mined(receipt)
+            hold.try_to_take()
+            hold.confirm()
+
+        self._outbox.send(planned.key, prepare, depositor=wallet.address, when_mined=is_mined)
         return planned.deal
 
     def open_all(
@@ -334,7 +366,7 @@ class Openings:
         lacking = self._lacking(planned, payer.address)
         hold.take()
         opening = self._client.calls.open(planned.match.offer, planned.match.order)
-        return self._funding.with_deposit(opening, wallet, lacking, payer=payer)
+        return self._funding.with_deposit([opening], wallet, lacking, payer=payer)
 
     def _warn_of_policy(self, terms: Terms) -> None:
         """Warn of a policy that protects the buyer of this deal little. Raises PolicyNotFound."""

@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from molt_market.domain.agreements import ProviderCancellation
+from molt_market.domain.agreements import ProviderCancellation, SplitAgreement
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.disputes import Dispute, DisputeResolution
-from molt_market.domain.endings import quote_dispute
+from molt_market.domain.endings import quote_dispute, quote_split
 from molt_market.domain.events import DealClosed
 from molt_market.domain.ids import EscrowId, TransactionId
 from molt_market.domain.matches import OrderMatch
@@ -20,6 +20,7 @@ from molt_market.domain.transactions import TransactionReceipt
 from molt_market.errors import (
     EscrowError,
     InvalidStateTransition,
+    MatchMismatch,
     MoltError,
     NotYet,
     ProofMismatch,
@@ -27,6 +28,7 @@ from molt_market.errors import (
     WrongSigner,
 )
 from molt_market.payments.batches import Outcome
+from molt_market.payments.desk import encoded
 from molt_market.payments.endings import DealEndings
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Journal
@@ -34,7 +36,7 @@ from molt_market.payments.opening import Openings
 from molt_market.payments.parts import FailedPart, OpenedParts, within_budget
 from molt_market.payments.ports import EscrowChain, ReservationBook
 from molt_market.payments.results import resolution_of, settlement_of
-from molt_market.payments.steps import CLOSED, Contest, Finalize, Step, next_step
+from molt_market.payments.steps import CLOSED, Contest, Finalize, Settle, Step, next_step
 from molt_market.signing.agreements import verify_dispute
 from molt_market.signing.statements import verify_receipt, verify_voucher
 from molt_market.signing.wallet import TransactionSigner
@@ -120,6 +122,35 @@ class PaymentService(DealEndings):
             else:
                 escrows.append(deal[0])
         return OpenedParts(tuple(escrows), tuple(failures))
+
+    def extend(
+        self,
+        escrow: EscrowAccount,
+        agreement: SplitAgreement,
+        match: OrderMatch,
+        buyer_wallet: TransactionSigner,
+    ) -> EscrowAccount:
+        """Close a deal as both parties have signed, and open the next on its GPUs, in one transaction.
+
+        So there is no moment in which somebody else could take them, and never the one without the other.
+        What the first deal gives back pays for the next; what is missing is deposited, as for
+        `create_job_escrow`. To call it again returns the next deal.
+
+        Raises:
+            MatchMismatch: the match is of another provider or slot than the deal: its GPUs would be others.
+            As `settle_split` and `create_job_escrow` do. Nothing has moved then.
+        """
+        _require_same_slot(escrow, match)
+        present = self.present(escrow.id)
+        if self._closed_at(present, agreement.gpu_seconds, "SETTLED") is not None:
+            return self.create_job_escrow(match, buyer_wallet)
+        self._require_agreed(present, agreement)
+        refund = quote_split(present, agreement.gpu_seconds).buyer_refund
+        closing = encoded(Settle(agreement), present.terms, self.client.calls)
+        deal = self._openings.open_after(
+            match, buyer_wallet, closing, refund, lambda receipt: self._tell_the_book(present, receipt)
+        )
+        return self.escrow(deal)
 
     def open_resting(self, matches: Sequence[OrderMatch]) -> list[EscrowId | MoltError]:
         """Open the deals of orders that their buyers signed before and let wait; in few transactions.
@@ -350,3 +381,12 @@ class PaymentService(DealEndings):
                 f"the confirmation is for {confirmation.gpu_seconds} GPU-seconds, the proof for"
                 f" {receipt.gpu_seconds}: make them agree"
             )
+
+
+def _require_same_slot(escrow: EscrowAccount, match: OrderMatch) -> None:
+    terms, offer = escrow.terms, match.offer
+    if (terms.provider, terms.slot) != (offer.provider_id.address, offer.slot):
+        raise MatchMismatch(
+            f"deal {escrow.id} has GPUs of slot {terms.slot} of {terms.provider}, the match those of slot"
+            f" {offer.slot} of {offer.provider_id}: have the provider sign an offer of that slot"
+        )

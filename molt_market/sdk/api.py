@@ -192,7 +192,7 @@ class MarketApi:
         return self.transport.get(f"/deals/{deal_id}", wire.DealState)
 
     def deals(self, party: Address) -> Iterator[wire.DealState]:
-        """Yield the deals of a buyer, provider or agent."""
+        """Yield the deals of a buyer, of his voucher signer, of a provider or agent."""
         cursor: str | None = ""
         while cursor is not None:
             page = self.transport.get("/deals", wire.Deals, party=party, cursor=cursor or None)

@@ -134,6 +134,8 @@ class AsyncBuyer(AsyncParty[Buyer]):
     explain = in_thread(Buyer.explain)
     match = in_thread(Buyer.match)
     open = in_thread(Buyer.open)
+    next_match = in_thread(Buyer.next_match)
+    extend = in_thread(Buyer.extend)
     post = in_thread(Buyer.post)
     cancel = in_thread(Buyer.cancel)
     orders = in_thread_all(Buyer.orders)

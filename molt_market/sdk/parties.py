@@ -16,6 +16,7 @@ from molt_market.attestation.receipts import assemble_proof, countersign
 from molt_market.chain.client import MoltClient
 from molt_market.chain.deployments import Deployment
 from molt_market.chain.networks import Network
+from molt_market.domain.agreements import SplitAgreement
 from molt_market.domain.amounts import Amount
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.documents import Document, DocumentKind
@@ -24,7 +25,7 @@ from molt_market.domain.ids import EscrowId, Hash32, PartyId, TransactionId
 from molt_market.domain.jobs import Access, JobResult, JobSpec
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import CapacityOffer
-from molt_market.domain.orders import JobOrder
+from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.domain.pings import Gateway
 from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
 from molt_market.domain.requests import Side
@@ -32,7 +33,13 @@ from molt_market.domain.settlement import SettlementResult
 from molt_market.domain.subscriptions import AlertsRequest, AlertsVerb
 from molt_market.domain.transactions import TransactionReceipt
 from molt_market.domain.updates import FeedItem
-from molt_market.errors import InvalidValue, MarketMismatch, MatchMismatch, TransactionPending
+from molt_market.errors import (
+    InvalidValue,
+    MarketMismatch,
+    MatchMismatch,
+    TransactionPending,
+    WrongSigner,
+)
 from molt_market.orderbook.constraints import names_broken
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing, Pool
@@ -254,6 +261,30 @@ class Buyer(Party):
         self._checked(match)
         return self.payments.create_job_escrow(match, self.wallet)
 
+    def next_match(self, escrow: EscrowAccount, offer: CapacityOffer, hours: int) -> OrderMatch:
+        """Return the match that goes on from a deal: as many GPUs, by an offer for its slot.
+
+        Raises MatchMismatch, InvalidSignature, UnsignedOffer: the offer does not fit, or nobody signed it.
+        """
+        needs = JobRequirements(
+            min_gpu_count=escrow.terms.gpu_count,
+            min_vram_gb=0,
+            max_price_per_hour=offer.price_per_hour,
+            estimated_hours=hours,
+        )
+        order = JobOrder(
+            buyer_id=PartyId(self.wallet.address),
+            requirements=needs,
+            voucher_signer=escrow.terms.voucher_signer,
+            created_at=self.client.now(),
+        )
+        return self._checked(OrderMatch.of(offer, order))
+
+    def extend(self, escrow: EscrowAccount, agreement: SplitAgreement, match: OrderMatch) -> EscrowAccount:
+        """Close a deal as agreed and open the next in one transaction: `PaymentService.extend`."""
+        self._checked(match)
+        return self.payments.extend(escrow, agreement, match, self.wallet)
+
     def post(self, order: JobOrder) -> OrderState:
         """Sign an order and let it wait. Its budget has to lie in the escrow (`deposit`).
 
@@ -287,8 +318,11 @@ class Buyer(Party):
     def release(self, escrow: EscrowAccount, gpu_seconds: int | None = None) -> Confirmation:
         """Release the first `gpu_seconds` of a deal (default: all), and leave the voucher for the provider.
 
-        Earlier ones are included. The money moves when he redeems it.
+        Earlier ones are included. The money moves when he redeems it. Raises WrongSigner if vouchers of this
+        deal are another key's: a payer lets its user release.
         """
+        if self.wallet.address != escrow.terms.voucher_signer:
+            raise WrongSigner(expected=escrow.terms.voucher_signer, actual=self.wallet.address)
         much = escrow.terms.gpu_seconds if gpu_seconds is None else gpu_seconds
         if not 0 < much <= escrow.terms.gpu_seconds:
             raise InvalidValue(

@@ -125,8 +125,9 @@ class SqlFacts:
         return {each.policy_id: each.policy for each in told}
 
     def deals_of(self, party: Address, after: EscrowId | None, limit: int) -> Sequence[DealRecord]:
-        """Return an account's deals as buyer, provider or agent, by their ids, behind one of them."""
-        his = or_(deals.c.buyer == party, deals.c.provider == party, deals.c.agent == party)
+        """Return an account's deals, in whichever of these roles, by their ids, behind one of them."""
+        roles = (deals.c.buyer, deals.c.voucher_signer, deals.c.provider, deals.c.agent)
+        his = or_(*(role == party for role in roles))
         wanted = select(deals).where(self._of(deals), his, deals.c.deal_id > (after or ""))
         with self._database.reading() as connection:
             rows = connection.execute(wanted.order_by(deals.c.deal_id).limit(limit))

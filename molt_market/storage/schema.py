@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from molt_market.storage.types import Uint, UtcTime
 
-VERSION = "0009"  # the newest file in migrations/versions (a test compares them)
+VERSION = "0010"  # the newest file in migrations/versions (a test compares them)
 
 metadata = MetaData(
     naming_convention={
@@ -189,6 +189,7 @@ deals = Table(
     Index("ix_deals_deadline", "deployment", "status", "deadline"),
     Index("ix_deals_closed_at", "deployment", "closed_at"),
     Index("ix_deals_buyer", "deployment", "buyer", "deal_id"),
+    Index("ix_deals_voucher_signer", "deployment", "voucher_signer", "deal_id"),
     Index("ix_deals_provider", "deployment", "provider", "deal_id"),
     Index("ix_deals_agent", "deployment", "agent", "deal_id"),
     comment="Every deal as it stands: what its events come to.",

@@ -21,7 +21,7 @@ import pytest
 
 from tests.pages import Page
 
-DEVNET = "molt devnet"
+DEVNET = "molt devnet --same-user"
 ALL_PAID = "Success: 79.2 MOLT to the provider, 0.8 MOLT fee"
 SAYS = {"buyer": "RELEASED: closed", "provider": ALL_PAID, "operator": ALL_PAID}
 ENDS = {"buyer": " 1000\n", "provider": " MOLT\n", "operator": "0 new, 0 delivered, 0 failed\n"}

@@ -21,7 +21,7 @@ from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.documents import Document, DocumentKind
 from molt_market.domain.gpus import GpuCapacity
 from molt_market.domain.handling import Handling, HandlingPhase
-from molt_market.domain.ids import EscrowId, Hash32
+from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.domain.jobs import (
     Access,
     HandOver,
@@ -35,16 +35,18 @@ from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.domain.pings import Gateway, PingAnswer
 from molt_market.domain.proofs import Attestation
-from molt_market.errors import CannotOpen
+from molt_market.errors import CannotOpen, WrongSigner
 from molt_market.sdk.parties import Attestor, Buyer, Provider
 from molt_market.signing.hashes import job_spec_hash, result_digest
 from molt_market.signing.letters import sign_letter, verify_letter
 from molt_market.signing.pings import verify_gateway, verify_ping_answer
 from molt_market.signing.sealing import SealingKey, seal
 from molt_market.signing.statements import sign_voucher
+from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.usage import SqlUsage
 from molt_market.testing import Devnet
+from tests.containers import ENGINE, image, needs_engine
 from tests.gateway import AS_ROOT, GatewayProcess, gateway
 from tests.service import Server, server
 from tests.unit.agent.places import open_folder
@@ -54,6 +56,8 @@ TEXT = b"the quick brown fox\n"
 SHOUTED = hashlib.sha256(TEXT.upper()).hexdigest()
 SHOUT = "tr a-z A-Z < data/in.txt > out/up"
 HOUR = 3_600
+CONTAINERS = () if image() is None else ("--containers", ENGINE)
+NO_SUCH_IMAGE = "images are fetched from nowhere" if CONTAINERS else "this gateway runs no containers"
 NONCE = Hash32("0x" + "ab" * 32)
 
 
@@ -71,7 +75,7 @@ def running(chain: Devnet, folder: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def machine(chain: Devnet, running: Server, folder: Path) -> Iterator[GatewayProcess]:
-    with gateway(chain, running.url, folder, ["--allow-private-inputs"]) as made:
+    with gateway(chain, running.url, folder, ["--allow-private-inputs", *CONTAINERS]) as made:
         yield made
 
 
@@ -114,7 +118,13 @@ class Parties:
         voucher = sign_voucher(escrow.id, escrow.terms.gpu_seconds, self.net.buyer, self.net.domain)
         self.buyer.api.post_document(Document(voucher=voucher))
 
-    def open(self, gpus: int = 2, spec: JobSpec | None = None, slot: int = 0) -> EscrowAccount:
+    def open(
+        self,
+        gpus: int = 2,
+        spec: JobSpec | None = None,
+        slot: int = 0,
+        voucher_signer: Address | None = None,
+    ) -> EscrowAccount:
         """Open a deal for so many GPUs, whose order names the job."""
         token = self.buyer.client.token
         now = self.buyer.client.now()
@@ -135,7 +145,12 @@ class Parties:
         needs = JobRequirements(
             min_gpu_count=gpus, min_vram_gb=80, estimated_hours=1, max_price_per_hour=token.amount(3)
         )
-        order = JobOrder(buyer_id=self.net.buyer.address, requirements=needs, created_at=now)
+        order = JobOrder(
+            buyer_id=self.net.buyer.address,
+            requirements=needs,
+            created_at=now,
+            voucher_signer=voucher_signer,
+        )
         if spec is not None:
             order = order.model_copy(update={"job_spec_hash": job_spec_hash(spec)})
         return self.buyer.open(self.buyer.match(order)[0])
@@ -346,7 +361,10 @@ def test_hand_over__that_cannot_be_run__is_refused_with_the_reason(parties: Part
         (JobSpec(command=("true",), inputs=(wrong,)), "SHA-256"),
         (JobSpec(command=("true",), limits=JobLimits(memory_mb=10**6)), "memory_mb 1000000 is more than"),
         (JobSpec(command=("true",), kind="lease", ports=1), "0 ports are free"),
-        (JobSpec(command=("true",), image=f"x@sha256:{'00' * 32}"), "no containers"),
+        (
+            JobSpec(command=("true",), image=f"x@sha256:{'00' * 32}"),
+            "from nowhere" if CONTAINERS else "no containers",
+        ),
     ):
         key = SealingKey.generate()
         parties.hand_over(escrow, spec, key)
@@ -354,6 +372,50 @@ def test_hand_over__that_cannot_be_run__is_refused_with_the_reason(parties: Part
     key = SealingKey.generate()
     parties.hand_over(escrow, JobSpec(command=("no-such-program",)), key)
     assert parties.result(escrow, key).exit_code == 127
+
+
+def test_payer__lets_a_user_without_money_run_the_job_and_release_it(
+    chain: Devnet, parties: Parties, running: Server, inputs: str, tmp_path: Path
+) -> None:
+    """The payer's key opens, stops and disputes; the user's runs the job and pays, and can do no more."""
+    user, spec, key = Wallet.from_private_key(b"\x07" * 32), shouting(inputs), SealingKey.generate()
+    escrow = parties.open(2, spec, voucher_signer=user.address)
+    here: dict[str, Any] = {"rpc_url": chain.url, "deployment": chain.deployment}
+    with Buyer(running.url, user, **here) as his:
+        [found] = soon(lambda: list(his.deals()), bool)
+        assert found.deal_id == escrow.id
+        his.hand_over(escrow, spec, key)
+        [path, *_] = his.fetch(escrow, key, tmp_path, private=True)
+        assert path.read_bytes() == TEXT.upper()
+        with pytest.raises(WrongSigner):
+            his.payments.stop(escrow)
+        with pytest.raises(WrongSigner):
+            parties.buyer.release(escrow)
+        his.release(escrow)
+        closed = parties.status(escrow, DealStatus.RELEASED)
+        assert closed.paid_gpu_seconds == escrow.terms.gpu_seconds
+        assert his.client.balances(user.address).total.base_units == 0
+        assert his.client.node.number("eth_getBalance", user.address, "latest") == 0
+    parties.handling(escrow, HandlingPhase.CLOSED)
+
+
+@needs_engine
+def test_job__in_a_container__has_its_input_and_leaves_a_checked_result(
+    parties: Parties, machine: GatewayProcess, inputs: str
+) -> None:
+    spec, key = shouting(inputs, image=image()), SealingKey.generate()
+    escrow = parties.open(2, spec)
+    parties.hand_over(escrow, spec, key)
+    parties.access(escrow, key)
+    soon(lambda: heartbeats(machine.url, escrow.id), bool)
+    result = parties.result(escrow, key)
+    assert (result.exit_code, {each.path: each.sha256 for each in result.outputs}["out/up"]) == (0, SHOUTED)
+    log = UsageLog(escrow.id, heartbeats(machine.url, escrow.id))
+    assert any(each.processes is not None and each.processes.count for each in log.heartbeats)
+    receipt = parties.receipt(escrow)
+    assert (receipt.result_digest, receipt.usage_root) == (result_digest(result), log.root)
+    parties.attest(receipt)
+    parties.handling(escrow, HandlingPhase.CLOSED)
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can give jobs users of their own")

@@ -183,20 +183,20 @@ def test_dispute__then_the_provider_gives_in(scene: Scene, as_: As, write: Write
         until = net.clock.now() + WEEK
         signed = sign_dispute(contest(escrow, "20"), escrow, net.buyer, net.domain, until=until)
         as_(net.stranger)
-        told = asked("deal", "dispute", escrow.id, "--signed", write(signed))
+        told = asked("dispute", "open", escrow.id, "--signed", write(signed))
     else:
         told = asked(
-            "deal", "dispute", escrow.id, "--hours", "20", "--reason", "unreachable", "--text", "no ssh"
+            "dispute", "open", escrow.id, "--hours", "20", "--reason", "unreachable", "--text", "no ssh"
         )
     assert told["status"] == "DISPUTED"
     assert told["says"].startswith("the buyer accepts 20 of the 23.5 hours")
     if how == "by signature":
         until = net.clock.now() + WEEK
         concession = sign_concession(escrow.id, units(escrow, "20"), net.provider, net.domain, until=until)
-        told = asked("deal", "concede", escrow.id, "--signed", write(concession))
+        told = asked("dispute", "concede", escrow.id, "--signed", write(concession))
     else:
         as_(net.provider)
-        told = asked("deal", "concede", escrow.id)
+        told = asked("dispute", "concede", escrow.id)
     assert told["status"] == "RELEASED"
     assert scene.client.escrow(escrow.id).paid_gpu_seconds == units(escrow, "20")
 
@@ -264,21 +264,21 @@ def test_file__that_holds_something_else__is_bad_input(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["claim"], "give exactly one of --proof"),
-        (["claim", "--hours", "1", "--gpu-seconds", "1"], "give exactly one of --proof"),
-        (["claim", "--hours", "long"], "is not a number of hours"),
-        (["dispute"], "give exactly one of --hours"),
-        (["dispute", "--hours", "-1"], "a deal runs for 0 to"),
-        (["dispute", "--hours", "1", "--text", "x" * 2_001], "this is no dispute: text: "),
-        (["dispute", "--hours", "1", "--evidence", "0x12"], "is not 32 bytes"),
+        (["deal", "claim"], "give exactly one of --proof"),
+        (["deal", "claim", "--hours", "1", "--gpu-seconds", "1"], "give exactly one of --proof"),
+        (["deal", "claim", "--hours", "long"], "is not a number of hours"),
+        (["dispute", "open"], "give exactly one of --hours"),
+        (["dispute", "open", "--hours", "-1"], "a deal runs for 0 to"),
+        (["dispute", "open", "--hours", "1", "--text", "x" * 2_001], "this is no dispute: text: "),
+        (["dispute", "open", "--hours", "1", "--evidence", "0x12"], "is not 32 bytes"),
     ],
 )
 def test_options__that_do_not_fit__are_bad_input(
     scene: Scene, as_: As, arguments: list[str], says: str
 ) -> None:
     as_(scene.net.provider)
-    verb, *options = arguments
-    assert says in refused("deal", verb, ran(scene).id, *options, code=ExitCode.BAD_INPUT)
+    group, verb, *options = arguments
+    assert says in refused(group, verb, ran(scene).id, *options, code=ExitCode.BAD_INPUT)
 
 
 def test_verb__with_a_database__is_written_down(scene: Scene, as_: As, folder: Path) -> None:

@@ -45,7 +45,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @contextmanager
 def started(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Start one; give its process, and what it says when all is there."""
-    with running("devnet", "--port", "0", "--server-port", "0", "--json", *options) as process:
+    with running("devnet", "--port", "0", "--server-port", "0", "--same-user", "--json", *options) as process:
         yield process, answer_of(process)
 
 
@@ -219,7 +219,7 @@ def test_devnet__again_in_the_same_folder__ended_by_ctrl_c__or_its_closed_termin
 
 
 def test_devnet__for_people__prints_addresses_and_exports() -> None:
-    with running("devnet", "--port", "0", "--server-port", "0", "--dir", "a b") as process:
+    with running("devnet", "--same-user", "--port", "0", "--server-port", "0", "--dir", "a b") as process:
         assert process.stdout is not None
         lines: list[str] = []
         while not lines or not lines[-1].startswith("Ctrl-C"):

@@ -106,6 +106,27 @@ def test_from_an_offer_to_money(net: Devnet, market: Server, as_: As) -> None:
     assert asked("market", "depth", "--model", "A100") == {"asks": [], "bids": []}
 
 
+def test_deal__goes_on_as_the_next_one__on_the_same_gpus(
+    net: Devnet, market: Server, as_: As, folder: Path
+) -> None:
+    slot = ("--gpus", "4", "--model", "H100", "--vram", "80", "--policy", net.policy_id, "--slot", "3")
+    as_(net.provider)
+    asked("offer", "post", *slot, "--hours", "24", "--price", "2.50")
+    as_(net.buyer)
+    first = asked("order", "open", *FITS, "--yes")["deal_id"]
+    as_(net.provider)
+    (folder / "agreement.json").write_text(json.dumps(asked("deal", "agree", first, "--hours", "1")))
+    offer = asked("offer", "post", *slot, "--hours", "48", "--price", "2.40")["id"]
+    as_(net.buyer)
+    extension = ("deal", "extend", first, folder / "agreement.json", "--offer", offer, "--hours", "48")
+    assert "add --yes" in refused(*extension, "--json", code=ExitCode.BAD_INPUT)
+    told = asked(*extension, "--yes")
+    assert (told["before"], told["status"]) == (first, "LOCKED")
+    assert asked("explain", first)["status"] == "RELEASED"
+    assert asked("explain", told["deal_id"])["status"] == "LOCKED"
+    assert net.client().gpus_in_use(net.provider.address, 3) == 4
+
+
 def test_info_and_health__say_which_market_it_is(net: Devnet, market: Server) -> None:
     said = molt("market", "info")
     assert said.startswith(f"market at {market.url}\nchain    31337\nescrow   {net.deployment.escrow}\n")

@@ -186,8 +186,8 @@ def test_job__by_the_command_line__from_the_order_to_the_arbiter(parties: Partie
         claimed = parties.until(deal, DealStatus.CLAIMED).claimed_gpu_seconds
 
         laid = ["--text", "it was \x1b[31mslow", "--heartbeat", "1", "--allow-private"]
-        digest = asked("--database", place / "watch.db", "deal", "evidence", deal, *laid)["evidence"]
-        molt("deal", "dispute", deal, "--gpu-seconds", "1", "--evidence", digest)
+        digest = asked("--database", place / "watch.db", "dispute", "evidence", deal, *laid)["evidence"]
+        molt("dispute", "open", deal, "--gpu-seconds", "1", "--evidence", digest)
         shown = asked("arbiter", "show", deal)
         assert (shown["counter_gpu_seconds"], shown["claimed_gpu_seconds"]) == (1, claimed)
         assert (shown["evidence"], shown["arbiter"]) == (digest, parties.net.arbiter.address)
@@ -196,7 +196,7 @@ def test_job__by_the_command_line__from_the_order_to_the_arbiter(parties: Partie
         assert (evidence["by"], evidence["named"]) == ("buyer", True)
         assert (evidence["heartbeats"], evidence["heartbeats_in_log"]) == (1, 1)
         assert (evidence["pings"], evidence["pings_answered"], evidence["pings_unanswered"]) == (2, 2, 0)
-        text = molt("arbiter", "show", deal)
+        text = molt("dispute", "show", deal)
         assert "1 heartbeats, 1 of them proven to be in the claimed usage log" in text
         assert "\x1b" not in text
 
@@ -365,10 +365,10 @@ def test_evidence__is_the_partys_own_and_stays_as_it_was_named(parties: Parties)
     parties.provider.post_receipt(receipt)
     parties.attest(receipt)
     parties.provider.claim(receipt)
-    named = asked("deal", "evidence", escrow.id, "--text", "half of it")["evidence"]
+    named = asked("dispute", "evidence", escrow.id, "--text", "half of it")["evidence"]
     claimed = parties.buyer.escrow(escrow.id)
     dispute = Dispute(escrow_id=escrow.id, counter_gpu_seconds=2 * HOUR, evidence=Hash32(named))
     parties.buyer.payments.handle_dispute(claimed, dispute)
-    later = asked("deal", "evidence", escrow.id, "--text", "a quarter of it")["evidence"]
+    later = asked("dispute", "evidence", escrow.id, "--text", "a quarter of it")["evidence"]
     laid = {each["evidence"]: each["named"] for each in asked("arbiter", "show", escrow.id)["laid"]}
     assert laid == {named: True, later: False}

@@ -54,7 +54,7 @@ def test_npm__installs_the_compiler_that_is_named() -> None:
 
 
 def test_locks__name_no_host_and_no_path() -> None:
-    assert len(LOCKS) == 6
+    assert len(LOCKS) == 7
     for lock in LOCKS:
         assert "://" not in lock.read_text("utf-8"), lock.name
         assert "file:" not in lock.read_text("utf-8"), lock.name

@@ -1,5 +1,7 @@
 """Jobs as processes: each as a user of its own, with an empty environment, in its own folder.
 
+Those that name an image run in a container (molt_market.agent.runners.containers), in the same way otherwise.
+
 The folders: `jobs/<deal>` is the job's, `private/jobs/<deal>` what its supervisor and the gateway keep of it.
 """
 
@@ -19,8 +21,10 @@ from typing import Any
 
 from molt_market.agent.ports import Ended, Job, JobState, NotStarted, Running
 from molt_market.agent.runners import supervisor
+from molt_market.agent.runners.containers import ENVIRONMENT, VARIABLES, Containers
 from molt_market.attestation.usage import ProcessReading
 from molt_market.domain.ids import EscrowId
+from molt_market.domain.jobs import JobSpec
 from molt_market.errors import InvalidValue
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -36,16 +40,23 @@ class ProcessRunner:
         folder: where their files are. Users of jobs have to be able to pass through it.
         users: ids of users that nobody else has: one for each job. None: jobs run as the gateway's own user,
             and can read what it can.
+        containers: for jobs that name an image. None: these are refused.
 
     Raises:
-        InvalidValue: there are users, and this is not root, or they cannot pass through the folder.
+        InvalidValue: there are users, and this is not root, or they cannot pass through the folder; there are
+            to be containers, and no users, or no engine that works.
     """
 
-    def __init__(self, folder: Path, users: Collection[int] | None) -> None:
-        self._jobs, self._private = folder / "jobs", folder / "private" / "jobs"
-        self._users = users
+    def __init__(
+        self, folder: Path, users: Collection[int] | None, containers: Containers | None = None
+    ) -> None:
+        self._jobs, self._private = folder.absolute() / "jobs", folder.absolute() / "private" / "jobs"
+        self._users, self._containers = users, containers
         if users is not None:
             _require_root(users)
+        if containers is not None:
+            _require_users(users)
+            containers.require()
         self._jobs.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._private.mkdir(parents=True, exist_ok=True)
         self._private.parent.chmod(0o700)  # what is inside is closed to jobs, whatever its own mode is
@@ -56,6 +67,17 @@ class ProcessRunner:
 
     def users(self) -> Collection[int] | None:
         return self._users
+
+    def obstacle(self, spec: JobSpec) -> str | None:
+        if spec.image is None:
+            return None
+        if self._containers is None:
+            return "this gateway runs no containers: leave `image` out"
+        return self._containers.obstacle(spec)
+
+    def fetch_image(self, image: str) -> None:
+        if self._containers is not None:
+            self._containers.fetch(image)
 
     def make_folder(self, deal_id: EscrowId) -> Path:
         folder = self.folder(deal_id)
@@ -73,7 +95,8 @@ class ProcessRunner:
         own.mkdir(mode=0o700, exist_ok=True)
         if job.user is not None:
             _give(self.folder(job.deal_id), job.user)
-        (own / supervisor.JOB).write_text(json.dumps(self._order(job)), "utf-8")
+        order = self._in_container(job, own) if job.spec.image is not None else self._as_process(job)
+        (own / supervisor.JOB).write_text(json.dumps(order), "utf-8")
         subprocess.run(  # noqa: S603 - our own program, no shell
             [sys.executable, "-I", supervisor.__file__, "run", str(own)],
             env={},
@@ -95,14 +118,15 @@ class ProcessRunner:
             return Ended(int(ended["exit_code"]))
         if alive is not None:
             return Running()
-        self._kill(user)
+        self._end(deal_id, user)
         return Ended(LOST)
 
     def processes(self, deal_id: EscrowId, user: int | None) -> ProcessReading:
         waits = self._supervisor(deal_id)
-        found = set() if waits is None else set(supervisor.descendants(waits))
         if user is not None:
-            found |= set(_processes_of(user))
+            found = set(_processes_of(user))
+        else:
+            found = set() if waits is None else set(supervisor.descendants(waits))
         readings = [each for pid in found if (each := _measured(pid)) is not None]
         return ProcessReading(
             count=len(readings),
@@ -116,7 +140,7 @@ class ProcessRunner:
             with suppress(ProcessLookupError):
                 os.kill(waits, signal.SIGTERM)
             _until(lambda: self._supervisor(deal_id) is None)
-        self._kill(user)
+        self._end(deal_id, user)
 
     def keep(self, deal_id: EscrowId) -> None:
         folder = self.folder(deal_id)
@@ -125,11 +149,12 @@ class ProcessRunner:
 
     def remove(self, deal_id: EscrowId) -> None:
         shutil.rmtree(self.folder(deal_id), ignore_errors=True)
-        (self._private / deal_id / supervisor.JOB).unlink(missing_ok=True)  # its environment may be secret
+        for name in (supervisor.JOB, VARIABLES):  # its environment may be secret
+            (self._private / deal_id / name).unlink(missing_ok=True)
 
     # ---------------------------------------------------------------- inside
 
-    def _order(self, job: Job) -> dict[str, Any]:
+    def _as_process(self, job: Job) -> dict[str, Any]:
         folder = str(self.folder(job.deal_id))
         environment = {"PATH": PATH} | job.spec.environment
         environment |= {
@@ -142,7 +167,24 @@ class ProcessRunner:
             "environment": environment,
             "folder": folder,
             "user": job.user,
-            **job.limits.model_dump(),
+            "seconds": job.limits.seconds,
+            "container": None,
+            "limits": job.limits.model_dump(),
+        }
+
+    def _in_container(self, job: Job, own: Path) -> dict[str, Any]:
+        """Return the same of a job in a container, whose environment and limits its engine sets."""
+        assert self._containers is not None  # noqa: S101 - others were refused
+        (own / VARIABLES).write_text(self._containers.variables(job), "utf-8")
+        folder = self.folder(job.deal_id)
+        return {
+            "command": self._containers.command(job, folder, own),
+            "environment": ENVIRONMENT,
+            "folder": str(folder),
+            "user": job.user,
+            "seconds": job.limits.seconds,
+            "container": {"end": self._containers.end(job.deal_id), "disk_mb": job.limits.disk_mb},
+            "limits": {},
         }
 
     def _supervisor(self, deal_id: EscrowId) -> int | None:
@@ -152,12 +194,14 @@ class ProcessRunner:
             return None
         return int(told["pid"])
 
-    def _kill(self, user: int | None) -> None:
-        """End what is left of a user's processes."""
-        if user is None:
-            return
-        command = [sys.executable, "-I", supervisor.__file__, "kill", str(user)]
-        subprocess.run(command, env={}, check=False, timeout=STOP_SECONDS)  # noqa: S603 - our own program
+    def _end(self, deal_id: EscrowId, user: int | None) -> None:
+        """End what is left of a job: its user's processes, and its container."""
+        if user is not None:
+            command = [sys.executable, "-I", supervisor.__file__, "kill", str(user)]
+            subprocess.run(command, env={}, check=False, timeout=STOP_SECONDS)  # noqa: S603 - our own program
+        order = _read(self._private / deal_id / supervisor.JOB)
+        if order is not None:
+            supervisor.end_container(order)
 
 
 def _require_root(users: Collection[int]) -> None:
@@ -168,6 +212,11 @@ def _require_root(users: Collection[int]) -> None:
         )
     if not users or min(users) < 1_000:
         raise InvalidValue("--job-uids names users of the system itself: give e.g. 60000-60999")
+
+
+def _require_users(users: Collection[int] | None) -> None:
+    if users is None:
+        raise InvalidValue("jobs in containers run as users of their own: give --job-uids, as root")
 
 
 def _require_passable(folder: Path) -> None:

@@ -22,13 +22,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 JOB, STARTED, ENDED = "job.json", "started", "ended"
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
 CANNOT_RUN, NOT_FOUND = 126, 127  # as shells say it
 LOOK_SECONDS = 0.05
 FILES_OPEN = 1_024
+END_SECONDS = 15
 MIB = 2**20
 TAKE_ORPHANS, NO_NEW_PRIVILEGES = 36, 38  # PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS
 
@@ -58,8 +59,9 @@ def _run(job: dict[str, Any]) -> int:
     """Run the job to its end, and return how it ended."""
     process = None
     try:
-        process = _started(job)
-        code = _waited(process.pid, job["seconds"])
+        with _made(job, STDOUT) as out, _made(job, STDERR) as err:
+            process = _started(job, out, err)
+            code = _waited(process.pid, job, (out, err))
     except Told:
         code = -signal.SIGKILL
     except FileNotFoundError as error:
@@ -69,30 +71,33 @@ def _run(job: dict[str, Any]) -> int:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway
         end_all(job["user"])
+        end_container(job)
     if process is not None:
         process.returncode = code
     return code
 
 
-def _started(job: dict[str, Any]) -> subprocess.Popen[bytes]:
+def _started(job: dict[str, Any], out: IO[bytes], err: IO[bytes]) -> subprocess.Popen[bytes]:
     user = job["user"]
-    apart: dict[str, Any] = {} if user is None else {"user": user, "group": user, "extra_groups": []}
-    with _made(job, STDOUT) as out, _made(job, STDERR) as err:
-        return subprocess.Popen(  # noqa: S603 - it is what it is for; no shell
-            job["command"],
-            cwd=job["folder"],
-            env=job["environment"],
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            start_new_session=True,
-            umask=0o077,
-            preexec_fn=_bounds(job),  # noqa: PLW1509 - this process has one thread
-            **apart,
-        )
+    apart: dict[str, Any] = {}
+    if job["container"] is None:  # else it is the engine's client, which sets user and limits inside
+        apart["preexec_fn"] = _bounds(job)
+        if user is not None:
+            apart |= {"user": user, "group": user, "extra_groups": []}
+    return subprocess.Popen(  # noqa: S603 - it is what it is for; no shell
+        job["command"],
+        cwd=job["folder"],
+        env=job["environment"],
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=err,
+        start_new_session=True,
+        umask=0o077,
+        **apart,
+    )
 
 
-def _made(job: dict[str, Any], name: str) -> Any:
+def _made(job: dict[str, Any], name: str) -> IO[bytes]:
     """Make a file of the job's; nothing of it runs yet that could put something else in its place."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(Path(job["folder"], name), flags, 0o600)
@@ -103,15 +108,15 @@ def _made(job: dict[str, Any], name: str) -> Any:
 
 def _bounds(job: dict[str, Any]) -> Callable[[], None]:
     """Return what bounds a process before the job's program takes it over."""
-    seconds = job["seconds"]
+    seconds, given = job["seconds"], job["limits"]
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: FILES_OPEN,
-        resource.RLIMIT_DATA: job["memory_mb"] * MIB,
-        resource.RLIMIT_FSIZE: job["disk_mb"] * MIB,
+        resource.RLIMIT_DATA: given["memory_mb"] * MIB,
+        resource.RLIMIT_FSIZE: given["disk_mb"] * MIB,
     }
     if job["user"] is not None:  # it counts a user's processes, and these are the job's alone
-        limits[resource.RLIMIT_NPROC] = job["processes"]
+        limits[resource.RLIMIT_NPROC] = given["processes"]
     if seconds is not None:
         limits[resource.RLIMIT_CPU] = seconds * (os.cpu_count() or 1)
 
@@ -125,18 +130,42 @@ def _bounds(job: dict[str, Any]) -> Callable[[], None]:
     return bound
 
 
-def _waited(pid: int, seconds: int | None) -> int:
+def _waited(pid: int, job: dict[str, Any], outputs: tuple[IO[bytes], ...]) -> int:
     """Return how the job's first process ended; orphans that end before are taken away."""
-    until = None if seconds is None else time.monotonic() + seconds
+    until = None if job["seconds"] is None else time.monotonic() + job["seconds"]
     while True:
         done, status = os.waitpid(-1, os.WNOHANG)
         if done == pid:
             return os.waitstatus_to_exitcode(status)
         if done:
             continue
-        if until is not None and time.monotonic() >= until:
+        if (until is not None and time.monotonic() >= until) or _says_too_much(job, outputs):
             return -signal.SIGKILL
         time.sleep(LOOK_SECONDS)
+
+
+def _says_too_much(job: dict[str, Any], outputs: tuple[IO[bytes], ...]) -> bool:
+    """Tell whether a container's output, which its engine's client writes, is longer than a file may be."""
+    if job["container"] is None:
+        return False
+    most = job["container"]["disk_mb"] * MIB
+    return any(os.fstat(each.fileno()).st_size > most for each in outputs)
+
+
+def end_container(job: dict[str, Any]) -> None:
+    """Take a job's container away, if it is in one; its processes have ended."""
+    if job["container"] is None:
+        return
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(  # noqa: S603 - the operator's own engine, no shell
+            job["container"]["end"],
+            env=job["environment"],
+            check=False,
+            timeout=END_SECONDS,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def end_all(user: int | None) -> None:

@@ -11,6 +11,7 @@ from molt_market.agent.desk import Desk
 from molt_market.agent.devices import NamelessDevices
 from molt_market.agent.heartbeats import Heartbeats
 from molt_market.agent.here import GatewaySettings, Here
+from molt_market.agent.inputs import InputRefused
 from molt_market.agent.ports import Ended, Job, JobState, NotStarted, Running
 from molt_market.agent.steps import Steps
 from molt_market.attestation.usage import ProcessReading
@@ -113,9 +114,20 @@ class Machine:
     started: list[Job] = field(default_factory=list)
     stopped: list[EscrowId] = field(default_factory=list)
     removed: list[EscrowId] = field(default_factory=list)
+    images: tuple[str, ...] = ()
+    fetched: list[str] = field(default_factory=list)
+    missing: str | None = None
 
     def users(self) -> Collection[int] | None:
         return range(60_000, 60_002)
+
+    def obstacle(self, spec: JobSpec) -> str | None:
+        return None if spec.image in {None, *self.images} else "no such image"
+
+    def fetch_image(self, image: str) -> None:
+        self.fetched.append(image)
+        if self.missing is not None:
+            raise InputRefused(self.missing)
 
     def make_folder(self, of: EscrowId) -> Path:
         self.folder(of).mkdir(parents=True, exist_ok=True)

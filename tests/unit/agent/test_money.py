@@ -13,6 +13,7 @@ from molt_market.agent.ports import Ended
 from molt_market.attestation.receipts import countersign
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.documents import Document
+from molt_market.domain.handling import HandlingPhase
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.policies import Policy
 from molt_market.domain.proofs import Attestation, Confirmation, ExecutionProof
@@ -134,6 +135,19 @@ def test_voucher__for_a_part_of_an_ended_job__waits_for_the_claim_until_it_is_la
     play.later(1, deadline=int((play.clock.now() + MARGIN).timestamp()))
     gateway.look()
     assert payments.sent == ["redeem 20"]
+
+
+def test_voucher__that_comes_once_the_deal_is_claimed__closes_it(play: Play) -> None:
+    receipt = ended(play)
+    play.later(1, status=DealStatus.CLAIMED, claim=receipt.gpu_seconds)
+    play.go()
+    assert play.of(1).phase is HandlingPhase.CLOSED
+    gateway, payments = money(play)
+    gateway.look()
+    assert payments.sent == []
+    pay(play, receipt.gpu_seconds)
+    gateway.look()
+    assert payments.sent == [f"redeem {receipt.gpu_seconds}"]
 
 
 def test_voucher__where_no_claim_can_be__is_redeemed_at_the_end(play: Play) -> None:

@@ -19,6 +19,7 @@ from molt_market.domain.jobs import InputFile, JobLimits, JobSpec
 from molt_market.errors import NodeUnreachable, ServerUnreachable
 from molt_market.signing.hashes import job_spec_hash, result_digest
 from molt_market.signing.pings import verify_gateway
+from molt_market.signing.sealing import SealingKey
 from molt_market.signing.statements import sign_voucher
 from molt_market.storage.database import Database
 from tests.unit.agent.machine import BATCH, HOUR, LEASE, Play, deal_id, record
@@ -169,7 +170,7 @@ def test_deal__that_leaves_locked__stops_its_job_and_frees_everything(play: Play
             ),
             "stdout.txt and stderr.txt",
         ),
-        (BATCH.model_copy(update={"image": "x@sha256:" + "0" * 64}), "no containers"),
+        (BATCH.model_copy(update={"image": "x@sha256:" + "0" * 64}), "no such image"),
     ],
 )
 def test_job__that_is_not_the_orders_or_takes_too_much__is_refused(
@@ -186,6 +187,23 @@ def test_job__that_is_not_the_orders_or_takes_too_much__is_refused(
     play.hand_over(1, BATCH)
     play.go(times=2)
     assert play.of(1).phase is HandlingPhase.RUNNING
+
+
+def test_image__is_fetched_before_the_job_starts__and_the_deal_given_back_if_it_cannot_be(play: Play) -> None:
+    image = "x@sha256:" + "0" * 64
+    play.machine.images = (image,)
+    play.facts.put(record(1), record(2))
+    play.machine.missing = "image x is nowhere"
+    play.hand_over(1, BATCH.model_copy(update={"image": image}))
+    play.go(times=2)
+    [told] = play.answers(1)
+    assert told.refusal == "image x is nowhere"
+    assert (play.of(1).phase, play.machine.started) == (HandlingPhase.READY, [])
+    play.machine.missing = None
+    play.hand_over(1, BATCH.model_copy(update={"image": image}))
+    play.go(times=2)
+    assert play.of(1).phase is HandlingPhase.RUNNING
+    assert play.machine.fetched == [image, image]
 
 
 def test_input__that_cannot_be_had__gives_the_deal_back_to_another_job(play: Play) -> None:
@@ -294,3 +312,20 @@ def test_files__are_deleted_a_week_after_the_end(play: Play) -> None:
     Desk(play.here, lambda: None).tidy()
     assert play.machine.removed == [deal_id(1)]
     assert play.of(1).removed
+
+
+def test_buyer__who_asks_again_in_the_challenge_window__has_his_result(play: Play) -> None:
+    play.facts.put(record(1))
+    play.hand_over(1, BATCH)
+    play.go(times=2)
+    play.machine.jobs[deal_id(1)] = Ended(0)
+    play.go(times=2)
+    play.later(1, status=DealStatus.CLAIMED, claim=1)
+    play.go()
+    play.key = SealingKey.generate()  # the first one is lost
+    play.hand_over(1, BATCH)
+    play.go()
+    [access, result] = play.answers(1)
+    assert access.access is not None
+    assert result.result is not None
+    assert result.result.exit_code == 0

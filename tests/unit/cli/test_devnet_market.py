@@ -19,7 +19,8 @@ def test_market__without_its_packages__is_left_out(
 ) -> None:
     monkeypatch.setattr(devnet_market, "can_serve", lambda: False)
     monkeypatch.setattr(devnet_gateway, "can_serve", lambda: False)
-    with devnet_market.listening(0) as listener, devnet_gateway.gateway_place(wanted=True) as place:
+    place_of = devnet_gateway.gateway_place(Output(), wanted=True, same_user=True)
+    with devnet_market.listening(0) as listener, place_of as place:
         home: Any = SimpleNamespace(listener=listener, server=None, gateway=place)
         with ExitStack() as beside:
             for companion in (devnet_market.serve_market, devnet_market.attest, devnet_gateway.run_gateway):
@@ -31,8 +32,20 @@ def test_market__without_its_packages__is_left_out(
 
 
 def test_gateway__that_is_not_wanted__has_no_place() -> None:
-    with devnet_gateway.gateway_place(wanted=False) as place:
+    with devnet_gateway.gateway_place(Output(), wanted=False, same_user=True) as place:
         assert place is None
+
+
+def test_gateway__runs_jobs_as_who_started_it__only_if_he_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1_000)
+    with devnet_gateway.gateway_place(Output(), wanted=True, same_user=False) as place:
+        assert place is None
+    assert "run as you" in capsys.readouterr().err
+    with devnet_gateway.gateway_place(Output(), wanted=True, same_user=True) as place:
+        assert place is not None
+        assert place.options[-1] == "--same-user"
 
 
 def test_gateway__runs_jobs_as_others_by_root__else_as_who_started_it(

@@ -258,12 +258,6 @@ def test_multicall__share_and_reserve_are_the_contracts() -> None:
 
 
 @each_told
-def test_links__lead_somewhere(page: Page) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]*)?\)", page.text):
-        assert (page.path.parent / target).exists(), target
-
-
-@each_told
 def test_lines__are_no_longer_than_the_other_pages(page: Page) -> None:
     long = [line for line in page.text.splitlines() if len(line) > 120 and not line.startswith(("|", "#"))]
     assert long == []
