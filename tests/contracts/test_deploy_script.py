@@ -143,7 +143,7 @@ def test_deploy__killed_after_each_step__goes_on_and_creates_nothing_twice(tmp_p
         Node(url).request("evm_setAutomine", False)
         options = [f"ethereum:anvil:{url}", "--account", "TEST::0", *PANEL, "--yes"]
         for count in (1, 2, 3):
-            kill_when_sent(command(tmp_path, *options), tmp_path / "31337.journal", count)
+            kill_when_sent(url, command(tmp_path, *options), tmp_path / "31337.journal", count)
             if count < 3:
                 Node(url).request("evm_mine")
         Node(url).request("anvil_dropAllTransactions")
@@ -164,17 +164,21 @@ def test_deploy__killed_after_each_step__goes_on_and_creates_nothing_twice(tmp_p
         assert nonce(url) == 3
 
 
-def kill_when_sent(arguments: Sequence[str], journal: Path, count: int) -> None:
-    """Run it until its journal tells of so many transactions, and kill it."""
+def kill_when_sent(url: str, arguments: Sequence[str], journal: Path, count: int) -> None:
+    """Run it until the node has so many transactions of its journal, and kill it."""
+    ends = time.monotonic() + 60
     with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        ends = time.monotonic() + 60
-        while time.monotonic() < ends and process.poll() is None:
-            if journal.exists() and len(json.loads(journal.read_text("utf-8"))["sent"]) == count:
-                process.send_signal(signal.SIGKILL)
-                break
+        while sent(url, journal) < count and time.monotonic() < ends and process.poll() is None:
             time.sleep(0.01)
-        process.wait(10)
-    assert process.returncode == -signal.SIGKILL, f"it ended before {count} transactions"
+        process.send_signal(signal.SIGKILL)
+    assert (process.returncode, sent(url, journal)) == (-signal.SIGKILL, count)
+
+
+def sent(url: str, journal: Path) -> int:
+    """Return how many transactions of a journal the node has; they are written down before they are sent."""
+    written = json.loads(journal.read_text("utf-8"))["sent"] if journal.exists() else []
+    ids = [each["transaction_id"] for each in written]
+    return sum(Node(url).request("eth_getTransactionByHash", each) is not None for each in ids)
 
 
 @pytest.mark.parametrize(
