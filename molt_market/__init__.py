@@ -48,6 +48,7 @@ from molt_market.errors import (
     NotYet,
     OfferNotFound,
     OrderNotFound,
+    OtherDeployment,
     PaymentFailed,
     PolicyNotFound,
     PolicyWarning,
@@ -74,6 +75,7 @@ from molt_market.errors import (
     UnknownModel,
     UnsignedOffer,
     UnsignedOrder,
+    UnsuitableToken,
     WalletError,
     WalletNotFound,
     WrongChain,
@@ -107,10 +109,11 @@ if TYPE_CHECKING:
     from molt_market.attestation.verdict import verify_proof
     from molt_market.attestation.verifier import RejectionCode, verify_execution, verify_receipt_of_agent
     from molt_market.chain.client import MoltClient
-    from molt_market.chain.deploy import TokenSpec, deploy
+    from molt_market.chain.deploy import deploy
     from molt_market.chain.deployments import Deployment, load_deployment
     from molt_market.chain.networks import Network
     from molt_market.chain.panel import Panel, deploy_panel
+    from molt_market.chain.plans import TokenSpec
     from molt_market.domain.agreements import (
         Concession,
         ProviderCancellation,
@@ -359,6 +362,7 @@ __all__ = [
     "OrderNotFound",
     "OrderStatus",
     "OrdersCancellation",
+    "OtherDeployment",
     "OutputFile",
     "Panel",
     "PaymentFailed",
@@ -435,6 +439,7 @@ __all__ = [
     "UnknownModel",
     "UnsignedOffer",
     "UnsignedOrder",
+    "UnsuitableToken",
     "UsageLog",
     "Wallet",
     "WalletError",
@@ -526,10 +531,11 @@ _HOMES = {
     "attestation.verdict": "verify_proof",
     "attestation.verifier": "RejectionCode verify_execution verify_receipt_of_agent",
     "chain.client": "MoltClient",
-    "chain.deploy": "TokenSpec deploy",
+    "chain.deploy": "deploy",
     "chain.deployments": "Deployment load_deployment",
     "chain.networks": "Network",
     "chain.panel": "Panel deploy_panel",
+    "chain.plans": "TokenSpec",
     "domain.agreements": (
         "Concession ProviderCancellation Ruling RulingVote SplitAgreement StopRequest UnattestedClaim"
     ),

@@ -2,6 +2,7 @@
 
 MOLT_RPC_URL           address of the node, for networks that have no address of their own
 MOLT_WALLET_PASSWORD   opens key files that come without a password
+MOLT_DEPLOYER_KEY      private key that `ape run deploy` pays with, where no account of ape's is named
 MOLT_DEPLOYMENTS       folder of the deployments' files; default: deployments/ in the working directory
 MOLT_ANVIL             the Anvil to start for a local chain; default: the one on the PATH
 
@@ -40,6 +41,7 @@ class Settings(Value):
 
     rpc_url: str | None = None
     wallet_password: SecretStr | None = None
+    deployer_key: SecretStr | None = None
     deployments: Path = Path("deployments")
     anvil: str = "anvil"
     network: str = "local"

@@ -28,7 +28,8 @@ MoltError
     │   └── InsufficientTokens · InsufficientGas · GasBudgetUsedUp
     ├── ChainError
     │   ├── NodeUnreachable · NodeError · NodesDisagree · WrongChain · AnvilNotFound
-    │   └── DeploymentNotFound · DeploymentMismatch · Unfinalised · NoFaucet
+    │   ├── DeploymentNotFound · DeploymentMismatch · OtherDeployment · UnsuitableToken
+    │   └── Unfinalised · NoFaucet
     ├── StorageUnavailable · NotFollowed
     ├── ServerUnreachable · ServerError · MarketMismatch · NotOffered
     └── WalletError
@@ -573,6 +574,19 @@ class DeploymentNotFound(ChainError):
 
 class DeploymentMismatch(ChainError):
     """The contract at the deployment's address is not the one that was recorded: do not send money to it."""
+
+
+class OtherDeployment(ChainError):
+    """Another deployment is recorded, or half done, in this one's place: go on with that one, or move it."""
+
+
+class UnsuitableToken(ChainError):
+    """An escrow cannot settle in this token: its money would not add up. Take another one."""
+
+    def __init__(self, token: str, reason: str) -> None:
+        super().__init__(f"no escrow can settle in the token at {token}: {reason}")
+        self.token = token
+        self.reason = reason
 
 
 class Unfinalised(ChainError):

@@ -24,11 +24,12 @@ from eth_account import Account
 
 from molt_market.app import let_ask
 from molt_market.chain.client import MoltClient
-from molt_market.chain.deploy import TokenSpec, deploy
+from molt_market.chain.deploy import deploy
 from molt_market.chain.deployments import Deployment
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
 from molt_market.chain.panel import deploy_panel
+from molt_market.chain.plans import TokenSpec
 from molt_market.chain.views import ChainClock
 from molt_market.config import settings
 from molt_market.domain.amounts import Amount
@@ -74,18 +75,22 @@ class ManualClock:
 
 
 @contextmanager
-def anvil(*, port: int = 0, block_time: int | None = None, apart: bool = False) -> Iterator[str]:
+def anvil(
+    *, port: int = 0, block_time: int | None = None, apart: bool = False, chain_id: int = 31_337
+) -> Iterator[str]:
     """Run an Anvil for the length of the block, and give its address. Only this machine can reach it.
 
     Args:
         port: where it listens (default: a free one).
         block_time: seconds between blocks (default: a block for each transaction, at once).
         apart: a Ctrl-C at the terminal does not reach it, so that it is there until the block is left.
+        chain_id: which chain it says it is.
 
     Raises:
         AnvilNotFound: it is not installed. NodeUnreachable: it does not start, for example for a port in use.
     """
     command = [_anvil_program(), "--host", "127.0.0.1", "--port", str(port), "--hardfork", HARDFORK]
+    command += ["--chain-id", str(chain_id)]
     command += ["--accounts", str(ACCOUNTS), "--mnemonic", MNEMONIC]
     if block_time is not None:
         command += ["--block-time", str(block_time)]

@@ -7,7 +7,7 @@ files are not what the sources give. Runs in the product's environment, with the
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import solcx
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "molt_market" / "chain" / "abi"
-EXPORTED = ("MoltEscrow", "MoltToken", "PanelArbiter")
+EXPORTED = ("MoltEscrow", "MoltToken", "PanelArbiter", "TransferTrial")
 
 # The compiler and its settings stand in three places that must agree (tests/unit/test_toolchain_settings.py):
 # here, foundry.toml and ape-config.yaml.
@@ -57,21 +57,20 @@ class ExportError(Exception):
 
 def compile_contracts() -> dict[str, dict[str, Any]]:
     """Compile the exported contracts and return their artefacts by name."""
-    files = {f"contracts/{name}.sol": name for name in EXPORTED}
-    missing = [file for file in files if not (ROOT / file).is_file()]
-    if missing:
-        raise ExportError(f"no source at {', '.join(missing)}")
-
-    output = _run_compiler(
-        {
-            "language": "Solidity",
-            "settings": SETTINGS | {"outputSelection": _output_selection(files)},
-            # What these import is read by the compiler itself.
-            "sources": {file: {"content": (ROOT / file).read_text("utf-8")} for file in files},
-        }
-    )
+    files = _files()
+    # What these import is read by the compiler itself.
+    output = _run_compiler(_input(files, _output_selection(files)))
     names = dict(_immutable_names(output["sources"]))
     return {name: _artefact(name, output["contracts"][file][name], names) for file, name in files.items()}
+
+
+def standard_json() -> dict[str, Any]:
+    """Return the compiler's input with all that the contracts import: it needs no file beside it.
+
+    The format is solc's standard JSON input, which explorers take.
+    """
+    names = _run_compiler(_input(_files(), {"*": {"": ["ast"]}}))["sources"]
+    return _input(sorted(names), {"*": {"*": OUTPUTS}})
 
 
 def render(artefact: dict[str, Any]) -> str:
@@ -103,6 +102,22 @@ def report_differences(exports: dict[str, str]) -> int:
 def _is_committed(name: str, text: str) -> bool:
     file = TARGET / f"{name}.json"
     return file.is_file() and file.read_text("utf-8") == text
+
+
+def _files() -> dict[str, str]:
+    files = {f"contracts/{name}.sol": name for name in EXPORTED}
+    missing = [file for file in files if not (ROOT / file).is_file()]
+    if missing:
+        raise ExportError(f"no source at {', '.join(missing)}")
+    return files
+
+
+def _input(files: Iterable[str], outputs: dict[str, dict[str, list[str]]]) -> dict[str, Any]:
+    return {
+        "language": "Solidity",
+        "settings": SETTINGS | {"outputSelection": outputs},
+        "sources": {file: {"content": (ROOT / file).read_text("utf-8")} for file in files},
+    }
 
 
 def _run_compiler(standard_input: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -36,6 +37,14 @@ class Artefact:
         )
         return all(len(values) == 1 for values in copies)
 
+    def code_with(self, values: Mapping[str, int]) -> bytes:
+        """Return the code that lies on a chain where the contract was deployed with these values."""
+        code = bytearray(self.runtime_code)
+        for name, places in self.immutables.items():
+            for start in places:
+                code[start : start + WORD_BYTES] = values[name].to_bytes(WORD_BYTES, "big")
+        return bytes(code)
+
     def immutable(self, name: str, code: bytes) -> int:
         """Return the value that a contract was deployed with, from its code."""
         start = self.immutables[name][0]
@@ -54,11 +63,16 @@ class Artefact:
 
 @cache
 def artefact(name: str) -> Artefact:
-    """Load a contract of the package: MoltEscrow or MoltToken."""
-    text = files("molt_market.chain").joinpath("abi", f"{name}.json").read_text("utf-8")
-    stored = json.loads(text)
+    """Load a contract of the package, for example MoltEscrow."""
+    return read_artefact(
+        json.loads(files("molt_market.chain").joinpath("abi", f"{name}.json").read_text("utf-8"))
+    )
+
+
+def read_artefact(stored: Mapping[str, Any]) -> Artefact:
+    """Read what scripts/export_abi.py makes of a compiled contract."""
     return Artefact(
-        name=name,
+        name=stored["contractName"],
         abi=stored["abi"],
         creation_code=bytes.fromhex(stored["bytecode"].removeprefix("0x")),
         runtime_code=bytes.fromhex(stored["deployedBytecode"].removeprefix("0x")),

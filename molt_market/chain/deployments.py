@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from eth_utils import keccak
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from molt_market.chain.artefacts import artefact
 from molt_market.config import settings
@@ -14,9 +15,29 @@ from molt_market.domain.fields import Uint40, Value
 from molt_market.domain.ids import Address, Hash32
 from molt_market.errors import DeploymentMismatch, DeploymentNotFound
 
+ContractName = Literal["MoltToken", "MoltEscrow", "PanelArbiter"]
+
+
+class DeployedContract(Value):
+    """One contract that a deployment created, with all that its code can be derived from.
+
+    `arguments` are its constructor's, ABI-encoded, as hexadecimal digits without 0x: what explorers ask for.
+    With a `salt` the factory created it, else the account that paid.
+    """
+
+    name: ContractName
+    address: Address
+    arguments: Annotated[str, Field(pattern=r"^(?:[0-9a-f]{2})*$")]
+    code_hash: Hash32
+    salt: Hash32 | None = None
+
 
 class Deployment(Value):
-    """One escrow and its token. Delays in seconds; logs of the escrow start at `block`."""
+    """One escrow and its token. Delays in seconds; logs of the escrow start at `block`.
+
+    `arbiter` is the panel that was deployed with it, if one was; a policy may name any other. `contracts` are
+    those that were created: a token that was there before is not among them.
+    """
 
     chain_id: int
     escrow: Address
@@ -26,6 +47,8 @@ class Deployment(Value):
     cancel_delay_seconds: Uint40
     block: int
     code_hash: Hash32
+    arbiter: Address | None = None
+    contracts: tuple[DeployedContract, ...] = ()
 
     @property
     def token_address(self) -> Address:

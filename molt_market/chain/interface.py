@@ -18,7 +18,7 @@ from web3 import Web3
 
 from molt_market.chain.artefacts import artefact
 from molt_market.domain.ids import Address
-from molt_market.errors import NodeError
+from molt_market.errors import InvalidValue, NodeError
 
 CODEC = Web3().codec
 
@@ -49,7 +49,10 @@ class Interface:
             for each in abi
             if each["type"] == "error"
         }
-        self._constructor = next((_types(each) for each in abi if each["type"] == "constructor"), [])
+        none: dict[str, Any] = {"inputs": []}
+        constructor = next((each for each in abi if each["type"] == "constructor"), none)
+        self._constructor = _types(constructor)
+        self.constructor_names = tuple(str(field["name"]) for field in constructor["inputs"])
 
     def encode(self, function: str, *values: Any) -> bytes:
         """Return the data of a call."""
@@ -75,6 +78,13 @@ class Interface:
 
     def encode_constructor(self, *values: Any) -> bytes:
         return CODEC.encode(self._constructor, values)
+
+    def decode_constructor(self, data: bytes) -> tuple[Any, ...]:
+        """Return the values that a constructor was given. Raises InvalidValue if they are no such values."""
+        try:
+            return CODEC.decode(self._constructor, data)
+        except DecodingError as error:
+            raise InvalidValue(f"{len(data)} bytes are no arguments of this constructor") from error
 
     def decode_log(self, topics: Sequence[bytes], data: bytes) -> tuple[str, tuple[Any, ...]] | None:
         """Return an event's name and fields, in the order of the contract; None for an event of another."""

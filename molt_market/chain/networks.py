@@ -49,6 +49,15 @@ class Network:
         return known[name]
 
     @classmethod
+    def numbered(cls, chain_id: int) -> Network | None:
+        """Return the known network of a chain id, if there is one.
+
+        >>> Network.numbered(84532).name
+        'base-sepolia'
+        """
+        return next((each for each in _KNOWN if each.chain_id == chain_id), None)
+
+    @classmethod
     def custom(cls, chain_id: int, rpc_url: str, *, confirmations: int = 0) -> Network:
         """Name a chain that is not among the known ones."""
         return cls(f"chain-{chain_id}", chain_id, rpc_url, confirmations)

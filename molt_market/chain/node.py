@@ -125,13 +125,15 @@ class Node:
         sender: Address | None = None,
         block: int | str = "latest",
         storage: Mapping[Hash32, Hash32] | None = None,
+        codes: Mapping[Address, bytes] | None = None,
         gas: int | None = None,
     ) -> bytes:
         """Make a call without sending it, as if the contract had these words in its storage.
 
-        Raises what the contract refused with. `gas`: what the call may take (default: what the node allows).
+        And as if these codes were at their addresses. Raises what the contract refused with. `gas`: what the
+        call may take (default: what the node allows).
         """
-        fields, *others = call_params(call, sender, block, storage)
+        fields, *others = call_params(call, sender, block, storage, codes)
         limit = {} if gas is None else {"gas": hex(gas)}
         answer = self.request("eth_call", fields | limit, *others)
         with readable("eth_call"):
@@ -151,9 +153,15 @@ class Node:
         with readable("eth_call"):
             return [of_answer(each) if isinstance(each, RpcError) else unhex(each) for each in answers]
 
-    def estimate_gas(self, call: Call, sender: Address) -> int:
-        """Return the gas that a call would take now. Raises what the contract refused with."""
-        return self.number("eth_estimateGas", fields_of(call, sender), "pending")
+    def estimate_gas(
+        self, call: Call, sender: Address, *, overrides: Mapping[Address, Mapping[str, str]] | None = None
+    ) -> int:
+        """Return the gas that a call would take now, as if accounts had this `code` or `nonce` (hex text).
+
+        Raises what the contract refused with.
+        """
+        others = (overrides,) if overrides else ()
+        return self.number("eth_estimateGas", fields_of(call, sender), "pending", *others)
 
     def code(self, address: Address) -> bytes:
         answer = self.request("eth_getCode", address, "latest")
@@ -210,11 +218,18 @@ def block_name(block: int | str) -> str:
 
 
 def call_params(
-    call: Call, sender: Address | None, block: int | str, storage: Mapping[Hash32, Hash32] | None = None
+    call: Call,
+    sender: Address | None,
+    block: int | str,
+    storage: Mapping[Hash32, Hash32] | None = None,
+    codes: Mapping[Address, bytes] | None = None,
 ) -> list[Any]:
-    """Write what `eth_call` takes; `storage`: words that the contract is taken to have."""
-    overrides = [] if storage is None else [{call.to: {"stateDiff": storage}}]
-    return [fields_of(call, sender), block_name(block), *overrides]
+    """Write what `eth_call` takes; `storage`: words that the contract is taken to have, `codes`: as there."""
+    taken = (codes or {}).items()
+    overrides: dict[Any, Any] = {address: {"code": "0x" + code.hex()} for address, code in taken}
+    if storage is not None:
+        overrides.setdefault(call.to, {})["stateDiff"] = storage
+    return [fields_of(call, sender), block_name(block), *([overrides] if overrides else [])]
 
 
 def fields_of(call: Call, sender: Address | None) -> dict[str, str]:

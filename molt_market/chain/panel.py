@@ -10,15 +10,14 @@ from molt_market.chain.client import MoltClient
 from molt_market.chain.interface import interface
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
+from molt_market.chain.plans import PanelSpec
 from molt_market.chain.transactions import Transactions
 from molt_market.domain.ids import Address
-from molt_market.domain.policies import by_number
 from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import DeploymentMismatch, InvalidValue
 from molt_market.signing.wallet import TransactionSigner
 
 PANEL = interface("PanelArbiter")
-MAX_MEMBERS = 16
 
 
 def deploy_panel(
@@ -37,15 +36,11 @@ def deploy_panel(
         InvalidValue: a member is named twice, or there are too many or too few for the threshold.
         NodeUnreachable, WrongChain, InsufficientGas: nothing was deployed.
     """
-    ascending = by_number(tuple(members))
-    if not 1 <= threshold <= len(ascending) <= MAX_MEMBERS:
-        raise InvalidValue(
-            f"{threshold} of {len(ascending)} members: name at most {MAX_MEMBERS}, and 1 to all of them rule"
-        )
+    values = PanelSpec(tuple(members), threshold).values
     node = Node(network.node_address(rpc_url))
     node.require_chain(network.chain_id)
     transactions = Transactions(node, network.chain_id, confirmations=network.confirmations)
-    code = artefact("PanelArbiter").creation_code + PANEL.encode_constructor(ascending, threshold)
+    code = artefact("PanelArbiter").creation_code + PANEL.encode_constructor(*values)
     created = transactions.send(Call(None, code), wallet).created
     if created is None:
         raise InvalidValue("the transaction created no contract: ask another node")

@@ -17,6 +17,8 @@ ONCE = {
     "test_alerts_http.py": "18",
     "test_attestor.py": "6",
     "test_indexer.py": "6",
+    "test_deployer.py": "6",
+    "test_verify.py": "18",
     "test_busy_market.py": "6",
     "test_cli.py": "18",
     "test_cli_deal.py": "6",

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from molt_market.attestation.receipts import assemble_proof, countersign
-from molt_market.chain.deploy import TokenSpec
+from molt_market.chain.plans import TokenSpec
 from molt_market.domain.amounts import MOLT, Amount, Token
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.fields import seconds

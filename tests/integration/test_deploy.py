@@ -3,8 +3,9 @@
 import pytest
 
 from molt_market.chain.client import MoltClient
-from molt_market.chain.deploy import TokenSpec, deploy
+from molt_market.chain.deploy import deploy
 from molt_market.chain.networks import Network
+from molt_market.chain.plans import TokenSpec
 from molt_market.domain.amounts import MOLT, Token
 from molt_market.domain.fields import moment
 from molt_market.errors import AnvilNotFound, InvalidValue, NodeUnreachable

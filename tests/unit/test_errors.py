@@ -59,6 +59,7 @@ MADE = [
     errors.AnvilNotFound("anvil"),
     errors.DeploymentNotFound(31_337),
     errors.NoFaucet(1, "USDC"),
+    errors.UnsuitableToken("0xaa", "it has 19 decimals, 18 are the most"),
     errors.WalletNotFound("buyer.json"),
     errors.WrongPassword("buyer.json"),
 ]

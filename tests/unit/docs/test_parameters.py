@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from molt_market.chain.deploy import TokenSpec, deploy
+from molt_market.chain.deploy import deploy
+from molt_market.chain.plans import TokenSpec
 from molt_market.domain.gpus import GpuCapacity
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, JobRequirements
