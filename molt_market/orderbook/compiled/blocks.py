@@ -152,8 +152,8 @@ class BlockIndex:
         self._providers: dict[str, int] = {}  # with the number of their offers
         self._agents: dict[str, int] = {}  # of others than themselves
         self._named: dict[Hash32, list[Listing]] = {}
-        self._first_of: dict[Pool, int] = {}  # the newest listing of a pool
-        self._next_of = array("i")  # by a listing's number: the next one of its pool; -1: none
+        self._first_of: dict[Pool, int] = {}  # one listing of a pool
+        self._next_of = array("i")  # by a listing's number: the next one of its pool, in a ring
         self._told = self._note_held
         self._row_bytes = bytearray(ROW.itemsize)
         self._row = np.frombuffer(self._row_bytes, ROW)
@@ -241,6 +241,11 @@ class BlockIndex:
         if is_exact is None or not limit:
             return []
         return self._exact(demand, scoring, limit) if is_exact else self._checked(demand, scoring, limit)
+
+    def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
+        from molt_market.orderbook.compiled.turns import Round  # noqa: PLC0415 - it is made of this class
+
+        return Round(self).match(demands, scoring)
 
     def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:
         if demand.offer_hash is not None:
@@ -419,14 +424,23 @@ class BlockIndex:
 
     def _choose_models(self, demand: Demand) -> None:
         """Write down the share of each model, -1 for those that do not do."""
-        if not demand.required_models and not demand.preferred_models:
+        others, chosen = self._worth_of_models(demand)
+        if not chosen and others == MILLION:
             self._shares = self._all_shares
             return
-        shares = self._shares = self._some_shares
-        shares.fill(-1 if demand.required_models else 0 if demand.preferred_models else MILLION)
-        for model in demand.required_models or demand.preferred_models:
-            if (code := self._models.get(model)) is not None:
-                shares[code] = model_share(model, demand)[0]
+        self._shares = self._some_shares
+        self._shares.fill(others)
+        for code, share in chosen:
+            self._shares[code] = share
+
+    def _worth_of_models(self, demand: Demand) -> tuple[int, list[tuple[int, int]]]:
+        """Return the share of each model that a demand names, by its code, and that of all others; -1: they
+        do not do."""
+        if not demand.required_models and not demand.preferred_models:
+            return MILLION, []
+        named = demand.required_models or demand.preferred_models
+        known = [(code, model) for model in named if (code := self._models.get(model)) is not None]
+        return -1 if demand.required_models else 0, [(c, model_share(m, demand)[0]) for c, m in known]
 
     # ------------------------------------------------------------------------------------ listings
 
@@ -440,8 +454,9 @@ class BlockIndex:
             self._listings.append(listing)
             self._next_of.append(-1)
         pool = listing.pool
-        self._next_of[number] = self._first_of.get(pool, -1)
-        self._first_of[pool] = number
+        beside = self._first_of.setdefault(pool, number)
+        self._next_of[number] = number if beside == number else self._next_of[beside]
+        self._next_of[beside] = number
         pool.watch(self._told)
         self._providers[listing.provider] = self._providers.get(listing.provider, 0) + 1
         if listing.agent is not listing.provider:
@@ -452,15 +467,15 @@ class BlockIndex:
 
     def _forget(self, listing: Listing) -> int:
         """Take a listing's number back."""
-        number, before = self._first_of[listing.pool], -1
-        while self._listings[number] is not listing:
-            number, before = self._next_of[number], number
-        if before >= 0:
-            self._next_of[before] = self._next_of[number]
-        elif self._next_of[number] >= 0:
-            self._first_of[listing.pool] = self._next_of[number]
-        else:
+        before = self._first_of[listing.pool]
+        while self._listings[self._next_of[before]] is not listing:
+            before = self._next_of[before]
+        number = self._next_of[before]
+        if number == before:
             del self._first_of[listing.pool]
+        else:
+            self._next_of[before] = self._next_of[number]
+            self._first_of[listing.pool] = before
         self._listings[number] = None
         self._left.append(number)
         _count_down(self._providers, listing.provider)
@@ -473,12 +488,12 @@ class BlockIndex:
         return number
 
     def _of_pool(self, pool: Pool) -> Iterator[tuple[int, Listing]]:
-        number = self._first_of.get(pool, -1)
+        number = first = self._first_of.get(pool, -1)
         while number >= 0:
-            listing = self._listings[number]
-            if listing is not None:
-                yield number, listing
+            yield number, self._known(number)
             number = self._next_of[number]
+            if number == first:
+                return
 
     def _note_held(self, pool: Pool) -> None:
         for number, listing in self._of_pool(pool):
