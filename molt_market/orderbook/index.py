@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple, Protocol
@@ -114,17 +114,20 @@ class GroupedIndex(ABC):
                 del found[limit:]
         return found
 
-
     def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
-        return one_by_one(self, demands, scoring)
+        return one_by_one(self.best, demands, scoring)
 
 
-def one_by_one(index: OfferIndex, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
+def one_by_one(
+    find_best: Callable[[Demand, Scoring, int], Sequence[Ranked]],
+    demands: Sequence[Demand],
+    scoring: Scoring,
+) -> list[Listing | None]:
     """Match demands in turn, and hold the GPUs of each for so long."""
     taken: list[Listing | None] = []
     try:
         for demand in demands:
-            best = index.best(demand, scoring, 1)
+            best = find_best(demand, scoring, 1)
             listing = best[0].listing if best else None
             if listing is not None:
                 listing.pool.held += demand.gpu_count

@@ -40,7 +40,7 @@ from molt_market.orderbook.compiled.layout import (
 )
 from molt_market.orderbook.constraints import fits
 from molt_market.orderbook.demand import Demand
-from molt_market.orderbook.index import ranking
+from molt_market.orderbook.index import one_by_one, ranking
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.orderbook.ranked import Ranked
 from molt_market.orderbook.scoring import FULL_BANDWIDTH_GB_PER_SECOND, ScoreWeights, Scoring, model_share
@@ -152,6 +152,7 @@ class BlockIndex:
         self._providers: dict[str, int] = {}  # with the number of their offers
         self._agents: dict[str, int] = {}  # of others than themselves
         self._named: dict[Hash32, list[Listing]] = {}
+        self._large = 0  # offers of more GPUs than a column holds
         self._first_of: dict[Pool, int] = {}  # one listing of a pool
         self._next_of = array("i")  # by a listing's number: the next one of its pool, in a ring
         self._told = self._note_held
@@ -245,7 +246,11 @@ class BlockIndex:
     def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
         from molt_market.orderbook.compiled.turns import Round  # noqa: PLC0415 - it is made of this class
 
-        return Round(self).match(demands, scoring)
+        if self._large or not all(0 < demand.gpu_count < MOST_2 for demand in demands):
+            return one_by_one(
+                self.best, demands, scoring
+            )  # a column of free GPUs could not tell what is left
+        return Round(self, demands, scoring).listings()
 
     def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:
         if demand.offer_hash is not None:
@@ -461,6 +466,7 @@ class BlockIndex:
         self._providers[listing.provider] = self._providers.get(listing.provider, 0) + 1
         if listing.agent is not listing.provider:
             self._agents[listing.agent] = self._agents.get(listing.agent, 0) + 1
+        self._large += listing.gpu_count > MOST_2
         if listing.offer_hash is not None:
             self._named.setdefault(listing.offer_hash, []).append(listing)
         return number
@@ -481,6 +487,7 @@ class BlockIndex:
         _count_down(self._providers, listing.provider)
         if listing.agent is not listing.provider:
             _count_down(self._agents, listing.agent)
+        self._large -= listing.gpu_count > MOST_2
         if listing.offer_hash is not None:
             self._named[listing.offer_hash].remove(listing)
             if not self._named[listing.offer_hash]:
@@ -571,6 +578,7 @@ def compile_all() -> None:
     index.add_all([listing])
     index.best(demand, scoring, 1)
     index.find(demand, scoring)
+    index.match_round([demand], scoring)
     listing.pool.held = 0
     index.remove(listing)
     index.add(listing)

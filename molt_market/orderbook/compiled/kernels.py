@@ -46,7 +46,7 @@ NEAR = np.uint64(2**33)  # 2^-10: an estimate so near to a whole number is compa
 
 
 @njit(cache=True, inline="always")
-def _is_less(hi: Int, lo: Int, than_hi: Int, than_lo: Int) -> Flag:
+def is_less(hi: Int, lo: Int, than_hi: Int, than_lo: Int) -> Flag:
     return hi < than_hi or (hi == than_hi and lo < than_lo)
 
 
@@ -61,7 +61,7 @@ def _is_product_less(hi: Int, lo: Int, factor: Int, than_hi: Int, than_lo: Int, 
     z = than_hi * than_factor + (y >> U32)
     if c != z:
         return c < z
-    return _is_less(b & LOW_32, a & LOW_32, y & LOW_32, x & LOW_32)
+    return is_less(b & LOW_32, a & LOW_32, y & LOW_32, x & LOW_32)
 
 
 @njit(cache=True, inline="always")
@@ -137,7 +137,7 @@ def _shift(column: Array, start: Int, end: Int, by: Int) -> None:
 
 
 @njit(cache=True, inline="always")
-def _copy_row(source: Array, i: Int, target: Array, j: Int) -> None:
+def copy_row(source: Array, i: Int, target: Array, j: Int) -> None:
     target.lo[j] = source.lo[i]
     target.hi[j] = source.hi[i]
     target.handle[j] = source.handle[i]
@@ -173,7 +173,7 @@ def _put_row(row: Array, target: Array, j: Int) -> None:
 
 
 @njit(cache=True)
-def _measure(blocks: Array, zones: Array, b: Int) -> None:
+def measure(blocks: Array, zones: Array, b: Int) -> None:
     """Make the zone of a block anew, of rows in number as it says."""
     block, zone = blocks[b], zones[b]
     zone.countries = np.uint64(0)
@@ -217,7 +217,7 @@ def _first_not_below(zones: Array, group: Array, order: Array, hi: Int, lo: Int)
     while low < high:
         middle = (low + high) // 2
         zone = zones[order[group.start + middle]]
-        if _is_less(np.uint64(zone.hi), zone.lo, hi, lo):
+        if is_less(np.uint64(zone.hi), zone.lo, hi, lo):
             low = middle + 1
         else:
             high = middle
@@ -231,7 +231,7 @@ def _place(blocks: Array, zones: Array, group: Array, order: Array, hi: Int, lo:
     at = max(_first_not_below(zones, group, order, hi, lo) - 1, 0)
     while at < group.count:
         b = order[group.start + at]
-        if _is_less(hi, lo, np.uint64(zones[b].hi), zones[b].lo):
+        if is_less(hi, lo, np.uint64(zones[b].hi), zones[b].lo):
             break
         block = blocks[b]
         for i in range(zones[b].count):
@@ -294,10 +294,10 @@ def _split(blocks: Array, zones: Array, group: Array, order: Array, at: Int, b: 
     old = order[group.start + at]
     kept = ROWS // 2
     for i in range(kept, ROWS):
-        _copy_row(blocks[old], i, blocks[b], i - kept)
+        copy_row(blocks[old], i, blocks[b], i - kept)
     zones[old].count, zones[b].count = kept, ROWS - kept
-    _measure(blocks, zones, old)
-    _measure(blocks, zones, b)
+    measure(blocks, zones, old)
+    measure(blocks, zones, b)
     _list_block(group, order, at + 1, b)
 
 
@@ -321,14 +321,14 @@ def insert(
             _list_block(group, order, 0, b)
         else:
             _split(blocks, zones, group, order, at, b)
-            if not _is_less(hi, lo, np.uint64(zones[b].hi), zones[b].lo):
+            if not is_less(hi, lo, np.uint64(zones[b].hi), zones[b].lo):
                 at += 1
     b = order[group.start + at]
     block, zone = blocks[b], zones[b]
     i, end = 0, zone.count
     while i < end:
         middle = (i + end) // 2
-        if _is_less(hi, lo, np.uint64(block.hi[middle]), block.lo[middle]):
+        if is_less(hi, lo, np.uint64(block.hi[middle]), block.lo[middle]):
             end = middle
         else:
             i = middle + 1
@@ -336,7 +336,7 @@ def insert(
     _put_row(row, block, i)
     zone.count += 1
     if zone.count == 1:
-        _measure(blocks, zones, b)
+        measure(blocks, zones, b)
     else:
         _widen(zone, block, i)
         zone.lo, zone.hi = block.lo[0], block.hi[0]
@@ -371,7 +371,7 @@ def remove(
     elif zones[b].count % REMEASURED != 0:  # a zone that says too much is only slow
         zones[b].lo, zones[b].hi = blocks[b].lo[0], blocks[b].hi[0]
         return True
-    _measure(blocks, zones, b)
+    measure(blocks, zones, b)
     return True
 
 
@@ -383,7 +383,7 @@ def _join(blocks: Array, zones: Array, group: Array, order: Array, figures: Arra
     if count + zones[behind].count > ROWS * 3 // 4:
         return
     for i in range(zones[behind].count):
-        _copy_row(blocks[behind], i, blocks[b], count + i)
+        copy_row(blocks[behind], i, blocks[b], count + i)
     zones[b].count += zones[behind].count
     _unlist_block(zones, group, order, figures, at + 1)
 
@@ -399,7 +399,7 @@ def set_free(
         return False
     b = order[group.start + at]
     blocks[b].free[i] = free
-    _measure(blocks, zones, b)
+    measure(blocks, zones, b)
     return True
 
 
@@ -416,7 +416,7 @@ def load(blocks: Array, zones: Array, group: Array, order: Array, figures: Array
         zones[b].count = min(fill, len(rows) - first)
         for i in range(zones[b].count):
             _put_row(rows[first + i], blocks[b], i)
-        _measure(blocks, zones, b)
+        measure(blocks, zones, b)
         order[group[0].start + group[0].count] = b
         group[0].count += 1
 
@@ -425,7 +425,7 @@ def load(blocks: Array, zones: Array, group: Array, order: Array, figures: Array
 
 
 @njit(cache=True, inline="always")
-def _may_fit(zone: Array, ask: Array) -> Flag:
+def may_fit(zone: Array, ask: Array) -> Flag:
     return (
         zone.free >= ask.free
         and zone.vram >= ask.vram
@@ -529,7 +529,7 @@ def _by_columns(block: Array, zone: Array, count: Int, ask: Array, marks: Array)
 
 
 @njit(cache=True, inline="always")
-def _in_group(group: Array, ask: Array, shares: Array) -> Int:
+def in_group(group: Array, ask: Array, shares: Array) -> Int:
     """Return what each offer of a group scores whatever its price; MISSING if none can fit."""
     share = shares[group.model]
     if share < 0 or group.count == 0 or group.token != ask.token or ask.features & ~group.features:
@@ -546,27 +546,27 @@ def _in_group(group: Array, ask: Array, shares: Array) -> Int:
 
 
 @njit(cache=True, inline="always")
-def _advisory(block: Array, i: Int, ask: Array) -> Int:
+def advisory(block: Array, i: Int, ask: Array) -> Int:
     idle = np.int64(block.idle[i]) * (MILLION // 100)
     bandwidth = np.int64(block.bandwidth[i]) * MILLION // FULL_BANDWIDTH
     return ask.idle_weight * idle // MILLION + ask.bandwidth_weight * bandwidth // MILLION
 
 
 @njit(cache=True, inline="always")
-def _score(block: Array, i: Int, ask: Array, base: Int) -> Int:
+def score_of(block: Array, i: Int, ask: Array, base: Int) -> Int:
     share = saved(ask, np.uint64(block.hi[i]), block.lo[i])
-    return base + ask.price_weight * share // MILLION + _advisory(block, i, ask)
+    return base + ask.price_weight * share // MILLION + advisory(block, i, ask)
 
 
 @njit(cache=True, inline="always")
 def _rows_up_to(block: Array, count: Int, hi: Int, lo: Int) -> Int:
     """Return how many rows of a block cost no more than a price."""
-    if count == 0 or not _is_less(hi, lo, np.uint64(block.hi[count - 1]), block.lo[count - 1]):
+    if count == 0 or not is_less(hi, lo, np.uint64(block.hi[count - 1]), block.lo[count - 1]):
         return count
     low, high = 0, count
     while low < high:
         middle = (low + high) // 2
-        if _is_less(hi, lo, np.uint64(block.hi[middle]), block.lo[middle]):
+        if is_less(hi, lo, np.uint64(block.hi[middle]), block.lo[middle]):
             high = middle
         else:
             low = middle + 1
@@ -577,21 +577,21 @@ def _rows_up_to(block: Array, count: Int, hi: Int, lo: Int) -> Int:
 
 
 @njit(cache=True, inline="always")
-def _is_ahead(heads: Array, one: Int, other: Int) -> Flag:
+def is_ahead(heads: Array, one: Int, other: Int) -> Flag:
     if heads[one].score != heads[other].score:
         return heads[one].score > heads[other].score
-    return _is_less(heads[one].hi, heads[one].lo, heads[other].hi, heads[other].lo)
+    return is_less(heads[one].hi, heads[one].lo, heads[other].hi, heads[other].lo)
 
 
 @njit(cache=True)
-def _sink(heads: Array, heap: Array, count: Int, i: Int) -> None:
+def sink(heads: Array, heap: Array, count: Int, i: Int) -> None:
     """Put the head at a place of the heap where it belongs below it."""
     head = heap[i]
     while 2 * i + 1 < count:
         below = 2 * i + 1
-        if below + 1 < count and _is_ahead(heads, heap[below + 1], heap[below]):
+        if below + 1 < count and is_ahead(heads, heap[below + 1], heap[below]):
             below += 1
-        if not _is_ahead(heads, heap[below], head):
+        if not is_ahead(heads, heap[below], head):
             break
         heap[i] = heap[below]
         i = below
@@ -599,19 +599,19 @@ def _sink(heads: Array, heap: Array, count: Int, i: Int) -> None:
 
 
 @njit(cache=True)
-def _go_on(zones: Array, group: Array, order: Array, ask: Array, most: Int, head: Array) -> Flag:
+def go_on(zones: Array, group: Array, order: Array, ask: Array, most: Int, head: Array) -> Flag:
     """Let a head go on to the next block that may hold what fits; False if there is none up to the cap.
 
     After some blocks in vain it rests: others may be ahead of what is left here.
     """
     end = min(head.at + AT_ONCE, group.count)
-    while head.at < end and not _may_fit(zones[order[group.start + head.at]], ask):
+    while head.at < end and not may_fit(zones[order[group.start + head.at]], ask):
         head.at += 1
     if head.at == group.count:
         return False
     zone = zones[order[group.start + head.at]]
     hi, lo = np.uint64(zone.hi), zone.lo
-    if _is_less(ask.cap_hi, ask.cap_lo, hi, lo):
+    if is_less(ask.cap_hi, ask.cap_lo, hi, lo):
         return False
     share = saved(ask, hi, lo)
     head.score = head.base + most + ask.price_weight * share // MILLION
@@ -637,7 +637,7 @@ def _is_before(score: Int, hi: Int, lo: Int, created: Int, other: Array) -> Flag
     if score != other.score:
         return score > other.score
     if hi != np.uint64(other.hi) or lo != other.lo:
-        return _is_less(hi, lo, np.uint64(other.hi), other.lo)
+        return is_less(hi, lo, np.uint64(other.hi), other.lo)
     return created < np.int64(other.created)
 
 
@@ -667,16 +667,16 @@ def best(
     most = ask.idle_weight + ask.bandwidth_weight
     open_groups = 0
     for g in range(len(groups)):
-        base = _in_group(groups[g], ask, shares)
+        base = in_group(groups[g], ask, shares)
         if base == MISSING:
             continue
         head = heads[open_groups]
         head.base, head.at, head.group = base, 0, g
-        if _go_on(zones, groups[g], order, ask, most, head):
+        if go_on(zones, groups[g], order, ask, most, head):
             heap[open_groups] = open_groups
             open_groups += 1
     for i in range(open_groups // 2 - 1, -1, -1):
-        _sink(heads, heap, open_groups, i)
+        sink(heads, heap, open_groups, i)
     marks: Array = np.empty(ROWS, np.uint8)
     n = 0
     while open_groups and count:
@@ -685,19 +685,19 @@ def best(
             head.score < found[n - 1].score
             or (
                 head.score == found[n - 1].score
-                and _is_less(found[n - 1].hi, found[n - 1].lo, head.hi, head.lo)
+                and is_less(found[n - 1].hi, found[n - 1].lo, head.hi, head.lo)
             )
         ):
             break
         group = groups[head.group]
         b = order[group.start + head.at]
-        if _may_fit(zones[b], ask):
+        if may_fit(zones[b], ask):
             n = _look_through(blocks[b], zones[b], ask, head.base, most, fits, marks, found, n, count)
         head.at += 1
-        if head.at == group.count or not _go_on(zones, group, order, ask, most, head):
+        if head.at == group.count or not go_on(zones, group, order, ask, most, head):
             open_groups -= 1
             heap[0] = heap[open_groups]
-        _sink(heads, heap, open_groups, 0)
+        sink(heads, heap, open_groups, 0)
     ties, is_last = 0, False
     for i in range(1, n):
         one, other = found[i - 1], found[i]
@@ -726,10 +726,10 @@ def _look_through(
     for each in range(marked):
         i = fits[each]
         hi, lo, created = np.uint64(block.hi[i]), block.lo[i], np.int64(block.created[i])
-        score = _score(block, i, ask, base)
+        score = score_of(block, i, ask, base)
         if n < count or _is_before(score, hi, lo, created, found[n - 1]):
             n = _take(found, n, count, score, hi, lo, created, np.int64(block.handle[i]))
-        elif score - _advisory(block, i, ask) + most < found[n - 1].score:
+        elif score - advisory(block, i, ask) + most < found[n - 1].score:
             break  # what comes behind is dearer
     return n
 
@@ -761,16 +761,16 @@ def find(
     n = 0
     for g in range(len(groups)):
         group = groups[g]
-        base = _in_group(group, ask, shares)
+        base = in_group(group, ask, shares)
         if base == MISSING:
             continue
         rank = np.searchsorted(bases, base)
         for at in range(group.count):
             b = order[group.start + at]
             zone = zones[b]
-            if _is_less(ask.cap_hi, ask.cap_lo, np.uint64(zone.hi), zone.lo):
+            if is_less(ask.cap_hi, ask.cap_lo, np.uint64(zone.hi), zone.lo):
                 break
-            if not _may_fit(zone, ask):
+            if not may_fit(zone, ask):
                 continue
             block = blocks[b]
             end = _rows_up_to(block, zone.count, ask.cap_hi, ask.cap_lo)
@@ -779,7 +779,7 @@ def find(
                 hi, lo = np.uint64(block.hi[i]), block.lo[i]
                 estimate = _estimate(ask, hi, lo)
                 worth = ask.price_weight * _exact(ask, hi, lo, estimate) // MILLION
-                missing = MILLION - base - worth - _advisory(block, i, ask)
+                missing = MILLION - base - worth - advisory(block, i, ask)
                 fine = _fine(ask, rank, worth, estimate) if len(bases) else 0
                 keys[n] = np.uint64((missing << 12) | fine) << U32 | np.uint64(b * ROWS + i)
                 n += 1
@@ -800,7 +800,7 @@ def _bases(groups: Array, ask: Array, shares: Array) -> Array:
     found = np.empty(BASES, np.int64)
     n = 0
     for g in range(len(groups)):
-        base = _in_group(groups[g], ask, shares)
+        base = in_group(groups[g], ask, shares)
         at = np.searchsorted(found[:n], base)
         if base == MISSING or (at < n and found[at] == base):
             continue
@@ -889,5 +889,5 @@ def _comes_first(blocks: Array, one: Int, other: Int) -> Flag:
     a, b = blocks[x // ROWS], blocks[y // ROWS]
     i, j = x % ROWS, y % ROWS
     if a.hi[i] != b.hi[j] or a.lo[i] != b.lo[j]:
-        return _is_less(a.hi[i], a.lo[i], b.hi[j], b.lo[j])
+        return is_less(a.hi[i], a.lo[i], b.hi[j], b.lo[j])
     return a.created[i] < b.created[j]

@@ -104,8 +104,6 @@ QUESTION = np.dtype(
 )
 PACK_QUESTION = struct.Struct("<6Q17q").pack_into
 
-CLASSES = 5  # of free GPUs, by which a round parts the offers of a group: 1, 2, 4, 8, 16 or more
-
 FAMILY = np.dtype(
     [
         ("lo", "u8"),  # no offer of it costs less
@@ -129,6 +127,9 @@ HEAD = np.dtype([("score", "i8"), ("lo", "u8"), ("hi", "u4"), ("group", "i4"), (
 cost."""
 
 FOUND = np.dtype([("score", "i8"), ("lo", "u8"), ("hi", "u4"), ("created", "u4"), ("handle", "i8")])
+
+BEST = np.dtype([*FOUND.descr, ("is_tied", "i8")])
+"""The best row of a round's demand; `is_tied` if another one differs from it by nothing but its id."""
 
 # places in the array that holds the index's own figures
 BLOCKS_USED, FREE_BLOCK, PLACES_USED, FIGURES = 0, 1, 2, 3

@@ -1,11 +1,10 @@
 """The compiled part of a round: many demands in turn, each for the best offer that the earlier ones left.
 
-It works on a copy of what stands, which is thrown away after the round: what is used up leaves it at once.
+It works on a copy of what stands, which is thrown away after the round: rows leave it as they are used up, so
+that no demand looks at the cheap end of the book in vain.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -17,33 +16,26 @@ from molt_market.orderbook.compiled.kernels import (
     Array,
     Flag,
     Int,
-    _advisory,
-    _copy_row,
-    _go_on,
-    _in_group,
-    _is_ahead,
-    _is_less,
-    _mark,
-    _may_fit,
-    _measure,
-    _rows_up_to,
-    _score,
-    _sink,
+    advisory,
+    copy_row,
+    go_on,
+    in_group,
+    is_ahead,
+    is_less,
+    may_fit,
+    measure,
     saved,
+    score_of,
+    sink,
 )
-from molt_market.orderbook.compiled.layout import CLASSES, ROWS
+from molt_market.orderbook.compiled.layout import ROWS
 
-SURE, BY_HAND, NOTHING = 0, 1, 2  # how a question is to be answered
-FILL = ROWS - ROWS // 4  # TUNE
-SWEPT = 8  # rows change until the zone of their block is made anew
+SURE, BY_HAND, NOTHING = 0, 1, 2  # the kernel answers a demand; the caller has to; nothing can fit
+FILL = ROWS - ROWS // 4
+SWEPT = 8  # rows change until those that are used up leave their block
 
 
-@njit(cache=True, inline="always")
-def _class_of(free: Int) -> Int:
-    size = 0
-    while size < CLASSES - 1 and free >= 2 << size:
-        size += 1
-    return size
+# ------------------------------------------------------------------------------------ the copy
 
 
 @njit(cache=True, inline="always")
@@ -53,15 +45,13 @@ def _stands(block: Array, i: Int, soonest: Int, latest: Int) -> Flag:
 
 @njit(cache=True)
 def count(blocks: Array, zones: Array, groups: Array, order: Array, soonest: Int, latest: Int) -> Array:
-    """Count the rows that stand at some moment of a round: by group, and by how many GPUs are free."""
-    counts = np.zeros((len(groups), CLASSES), np.int64)
+    """Count the rows of each group that stand at a moment between two."""
+    counts = np.zeros(len(groups), np.int64)
     for g in range(len(groups)):
         for at in range(groups[g].count):
             b = order[groups[g].start + at]
-            block = blocks[b]
             for i in range(zones[b].count):
-                if _stands(block, i, soonest, latest):
-                    counts[g, _class_of(block.free[i])] += 1
+                counts[g] += _stands(blocks[b], i, soonest, latest)
     return counts
 
 
@@ -73,64 +63,61 @@ def copy(
     order: Array,
     soonest: Int,
     latest: Int,
-    targets: Array,
+    sources: Array,
     new_blocks: Array,
     new_zones: Array,
     new_groups: Array,
-    new_order: Array,
     place_of: Array,
 ) -> None:
-    """Copy what `count` counted into groups of the same size; `targets` says which, by group and size."""
-    for g in range(len(groups)):
-        for at in range(groups[g].count):
-            old = order[groups[g].start + at]
-            block = blocks[old]
+    """Copy what `count` counted of the groups `sources`, and note the place of each row by its number."""
+    for to in range(len(sources)):
+        source, group = groups[sources[to]], new_groups[to]
+        for at in range(source.count):
+            old = order[source.start + at]
             for i in range(zones[old].count):
-                if not _stands(block, i, soonest, latest):
+                if not _stands(blocks[old], i, soonest, latest):
                     continue
-                group = new_groups[targets[g, _class_of(block.free[i])]]
-                b = group.start + group.count - 1
-                if group.count == 0 or new_zones[b].count == FILL:
-                    b += 1
+                if group.count == 0 or new_zones[group.start + group.count - 1].count == FILL:
                     group.count += 1
-                    new_order[b] = b
+                b = group.start + group.count - 1
                 j = new_zones[b].count
-                _copy_row(block, i, new_blocks[b], j)
+                copy_row(blocks[old], i, new_blocks[b], j)
                 new_zones[b].count = j + 1
-                place_of[block.handle[i]] = b * ROWS + j
+                place_of[blocks[old].handle[i]] = b * ROWS + j
     for b in range(len(new_zones)):
-        _measure(new_blocks, new_zones, b)
+        measure(new_blocks, new_zones, b)
+
+
+# ------------------------------------------------------------------------------------ what is taken
 
 
 @njit(cache=True)
 def take(
-    blocks: Array, zones: Array, changed: Array, place_of: Array, next_of: Array, number: Int, gpus: Int
+    blocks: Array, zones: Array, changes: Array, place_of: Array, next_of: Array, number: Int, gpus: Int
 ) -> None:
-    """Take GPUs from the slot of an offer: all offers on it have so many less."""
+    """Take GPUs of an offer: all offers on its slot have so many less."""
     each = number
     while True:
         if place_of[each] != MISSING:
             b = place_of[each] // ROWS
-            i = place_of[each] - b * ROWS
-            left = np.int64(blocks[b].free[i]) - gpus
-            blocks[b].free[i] = max(left, 0)
-            changed[b] += 1
-            if changed[b] == SWEPT:
-                changed[b] = 0
+            free, i = blocks[b].free, place_of[each] % ROWS
+            free[i] = max(np.int64(free[i]) - gpus, 0)
+            changes[b] += 1
+            if changes[b] % SWEPT == 0:
                 _sweep(blocks, zones, b, place_of)
             else:
-                _bound_free(blocks[b], zones[b])
+                zones[b].free = _most_free(free, zones[b].count)
         each = next_of[each]
         if each == number:
             break
 
 
-@njit(cache=True, inline="always")
-def _bound_free(block: Array, zone: Array) -> None:
-    free, most = block.free, np.uint16(0)
-    for i in range(zone.count):
+@njit(cache=True)
+def _most_free(free: Array, rows: Int) -> Int:
+    most = np.uint16(0)
+    for i in range(rows):
         most = max(most, free[i])
-    zone.free = most
+    return most
 
 
 @njit(cache=True)
@@ -140,34 +127,19 @@ def _sweep(blocks: Array, zones: Array, b: Int, place_of: Array) -> None:
     for i in range(zones[b].count):
         if block.free[i] == 0:
             place_of[block.handle[i]] = MISSING
-        else:
-            if kept < i:
-                _copy_row(block, i, block, kept)
-                place_of[block.handle[kept]] = b * ROWS + kept
-            kept += 1
-    if kept:
-        zones[b].count = kept
-        _measure(blocks, zones, b)
-    else:
+            continue
+        if kept < i:
+            copy_row(block, i, block, kept)
+            place_of[block.handle[kept]] = b * ROWS + kept
+        kept += 1
+    if kept == 0:  # a block keeps a row that says its price
         zones[b].free = 0
+        return
+    zones[b].count = kept
+    measure(blocks, zones, b)
 
 
-@njit(cache=True, inline="always")
-def _bits(features: Int) -> Int:
-    n = 0
-    while features:
-        n += features & 1
-        features >>= 1
-    return n
-
-
-@njit(cache=True)
-def _rise(heads: Array, heap: Array, i: Int) -> None:
-    head = heap[i]
-    while i and _is_ahead(heads, head, heap[(i - 1) // 2]):
-        heap[i] = heap[(i - 1) // 2]
-        i = (i - 1) // 2
-    heap[i] = head
+# ------------------------------------------------------------------------------------ the round
 
 
 @njit(cache=True)
@@ -184,41 +156,40 @@ def match(
     shares: Array,
     heads: Array,
     heap: Array,
-    fits: Array,
-    changed: Array,
+    bests: Array,
+    changes: Array,
     place_of: Array,
     next_of: Array,
     taken: Array,
     first: Int,
 ) -> Int:
-    """Match demands from `first` on in turn; return the first one that is to be answered by hand.
+    """Match demands in turn, from `first` on; return the first one that the caller has to answer.
 
-    `taken` gets the number of the offer that each takes, MISSING if nothing is left for it.
+    `taken` gets the number of the offer whose GPUs each takes, MISSING if nothing that is left fits.
     """
-    marks: Array = np.empty(ROWS, np.uint8)
+    best = bests[0]
     for n in range(first, len(asks)):
         taken[n] = MISSING
-        if kinds[n] == NOTHING:
-            continue
         if kinds[n] == BY_HAND:
             return n
+        if kinds[n] == NOTHING:
+            continue
         ask, choice = asks[n], choices[n]
         shares[:] = choice.others
         for each in range(choice.start, choice.end):
             shares[chosen[each].model] = chosen[each].share
-        number, is_tied = _best(
-            blocks, zones, groups, order, families, ask, shares, heads, heap, fits, marks
-        )
-        if is_tied:
+        _find(blocks, zones, groups, order, families, ask, shares, heads, heap, best)
+        if best.handle == MISSING:
+            continue
+        if best.is_tied:
             return n
-        if number != MISSING:
-            taken[n] = number
-            take(blocks, zones, changed, place_of, next_of, number, ask.free)
+        taken[n] = best.handle
+        take(blocks, zones, changes, place_of, next_of, best.handle, ask.free)
     return len(asks)
 
 
 @njit(cache=True)
-def _best(
+def _find(
     blocks: Array,
     zones: Array,
     groups: Array,
@@ -228,98 +199,152 @@ def _best(
     shares: Array,
     heads: Array,
     heap: Array,
-    fits: Array,
-    marks: Array,
-) -> Any:
-    """Return the number of the best offer, and whether another one differs from it by nothing but its id."""
+    best: Array,
+) -> None:
+    """Find the best row, as `kernels.best` does; but a family of groups is opened only when it is its turn,
+    by the most that any offer of it can score."""
     most = ask.idle_weight + ask.bandwidth_weight
-    size = 0
-    for f in range(len(families)):
-        family = families[f]
-        share = shares[family.model]
-        if share < 0 or family.token != ask.token or ask.features & ~family.features:
-            continue
-        hi, lo = np.uint64(family.hi), family.lo
-        if _is_less(ask.cap_hi, ask.cap_lo, hi, lo):
-            continue
-        extra = _bits(family.features & ~ask.features) * MILLION // FEATURES
-        head = heads[size]
-        head.base = ask.base + ask.model_weight * share // MILLION + ask.features_weight * extra // MILLION
-        head.score = head.base + most + ask.price_weight * saved(ask, hi, lo) // MILLION
-        head.hi, head.lo, head.group = family.hi, family.lo, -1 - f
-        heap[size] = size
-        size += 1
-    for i in range(size // 2 - 1, -1, -1):
-        _sink(heads, heap, size, i)
-    used = size
-    number, is_tied = MISSING, False
-    score, hi, lo, created = 0, np.uint64(0), np.uint64(0), 0
-    while size:
-        top = heap[0]
-        head = heads[top]
-        if number != MISSING and (
-            head.score < score
-            or (head.score == score and _is_less(hi, lo, np.uint64(head.hi), head.lo))
-        ):
-            break
+    best.handle = MISSING
+    size = used = _head_families(families, ask, shares, heads, heap)
+    while size and not _is_settled(best, heads[heap[0]]):
+        head = heads[heap[0]]
         if head.group < 0:
-            family = families[-1 - head.group]
+            family = families[MISSING - head.group]
             size -= 1
             heap[0] = heap[size]
-            _sink(heads, heap, size, 0)
-            family.hi, family.lo = 2**32 - 1, np.uint64(2**64 - 1)
+            sink(heads, heap, size, 0)
+            _tighten(family, groups, zones, order)
             for g in range(family.start, family.end):
-                group = groups[g]
-                while group.count and zones[order[group.start]].free == 0:
-                    group.start += 1
-                    group.count -= 1
-                if group.count == 0:
-                    continue
-                zone = zones[order[group.start]]
-                if _is_less(np.uint64(zone.hi), zone.lo, np.uint64(family.hi), family.lo):
-                    family.hi, family.lo = zone.hi, zone.lo
-                if group.room < ask.free:
-                    continue
-                base = _in_group(group, ask, shares)
-                if base == MISSING:
-                    continue
-                new = heads[used]
-                new.base, new.at, new.group = base, 0, g
-                if _go_on(zones, group, order, ask, most, new):
+                group, new = groups[g], heads[used]
+                new.base, new.at, new.group = in_group(group, ask, shares), 0, g
+                if new.base != MISSING and go_on(zones, group, order, ask, most, new):
                     heap[size] = used
                     used += 1
-                    _rise(heads, heap, size)
                     size += 1
+                    _rise(heads, heap, size - 1)
             continue
         group = groups[head.group]
         b = order[group.start + head.at]
-        if _may_fit(zones[b], ask):
-            block, zone = blocks[b], zones[b]
-            end = _rows_up_to(block, zone.count, ask.cap_hi, ask.cap_lo)
-            marked = _mark(block, zone, end, ask, fits, marks)
-            for each in range(marked):
-                i = fits[each]
-                its_hi, its_lo, its_created = np.uint64(block.hi[i]), block.lo[i], np.int64(block.created[i])
-                its_score = _score(block, i, ask, head.base)
-                if number == MISSING or its_score > score:
-                    better = True
-                elif its_score == score:
-                    if its_hi == hi and its_lo == lo:
-                        better = its_created < created
-                        if its_created == created:
-                            is_tied = True
-                    else:
-                        better = _is_less(its_hi, its_lo, hi, lo)
-                else:
-                    better = False
-                if better:
-                    score, hi, lo, created = its_score, its_hi, its_lo, its_created
-                    number, is_tied = np.int64(block.handle[i]), False
-                elif its_score - _advisory(block, i, ask) + most < score:
-                    break
+        if may_fit(zones[b], ask):
+            _look_through(blocks[b], zones[b].count, ask, head.base, most, best)
         head.at += 1
-        if head.at == group.count or not _go_on(zones, group, order, ask, most, head):
+        if head.at == group.count or not go_on(zones, group, order, ask, most, head):
             size -= 1
             heap[0] = heap[size]
-        _sink(heads, heap, size, 0)
-    return number, is_tied
+        sink(heads, heap, size, 0)
+
+
+@njit(cache=True)
+def _head_families(families: Array, ask: Array, shares: Array, heads: Array, heap: Array) -> Int:
+    """Make a heap of the families that may do; return how many there are."""
+    size = 0
+    for f in range(len(families)):
+        family, share = families[f], shares[families[f].model]
+        hi, lo = np.uint64(family.hi), family.lo
+        if share < 0 or family.token != ask.token or ask.features & ~family.features:
+            continue
+        if is_less(ask.cap_hi, ask.cap_lo, hi, lo):
+            continue
+        extra, beyond = family.features & ~ask.features, 0
+        while extra:
+            beyond += extra & 1
+            extra >>= 1
+        head = heads[size]
+        head.score = (
+            ask.base
+            + ask.idle_weight
+            + ask.bandwidth_weight
+            + ask.model_weight * share // MILLION
+            + ask.features_weight * (beyond * MILLION // FEATURES) // MILLION
+            + ask.price_weight * saved(ask, hi, lo) // MILLION
+        )
+        head.hi, head.lo, head.group = family.hi, family.lo, MISSING - f
+        heap[size] = size
+        size += 1
+    for i in range(size // 2 - 1, -1, -1):
+        sink(heads, heap, size, i)
+    return size
+
+
+@njit(cache=True)
+def _tighten(family: Array, groups: Array, zones: Array, order: Array) -> None:
+    """Leave blocks behind that are used up, and say anew what the cheapest offer of a family costs."""
+    family.hi, family.lo = 2**32 - 1, np.uint64(2**64 - 1)
+    for g in range(family.start, family.end):
+        group = groups[g]
+        while group.count and zones[order[group.start]].free == 0:
+            group.start += 1
+            group.count -= 1
+        if group.count:
+            zone = zones[order[group.start]]
+            if is_less(np.uint64(zone.hi), zone.lo, np.uint64(family.hi), family.lo):
+                family.hi, family.lo = zone.hi, zone.lo
+
+
+@njit(cache=True, inline="always")
+def _is_settled(best: Array, head: Array) -> Flag:
+    """Whether all that is left is worse than what was found."""
+    if best.handle == MISSING or head.score > best.score:
+        return False
+    return head.score < best.score or is_less(np.uint64(best.hi), best.lo, np.uint64(head.hi), head.lo)
+
+
+@njit(cache=True)
+def _rise(heads: Array, heap: Array, i: Int) -> None:
+    """Put the head at a place of the heap where it belongs above it."""
+    head = heap[i]
+    while i and is_ahead(heads, head, heap[(i - 1) // 2]):
+        heap[i] = heap[(i - 1) // 2]
+        i = (i - 1) // 2
+    heap[i] = head
+
+
+@njit(cache=True)
+def _look_through(block: Array, count: Int, ask: Array, base: Int, most: Int, best: Array) -> None:
+    """Look at the rows of a block, one by one, as far as they can be better than the best."""
+    for i in range(count):
+        if not _fits(block, i, ask):
+            continue
+        hi, lo, created = np.uint64(block.hi[i]), block.lo[i], np.int64(block.created[i])
+        if is_less(ask.cap_hi, ask.cap_lo, hi, lo):
+            break
+        score = score_of(block, i, ask, base)
+        order = _compared(score, hi, lo, created, best)
+        if order > 0:
+            best.score, best.hi, best.lo, best.created = score, block.hi[i], lo, created
+            best.handle, best.is_tied = np.int64(block.handle[i]), 0
+        elif order == 0:
+            best.is_tied = 1
+        if score - advisory(block, i, ask) + most < best.score:
+            break  # what comes behind is dearer
+        if most == 0 and i + 1 < count and (np.uint64(block.hi[i + 1]) != hi or block.lo[i + 1] != lo):
+            break
+
+
+@njit(cache=True, inline="always")
+def _compared(score: Int, hi: Int, lo: Int, created: Int, best: Array) -> Int:
+    """Return 1 if a row is better than the best, -1 if it is worse, 0 if nothing but its id says which."""
+    if best.handle == MISSING or score > best.score:
+        return 1
+    if score < best.score:
+        return -1
+    if hi != np.uint64(best.hi) or lo != best.lo:
+        return 1 if is_less(hi, lo, np.uint64(best.hi), best.lo) else -1
+    if created != np.int64(best.created):
+        return 1 if created < np.int64(best.created) else -1
+    return 0
+
+
+@njit(cache=True, inline="always")
+def _fits(block: Array, i: Int, ask: Array) -> Flag:
+    return (
+        (ask.region < 0 or block.region[i] == ask.region)
+        and (ask.country < 0 or block.country[i] == ask.country)
+        and block.free[i] >= ask.free
+        and block.available[i] >= ask.hours
+        and block.commitment[i] <= ask.hours
+        and block.vram[i] >= ask.vram
+        and (ask.policy < 0 or block.policy[i] == ask.policy or block.policy[i] == 0)
+        and block.expires[i] > ask.now
+        and block.created[i] <= ask.born
+    )
