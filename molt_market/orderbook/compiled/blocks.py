@@ -18,7 +18,8 @@ from molt_market.domain.ids import Hash32, PartyId
 from molt_market.domain.matches import MILLION
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobRequirements
-from molt_market.orderbook.compiled import kernels
+from molt_market.orderbook.compiled.kernels import every, few, rows
+from molt_market.orderbook.compiled.kernels.prices import MISSING
 from molt_market.orderbook.compiled.layout import (
     BLOCK,
     BLOCKS_USED,
@@ -125,10 +126,10 @@ class Found(Sequence[Listing]):
         return self._listing(sorted(tied)[at - first][1])
 
     def _is_tied(self, at: int) -> bool:
-        return bool(int(self._keys[at]) & int(kernels.TIED))
+        return bool(int(self._keys[at]) & int(every.TIED))
 
     def _listing(self, at: int) -> Listing:
-        return self._index.listing_at(int(self._keys[at]) & int(kernels.PLACE))
+        return self._index.listing_at(int(self._keys[at]) & int(every.PLACE))
 
 
 class BlockIndex:
@@ -165,7 +166,7 @@ class BlockIndex:
         self._heap = np.zeros(16, np.int64)
         self._order = np.zeros(64, np.int32)
         self._figures = np.zeros(FIGURES, np.int64)
-        self._figures[FREE_BLOCK] = kernels.MISSING
+        self._figures[FREE_BLOCK] = MISSING
         self._fits = np.zeros(ROWS + 1, np.int64)
         self._shares = self._all_shares = np.full(16, MILLION, np.int64)
         self._some_shares = np.zeros(16, np.int64)
@@ -187,33 +188,33 @@ class BlockIndex:
         number = self._number(listing)
         PACK_ROW(self._row_bytes, 0, *self._columns(listing, number))
         group = self._group(listing)
-        while outcome := kernels.insert(
+        while outcome := rows.insert(
             self._blocks, self._zones, self._groups, self._order, self._figures, self._row, group
         ):
-            if outcome == kernels.NO_BLOCK:
+            if outcome == rows.NO_BLOCK:
                 self._blocks, self._zones = _grown(self._blocks), _grown(self._zones)
             else:
                 self._order = _grown(self._order)
 
     def add_all(self, listings: Iterable[Listing]) -> None:
         """Add many to an index that is empty: faster than one by one."""
-        rows: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+        by_group: dict[int, list[tuple[int, ...]]] = defaultdict(list)
         for listing in listings:
-            rows[self._group(listing)].append(self._columns(listing, self._number(listing)))
-        blocks = sum(-(-len(each) // FILL) for each in rows.values())
+            by_group[self._group(listing)].append(self._columns(listing, self._number(listing)))
+        blocks = sum(-(-len(each) // FILL) for each in by_group.values())
         self._blocks, self._zones = np.zeros(blocks + 16, BLOCK), np.zeros(blocks + 16, ZONE)
-        self._order = np.zeros(2 * blocks + 8 * len(rows) + 64, np.int32)
-        for group, each in rows.items():
+        self._order = np.zeros(2 * blocks + 8 * len(by_group) + 64, np.int32)
+        for group, each in by_group.items():
             table = np.array(each, ROW)
             table = table[np.lexsort((table["lo"], table["hi"]))]
             place = self._groups[group : group + 1]
-            kernels.load(self._blocks, self._zones, place, self._order, self._figures, table)
+            rows.load(self._blocks, self._zones, place, self._order, self._figures, table)
 
     def remove(self, listing: Listing) -> None:
         number = self._forget(listing)
         hi, lo = divmod(listing.price, 2**64)
         group = self._group(listing)
-        kernels.remove(
+        rows.remove(
             self._blocks,
             self._zones,
             self._groups,
@@ -319,12 +320,12 @@ class BlockIndex:
         keys = self._keys()
         for start in range(0, len(keys), AT_ONCE):
             for key in keys[start : start + AT_ONCE].tolist():
-                number = self._number_at(key & int(kernels.PLACE))
+                number = self._number_at(key & int(every.PLACE))
                 if number not in seen:
                     yield MILLION - (key >> 44), self._known(number)
 
     def _best(self, size: int) -> tuple[int, int, bool]:
-        found: tuple[int, int, bool] = kernels.best(
+        found: tuple[int, int, bool] = few.best(
             self._blocks,
             self._zones,
             self._groups,
@@ -345,7 +346,7 @@ class BlockIndex:
 
     def _keys(self) -> Any:
         keys, spare = np.empty(len(self), np.uint64), np.empty(len(self), np.uint64)
-        n = kernels.find(
+        n = every.find(
             self._blocks,
             self._zones,
             self._groups,
@@ -507,7 +508,7 @@ class BlockIndex:
             hi, lo = divmod(listing.price, 2**64)
             group = self._group(listing)
             free = min(listing.free, MOST_2)
-            kernels.set_free(
+            rows.set_free(
                 self._blocks, self._zones, self._groups, self._order, group, hi, np.uint64(lo), number, free
             )
 

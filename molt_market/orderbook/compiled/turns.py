@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from molt_market.orderbook.compiled import rounds
 from molt_market.orderbook.compiled.blocks import BlockIndex
-from molt_market.orderbook.compiled.kernels import MISSING
+from molt_market.orderbook.compiled.kernels import rounds
+from molt_market.orderbook.compiled.kernels.prices import MISSING
 from molt_market.orderbook.compiled.layout import (
     BEST,
     BLOCK,

@@ -24,8 +24,9 @@ from molt_market.domain.matches import MILLION
 from molt_market.domain.offers import CapacityOffer
 from molt_market.errors import InvalidValue
 from molt_market.orderbook import CompiledIndex, PriceIndex, ScoreWeights
-from molt_market.orderbook.compiled import blocks, kernels
+from molt_market.orderbook.compiled import blocks
 from molt_market.orderbook.compiled.blocks import BlockIndex
+from molt_market.orderbook.compiled.kernels import prices
 from molt_market.orderbook.compiled.layout import MOST_4, OTHER, QUESTION, ROWS
 from molt_market.orderbook.constraints import Kind, broken
 from molt_market.orderbook.demand import Demand
@@ -67,7 +68,7 @@ def test_saved__any_price_up_to_the_limit__is_exact(limit_and_price: tuple[int, 
     ask["limit_hi"], ask["limit_lo"] = limit >> 64, limit & (2**64 - 1)
     ask["shift"] = shift = max(limit.bit_length() - 32, 0)
     ask["reciprocal"] = 2**63 // (limit >> shift)
-    share = kernels.saved(ask[0], np.uint64(price >> 64), np.uint64(price & (2**64 - 1)))
+    share = prices.saved(ask[0], np.uint64(price >> 64), np.uint64(price & (2**64 - 1)))
     assert share == (limit - price) * MILLION // limit
 
 

@@ -9,25 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from molt_market.orderbook.compiled.kernels import (
-    FEATURES,
-    MILLION,
-    MISSING,
-    Array,
-    Flag,
-    Int,
-    advisory,
-    copy_row,
-    go_on,
-    in_group,
-    is_ahead,
-    is_less,
-    may_fit,
-    measure,
-    saved,
-    score_of,
-    sink,
-)
+from molt_market.orderbook.compiled.kernels.few import go_on, is_ahead, sink
+from molt_market.orderbook.compiled.kernels.fitting import FEATURES, advisory, in_group, may_fit, score_of
+from molt_market.orderbook.compiled.kernels.prices import MILLION, MISSING, Array, Flag, Int, is_less, saved
+from molt_market.orderbook.compiled.kernels.rows import copy_row, measure
 from molt_market.orderbook.compiled.layout import ROWS
 
 SURE, BY_HAND, NOTHING = 0, 1, 2  # the kernel answers a demand; the caller has to; nothing can fit
@@ -201,7 +186,7 @@ def _find(
     heap: Array,
     best: Array,
 ) -> None:
-    """Find the best row, as `kernels.best` does; but a family of groups is opened only when it is its turn,
+    """Find the best row, as `few.best` does; but a family of groups is opened only when it is its turn,
     by the most that any offer of it can score."""
     most = ask.idle_weight + ask.bandwidth_weight
     best.handle = MISSING
