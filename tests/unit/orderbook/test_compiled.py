@@ -325,11 +325,26 @@ def test_match_round__more_gpus_than_a_column_holds__is_exact() -> None:
     bare = Demand.of_requirements(make_requirements(), NOON)
     demands = [replace(bare, gpu_count=each, budget=10**30) for each in (2**16, 9, 2, 1, 1)]
     assert compiled.match_round(demands, scoring()) == [large, large, None, large, None]
+    in_a_column = [replace(bare, gpu_count=each, budget=10**30) for each in (40_000, 20_000, 5_000, 546, 1)]
+    assert compiled.match_round(in_a_column, scoring()) == [large, large, large, large, None]
     compiled.remove(large)
     small = listing(pool, id="small", gpu_count=2)
     compiled.add(small)
     assert compiled.match_round(demands, scoring()) == [None, None, small, None, None]
     assert compiled.match_round([], scoring()) == []
+
+
+def test_match_round__a_named_offer__has_what_the_earlier_ones_left() -> None:
+    index, named = BlockIndex(), some.OFFER_HASHES[0]
+    offer = make_offer(gpu_count=8)
+    each = Listing.of(offer, Pool(), named)
+    index.add(each)
+    bare = Demand.of_requirements(make_requirements(), NOON)
+    wants = [
+        replace(bare, gpu_count=gpus, budget=10**30, offer_hash=name)
+        for gpus, name in ((5, None), (4, named), (3, named), (1, named), (1, None))
+    ]
+    assert index.match_round(wants, scoring()) == [each, None, each, None, None]
 
 
 def test_match_round__an_index_that_fails__holds_nothing() -> None:
