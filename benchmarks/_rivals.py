@@ -63,6 +63,11 @@ class PydanticList:
     def prepared(self, question: Question, limit: int | None) -> Run:
         return lambda: self._best(question, limit)
 
+    def take(self, number: int, gpus: int) -> None:
+        """Take GPUs of an offer for good."""
+        offer, free = self._offers[number]
+        self._offers[number] = (offer, free - gpus)
+
     def shown(self, question: Question) -> str:
         return "for offer, free in offers: ...; heapq.nsmallest(10, ...)"
 

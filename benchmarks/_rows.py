@@ -49,6 +49,19 @@ def _shown(value: float) -> str:
 
 def report(benchmark: str, rows: Sequence[Row]) -> None:
     """Print the rows and write them to results/<benchmark>.json."""
+    _print(rows)
+    _write(benchmark, [asdict(row) for row in rows])
+
+
+def renew(benchmark: str, rows: Sequence[Row], of: str) -> None:
+    """Print the rows, and write them in place of those in results/<benchmark>.json whose names begin so."""
+    _print(rows)
+    before = json.loads((RESULTS / f"{benchmark}.json").read_text("utf-8"))
+    kept = [row for row in before if not row["name"].startswith(of)]
+    _write(benchmark, kept + [asdict(row) for row in rows])
+
+
+def _print(rows: Sequence[Row]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("what")
     for column in ("n", "figure", "goal", "met", "baseline", "ratio"):
@@ -64,6 +77,9 @@ def report(benchmark: str, rows: Sequence[Row]) -> None:
             "" if row.ratio is None else f"{row.ratio:.3f}",
         )
     Console(highlight=False, width=120).print(table)
+
+
+def _write(benchmark: str, rows: Sequence[dict[str, object]]) -> None:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{benchmark}.json"
-    path.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", "utf-8")
+    path.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")

@@ -26,6 +26,7 @@ os.environ["POLARS_MAX_THREADS"] = "1"  # before it is imported
 
 from benchmarks import _market as market
 from benchmarks import _rivals as rivals
+from benchmarks import _rounds as rounds
 from benchmarks._rows import Row, report
 from molt_market.domain.amounts import Amount
 from molt_market.domain.ids import PartyId
@@ -247,6 +248,9 @@ class Figures:
         self._of_changes(book, size, is_big=is_big)
         if is_big:
             self._of_memory(book, size, before)
+        for orders, offers, goal in rounds.ROUNDS:
+            if offers == size:  # the last: GPUs are held afterwards
+                self.rows += rounds.rows(orders, goal, book.table, book.listings, book.index)
         gc.unfreeze()
 
     def _of_answers(self, book: Book, size: int, *, is_big: bool) -> None:

@@ -10,6 +10,7 @@ On CI nothing is skipped silently: a test that is skipped or expected to fail co
 `tests/allowed_skips.txt` names it.
 """
 
+import hashlib
 import os
 import signal
 from collections.abc import Generator
@@ -20,6 +21,11 @@ from hypothesis import HealthCheck, settings
 
 ON_CI = bool(os.environ.get("CI"))
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.txt")
+
+# numba compiles anew what is in a file that has changed, but not what calls it from another one.
+KERNELS = sorted(Path(__file__).parents[1].glob("molt_market/orderbook/compiled/**/*.py"))
+DIGEST = hashlib.sha256(b"".join(each.read_bytes() for each in KERNELS)).hexdigest()[:16]
+os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".cache" / "numba" / DIGEST)
 
 # No deadlines: how long one example takes says more about a busy machine than about the code.
 settings.register_profile("dev", deadline=None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
+from itertools import groupby
 
 from molt_market.domain.clock import Clock, SystemClock
 from molt_market.domain.ids import OfferId, PartyId
@@ -204,11 +205,41 @@ class OrderBook(Feed):
         once (molt_market.orderbook.priority).
         """
         waiting = [order for order in self.pending_orders() if order.created_at <= self._clock.now()]
+        queue = in_turn(waiting, self.funds)
+        if self.check is not None:
+            return self._executed(queue, until)
         done = []
-        for order in in_turn(waiting, self.funds):
+        for is_whole, each in groupby(queue, self._is_filled_whole):
+            orders = list(each)
+            done += self._matched(orders, until) if is_whole else self._executed(orders, until)
+        return done
+
+    def _executed(self, orders: Iterable[JobOrder], until: datetime) -> list[Execution]:
+        """Execute orders one by one; return what was filled."""
+        done = []
+        for order in orders:
             with suppress(MarketError):  # it is over by now, or another order has its slot: the others go on
                 done.append(self.execute(order, until))
         return [execution for execution in done if execution.fill is not None]
+
+    def _is_filled_whole(self, order: JobOrder) -> bool:
+        """Tell whether an order is filled whole by one offer or not at all, whatever the others get."""
+        return order.slot is None and not order.comes_in_parts and not self._orders.is_in_parts(order.id)
+
+    @alone
+    def _matched(self, orders: list[JobOrder], until: datetime) -> list[Execution]:
+        """Execute orders that are filled whole, in one round; return what was filled."""
+        opened: list[Open] = []
+        for order in orders:
+            with suppress(MarketError):  # as above
+                require_in_time(until, self._now())
+                opened.append(self._open(order))
+        found = self._matcher.match_round([rest.demand for rest in opened])
+        return [
+            self._held(whole(rest, ranked), until)
+            for rest, ranked in zip(opened, found, strict=True)
+            if ranked is not None
+        ]
 
     def _reliability(self, provider: PartyId) -> int | None:
         return None if self.reliability is None else self.reliability(provider)
@@ -246,9 +277,12 @@ class OrderBook(Feed):
     @alone
     def _hold(self, found: Fill, refused: frozenset[OfferId], until: datetime) -> Execution | None:
         """Hold a fill unless it is another one by now."""
-        order, now = found.order, self._now()
-        if self._planned(order, refused) != found:
+        if self._planned(found.order, refused) != found:
             return None
+        return self._held(found, until)
+
+    def _held(self, found: Fill, until: datetime) -> Execution:
+        order, now = found.order, self._now()
         held = [self._reservations.hold(match.offer, match.order, until) for match in found.matches]
         if order.id not in self._orders:
             self._orders.add(order, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple, Protocol
@@ -33,6 +33,14 @@ class OfferIndex(Protocol):
 
     def best(self, demand: Demand, scoring: Scoring, limit: int) -> Sequence[Ranked]:
         """Return the first `limit` of what `find` returns, without looking at all that fits."""
+        ...
+
+    def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
+        """Let many demands in turn each take all its GPUs from the best offer that fits what is left by then.
+
+        Returns the offer that each gets, None where nothing fits. What an offer has left goes to the demands
+        behind; offers on one slot share its GPUs. It is a plan: nothing is held when it is there.
+        """
         ...
 
     def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:
@@ -105,6 +113,30 @@ class GroupedIndex(ABC):
                 insort(found, Ranked.of(listing, demand, scoring), key=Ranked.place)
                 del found[limit:]
         return found
+
+    def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
+        return one_by_one(self.best, demands, scoring)
+
+
+def one_by_one(
+    find_best: Callable[[Demand, Scoring, int], Sequence[Ranked]],
+    demands: Sequence[Demand],
+    scoring: Scoring,
+) -> list[Listing | None]:
+    """Match demands in turn, and hold the GPUs of each for so long."""
+    taken: list[Listing | None] = []
+    try:
+        for demand in demands:
+            best = find_best(demand, scoring, 1)
+            listing = best[0].listing if best else None
+            if listing is not None:
+                listing.pool.held += demand.gpu_count
+            taken.append(listing)
+    finally:
+        for demand, listing in zip(demands, taken, strict=False):
+            if listing is not None:
+                listing.pool.held -= demand.gpu_count
+    return taken
 
 
 def _head(group: Group, place: int, demand: Demand, scoring: Scoring) -> Head:

@@ -29,6 +29,14 @@ class Matcher:
         """Return the first `limit` of what `find` returns, without looking at all that fits."""
         return self._index.best(demand, self._scoring, limit)
 
+    def match_round(self, demands: Sequence[Demand]) -> list[Ranked | None]:
+        """Let demands in turn each take all its GPUs from the best offer that fits what is left by then."""
+        listings = self._index.match_round(demands, self._scoring)
+        return [
+            None if listing is None else Ranked.of(listing, demand, self._scoring)
+            for listing, demand in zip(listings, demands, strict=True)
+        ]
+
     def rank(self, listings: Iterable[Listing], demand: Demand) -> list[Ranked]:
         """Sort listings, none above the price limit, the best first."""
         return ranking(listings, demand, self._scoring)

@@ -147,6 +147,19 @@ class Market:
         self.holds.append(hold | {"state": "held", "deal": None})
         return len(self.holds) - 1
 
+    def clear(self, until: int, now: int) -> list[Answer]:
+        """Reserve the best offer for each order that waits, by time and id; return (order, its match)."""
+        waiting = [e["order"] for e in self.orders if self.status(e, now) == "PENDING"]
+        done = []
+        for order in sorted(waiting, key=lambda order: (order["created"], order["id"])):
+            try:
+                match = self.match_order(order, now)[0]
+                self.reserve(self.offer(match[0]), order, until, now)
+            except (Refusal, IndexError):
+                continue
+            done.append((order["id"], match))
+        return done
+
     def confirm(self, number: int, deal: str, now: int) -> None:
         hold = self.holds[number]
         if hold["deal"] == deal:

@@ -18,7 +18,8 @@ from molt_market.domain.ids import Hash32, PartyId
 from molt_market.domain.matches import MILLION
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobRequirements
-from molt_market.orderbook.compiled import kernels
+from molt_market.orderbook.compiled.kernels import every, few, rows
+from molt_market.orderbook.compiled.kernels.prices import MISSING
 from molt_market.orderbook.compiled.layout import (
     BLOCK,
     BLOCKS_USED,
@@ -40,7 +41,7 @@ from molt_market.orderbook.compiled.layout import (
 )
 from molt_market.orderbook.constraints import fits
 from molt_market.orderbook.demand import Demand
-from molt_market.orderbook.index import ranking
+from molt_market.orderbook.index import one_by_one, ranking
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.orderbook.ranked import Ranked
 from molt_market.orderbook.scoring import FULL_BANDWIDTH_GB_PER_SECOND, ScoreWeights, Scoring, model_share
@@ -125,10 +126,10 @@ class Found(Sequence[Listing]):
         return self._listing(sorted(tied)[at - first][1])
 
     def _is_tied(self, at: int) -> bool:
-        return bool(int(self._keys[at]) & int(kernels.TIED))
+        return bool(int(self._keys[at]) & int(every.TIED))
 
     def _listing(self, at: int) -> Listing:
-        return self._index.listing_at(int(self._keys[at]) & int(kernels.PLACE))
+        return self._index.listing_at(int(self._keys[at]) & int(every.PLACE))
 
 
 class BlockIndex:
@@ -152,8 +153,9 @@ class BlockIndex:
         self._providers: dict[str, int] = {}  # with the number of their offers
         self._agents: dict[str, int] = {}  # of others than themselves
         self._named: dict[Hash32, list[Listing]] = {}
-        self._first_of: dict[Pool, int] = {}  # the newest listing of a pool
-        self._next_of = array("i")  # by a listing's number: the next one of its pool; -1: none
+        self._large = 0  # offers of more GPUs than a column holds
+        self._first_of: dict[Pool, int] = {}  # one listing of a pool
+        self._next_of = array("i")  # by a listing's number: the next one of its pool, in a ring
         self._told = self._note_held
         self._row_bytes = bytearray(ROW.itemsize)
         self._row = np.frombuffer(self._row_bytes, ROW)
@@ -164,7 +166,7 @@ class BlockIndex:
         self._heap = np.zeros(16, np.int64)
         self._order = np.zeros(64, np.int32)
         self._figures = np.zeros(FIGURES, np.int64)
-        self._figures[FREE_BLOCK] = kernels.MISSING
+        self._figures[FREE_BLOCK] = MISSING
         self._fits = np.zeros(ROWS + 1, np.int64)
         self._shares = self._all_shares = np.full(16, MILLION, np.int64)
         self._some_shares = np.zeros(16, np.int64)
@@ -186,33 +188,33 @@ class BlockIndex:
         number = self._number(listing)
         PACK_ROW(self._row_bytes, 0, *self._columns(listing, number))
         group = self._group(listing)
-        while outcome := kernels.insert(
+        while outcome := rows.insert(
             self._blocks, self._zones, self._groups, self._order, self._figures, self._row, group
         ):
-            if outcome == kernels.NO_BLOCK:
+            if outcome == rows.NO_BLOCK:
                 self._blocks, self._zones = _grown(self._blocks), _grown(self._zones)
             else:
                 self._order = _grown(self._order)
 
     def add_all(self, listings: Iterable[Listing]) -> None:
         """Add many to an index that is empty: faster than one by one."""
-        rows: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+        by_group: dict[int, list[tuple[int, ...]]] = defaultdict(list)
         for listing in listings:
-            rows[self._group(listing)].append(self._columns(listing, self._number(listing)))
-        blocks = sum(-(-len(each) // FILL) for each in rows.values())
+            by_group[self._group(listing)].append(self._columns(listing, self._number(listing)))
+        blocks = sum(-(-len(each) // FILL) for each in by_group.values())
         self._blocks, self._zones = np.zeros(blocks + 16, BLOCK), np.zeros(blocks + 16, ZONE)
-        self._order = np.zeros(2 * blocks + 8 * len(rows) + 64, np.int32)
-        for group, each in rows.items():
+        self._order = np.zeros(2 * blocks + 8 * len(by_group) + 64, np.int32)
+        for group, each in by_group.items():
             table = np.array(each, ROW)
             table = table[np.lexsort((table["lo"], table["hi"]))]
             place = self._groups[group : group + 1]
-            kernels.load(self._blocks, self._zones, place, self._order, self._figures, table)
+            rows.load(self._blocks, self._zones, place, self._order, self._figures, table)
 
     def remove(self, listing: Listing) -> None:
         number = self._forget(listing)
         hi, lo = divmod(listing.price, 2**64)
         group = self._group(listing)
-        kernels.remove(
+        rows.remove(
             self._blocks,
             self._zones,
             self._groups,
@@ -241,6 +243,15 @@ class BlockIndex:
         if is_exact is None or not limit:
             return []
         return self._exact(demand, scoring, limit) if is_exact else self._checked(demand, scoring, limit)
+
+    def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
+        from molt_market.orderbook.compiled.turns import Round  # noqa: PLC0415 - it is made of this class
+
+        if self._large or not all(0 < demand.gpu_count < MOST_2 for demand in demands):
+            return one_by_one(
+                self.best, demands, scoring
+            )  # a column of free GPUs could not tell what is left
+        return Round(self, demands, scoring).listings()
 
     def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:
         if demand.offer_hash is not None:
@@ -309,12 +320,12 @@ class BlockIndex:
         keys = self._keys()
         for start in range(0, len(keys), AT_ONCE):
             for key in keys[start : start + AT_ONCE].tolist():
-                number = self._number_at(key & int(kernels.PLACE))
+                number = self._number_at(key & int(every.PLACE))
                 if number not in seen:
                     yield MILLION - (key >> 44), self._known(number)
 
     def _best(self, size: int) -> tuple[int, int, bool]:
-        found: tuple[int, int, bool] = kernels.best(
+        found: tuple[int, int, bool] = few.best(
             self._blocks,
             self._zones,
             self._groups,
@@ -335,7 +346,7 @@ class BlockIndex:
 
     def _keys(self) -> Any:
         keys, spare = np.empty(len(self), np.uint64), np.empty(len(self), np.uint64)
-        n = kernels.find(
+        n = every.find(
             self._blocks,
             self._zones,
             self._groups,
@@ -419,14 +430,23 @@ class BlockIndex:
 
     def _choose_models(self, demand: Demand) -> None:
         """Write down the share of each model, -1 for those that do not do."""
-        if not demand.required_models and not demand.preferred_models:
+        others, chosen = self._worth_of_models(demand)
+        if not chosen and others == MILLION:
             self._shares = self._all_shares
             return
-        shares = self._shares = self._some_shares
-        shares.fill(-1 if demand.required_models else 0 if demand.preferred_models else MILLION)
-        for model in demand.required_models or demand.preferred_models:
-            if (code := self._models.get(model)) is not None:
-                shares[code] = model_share(model, demand)[0]
+        self._shares = self._some_shares
+        self._shares.fill(others)
+        for code, share in chosen:
+            self._shares[code] = share
+
+    def _worth_of_models(self, demand: Demand) -> tuple[int, list[tuple[int, int]]]:
+        """Return the share of each model that a demand names, by its code, and that of all others; -1: they
+        do not do."""
+        if not demand.required_models and not demand.preferred_models:
+            return MILLION, []
+        named = demand.required_models or demand.preferred_models
+        known = [(code, model) for model in named if (code := self._models.get(model)) is not None]
+        return -1 if demand.required_models else 0, [(c, model_share(m, demand)[0]) for c, m in known]
 
     # ------------------------------------------------------------------------------------ listings
 
@@ -440,32 +460,35 @@ class BlockIndex:
             self._listings.append(listing)
             self._next_of.append(-1)
         pool = listing.pool
-        self._next_of[number] = self._first_of.get(pool, -1)
-        self._first_of[pool] = number
+        beside = self._first_of.setdefault(pool, number)
+        self._next_of[number] = number if beside == number else self._next_of[beside]
+        self._next_of[beside] = number
         pool.watch(self._told)
         self._providers[listing.provider] = self._providers.get(listing.provider, 0) + 1
         if listing.agent is not listing.provider:
             self._agents[listing.agent] = self._agents.get(listing.agent, 0) + 1
+        self._large += listing.gpu_count > MOST_2
         if listing.offer_hash is not None:
             self._named.setdefault(listing.offer_hash, []).append(listing)
         return number
 
     def _forget(self, listing: Listing) -> int:
         """Take a listing's number back."""
-        number, before = self._first_of[listing.pool], -1
-        while self._listings[number] is not listing:
-            number, before = self._next_of[number], number
-        if before >= 0:
-            self._next_of[before] = self._next_of[number]
-        elif self._next_of[number] >= 0:
-            self._first_of[listing.pool] = self._next_of[number]
-        else:
+        before = self._first_of[listing.pool]
+        while self._listings[self._next_of[before]] is not listing:
+            before = self._next_of[before]
+        number = self._next_of[before]
+        if number == before:
             del self._first_of[listing.pool]
+        else:
+            self._next_of[before] = self._next_of[number]
+            self._first_of[listing.pool] = before
         self._listings[number] = None
         self._left.append(number)
         _count_down(self._providers, listing.provider)
         if listing.agent is not listing.provider:
             _count_down(self._agents, listing.agent)
+        self._large -= listing.gpu_count > MOST_2
         if listing.offer_hash is not None:
             self._named[listing.offer_hash].remove(listing)
             if not self._named[listing.offer_hash]:
@@ -473,19 +496,19 @@ class BlockIndex:
         return number
 
     def _of_pool(self, pool: Pool) -> Iterator[tuple[int, Listing]]:
-        number = self._first_of.get(pool, -1)
+        number = first = self._first_of.get(pool, -1)
         while number >= 0:
-            listing = self._listings[number]
-            if listing is not None:
-                yield number, listing
+            yield number, self._known(number)
             number = self._next_of[number]
+            if number == first:
+                return
 
     def _note_held(self, pool: Pool) -> None:
         for number, listing in self._of_pool(pool):
             hi, lo = divmod(listing.price, 2**64)
             group = self._group(listing)
             free = min(listing.free, MOST_2)
-            kernels.set_free(
+            rows.set_free(
                 self._blocks, self._zones, self._groups, self._order, group, hi, np.uint64(lo), number, free
             )
 
@@ -556,6 +579,7 @@ def compile_all() -> None:
     index.add_all([listing])
     index.best(demand, scoring, 1)
     index.find(demand, scoring)
+    index.match_round([demand], scoring)
     listing.pool.held = 0
     index.remove(listing)
     index.add(listing)

@@ -53,6 +53,9 @@ class CompiledIndex:
     def best(self, demand: Demand, scoring: Scoring, limit: int) -> Sequence[Ranked]:
         return self._current().best(demand, scoring, limit)
 
+    def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
+        return self._current().match_round(demands, scoring)
+
     def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:
         return self._current().candidates_at_any_price(demand)
 

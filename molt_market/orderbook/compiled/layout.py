@@ -104,11 +104,32 @@ QUESTION = np.dtype(
 )
 PACK_QUESTION = struct.Struct("<6Q17q").pack_into
 
+FAMILY = np.dtype(
+    [
+        ("lo", "u8"),  # no offer of it costs less
+        ("hi", "u4"),
+        ("token", "i4"),
+        ("model", "i4"),
+        ("start", "i4"),  # its groups
+        ("end", "i4"),
+        ("features", "i8"),  # that any of them has
+    ]
+)
+"""The groups of one token and model."""
+
+CHOICE = np.dtype([("others", "i8"), ("start", "i8"), ("end", "i8")])
+"""What models are worth to a demand: those it names, and all others (-1: they do not do)."""
+
+CHOSEN = np.dtype([("model", "i8"), ("share", "i8")])
+
 HEAD = np.dtype([("score", "i8"), ("lo", "u8"), ("hi", "u4"), ("group", "i4"), ("at", "i8"), ("base", "i8")])
 """The next block of a group, the most that a row of it or of later ones scores, and the least that they
 cost."""
 
 FOUND = np.dtype([("score", "i8"), ("lo", "u8"), ("hi", "u4"), ("created", "u4"), ("handle", "i8")])
+
+BEST = np.dtype([*FOUND.descr, ("is_tied", "i8")])
+"""The best row of a round's demand; `is_tied` if another one differs from it by nothing but its id."""
 
 # places in the array that holds the index's own figures
 BLOCKS_USED, FREE_BLOCK, PLACES_USED, FIGURES = 0, 1, 2, 3

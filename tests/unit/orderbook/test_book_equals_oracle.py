@@ -77,6 +77,32 @@ def test_best_offers__any_book__equals_the_oracle(
     assert [o.id for o in book.best_offers(needs, limit)] == market.best_offers(wanted, limit, now)
 
 
+@with_both_indexes
+@given(
+    books(),
+    st.lists(some.orders(st.just("any"), ORDER_SLOTS) | some.plain_orders(st.just("any"), st.none())),
+    some.weights(),
+)
+def test_clear__any_book__equals_the_oracle(
+    make_index: Callable[[], OfferIndex],
+    offers: list[tuple[CapacityOffer, Hash32 | None]],
+    orders: list[JobOrder],
+    weights: ScoreWeights,
+) -> None:
+    """Orders that wait are served by time and id, each with the best offer that is left."""
+    book, market, now = filled(make_index(), offers, weights)
+    for number, order in enumerate(orders):
+        named = order.model_copy(update={"id": f"order-{number:03d}"})
+        mine = ours(lambda: book.submit_order(named))  # noqa: B023 - called at once
+        assert mine == (theirs(lambda: market.submit_order(order_as_dict(named), now)) or named.id)  # noqa: B023
+    until = NOON + timedelta(seconds=60)
+    fills = [(done.order.id, done.fill.matches) for done in book.clear(until) if done.fill is not None]
+    mine = [(order_id, match_as_answer(match)) for order_id, matches in fills for match in matches]
+    assert mine == market.clear(second(until), now)
+    assert [o.id for o in book.pending_orders()] == market.pending_orders(now)
+    assert [o.id for o in book.active_offers()] == market.active_offers(now)
+
+
 def filled(
     index: OfferIndex, offers: list[tuple[CapacityOffer, Hash32 | None]], weights: ScoreWeights
 ) -> tuple[OrderBook, Market, int]:

@@ -22,11 +22,11 @@ from molt_market.domain.gpus import Location
 from molt_market.domain.ids import Hash32, PartyId
 from molt_market.domain.matches import MILLION
 from molt_market.domain.offers import CapacityOffer
-from molt_market.domain.orders import JobRequirements
 from molt_market.errors import InvalidValue
 from molt_market.orderbook import CompiledIndex, PriceIndex, ScoreWeights
-from molt_market.orderbook.compiled import blocks, kernels
+from molt_market.orderbook.compiled import blocks
 from molt_market.orderbook.compiled.blocks import BlockIndex
+from molt_market.orderbook.compiled.kernels import prices
 from molt_market.orderbook.compiled.layout import MOST_4, OTHER, QUESTION, ROWS
 from molt_market.orderbook.constraints import Kind, broken
 from molt_market.orderbook.demand import Demand
@@ -68,8 +68,29 @@ def test_saved__any_price_up_to_the_limit__is_exact(limit_and_price: tuple[int, 
     ask["limit_hi"], ask["limit_lo"] = limit >> 64, limit & (2**64 - 1)
     ask["shift"] = shift = max(limit.bit_length() - 32, 0)
     ask["reciprocal"] = 2**63 // (limit >> shift)
-    share = kernels.saved(ask[0], np.uint64(price >> 64), np.uint64(price & (2**64 - 1)))
+    share = prices.saved(ask[0], np.uint64(price >> 64), np.uint64(price & (2**64 - 1)))
     assert share == (limit - price) * MILLION // limit
+
+
+@st.composite
+def any_demand(draw: st.DrawFn) -> Demand:
+    bare = Demand.of_requirements(
+        draw(some.requirements()), NOON + timedelta(seconds=draw(st.integers(-10, 300)))
+    )
+    limit, budget = draw(PRICES), draw(st.none() | PRICES)
+    buyer = draw(st.sampled_from([None, BUYER, PROVIDER, AGENT]))
+    return replace(
+        bare,
+        price_limit=limit,
+        budget=bare.total_at(limit) if budget is None else budget,
+        buyer=None if buyer is None else PartyId(buyer),
+        voucher_signer=draw(st.sampled_from([None, BUYER, AGENT, VOUCHER_SIGNER])),
+        policy_id=draw(st.sampled_from([None, None, *some.POLICIES])),
+        offer_hash=draw(some.mostly(None, *some.OFFER_HASHES)),
+    )
+
+
+DEMANDS = any_demand()
 
 
 class TwoIndexes(RuleBasedStateMachine):
@@ -119,42 +140,12 @@ class TwoIndexes(RuleBasedStateMachine):
         self.known[PartyId(party)] = share
 
     @rule(
-        needs=some.requirements(),
-        limit=PRICES,
-        budget=st.none() | PRICES,
+        demand=DEMANDS,
         count=st.integers(0, 40),
         weights=st.just(ScoreWeights()) | some.weights(),
-        seconds=st.integers(-10, 300),
-        buyer=st.sampled_from([None, BUYER, PROVIDER, AGENT]),
-        signer=st.sampled_from([None, BUYER, AGENT, VOUCHER_SIGNER]),
-        policy=st.sampled_from([None, None, *some.POLICIES]),
-        named=some.mostly(None, *some.OFFER_HASHES),
         is_rated=st.booleans(),
     )
-    def ask(  # noqa: PLR0917 - all by name
-        self,
-        needs: JobRequirements,
-        limit: int,
-        budget: int | None,
-        count: int,
-        weights: ScoreWeights,
-        seconds: int,
-        buyer: str | None,
-        signer: str | None,
-        policy: Hash32 | None,
-        named: Hash32 | None,
-        is_rated: bool,  # noqa: FBT001
-    ) -> None:
-        bare = Demand.of_requirements(needs, NOON + timedelta(seconds=seconds))
-        demand = replace(
-            bare,
-            price_limit=limit,
-            budget=bare.total_at(limit) if budget is None else budget,
-            buyer=None if buyer is None else PartyId(buyer),
-            voucher_signer=signer,
-            policy_id=policy,
-            offer_hash=named,
-        )
+    def ask(self, demand: Demand, count: int, weights: ScoreWeights, is_rated: bool) -> None:  # noqa: FBT001
         ways = scoring(weights, self.known if is_rated else None)
         expected = self.readable.find(demand, ways)
         assert list(self.compiled.find(demand, ways)) == expected
@@ -163,6 +154,25 @@ class TwoIndexes(RuleBasedStateMachine):
         found = [o.offer.id for o in self.compiled.candidates_at_any_price(demand)]
         assert near <= set(found)
         assert len(found) == len(set(found))
+
+    @rule(
+        demands=st.lists(DEMANDS, max_size=12),
+        times=st.sampled_from([1, 1, 4]),
+        weights=st.just(ScoreWeights()) | some.weights(),
+        is_rated=st.booleans(),
+    )
+    def match_round(
+        self,
+        demands: list[Demand],
+        times: int,
+        weights: ScoreWeights,
+        is_rated: bool,  # noqa: FBT001
+    ) -> None:
+        ways = scoring(weights, self.known if is_rated else None)
+        expected = self.readable.match_round(demands * times, ways)
+        held = [pool.held for pool in self.pools]
+        assert self.compiled.match_round(demands * times, ways) == expected
+        assert [pool.held for pool in self.pools] == held
 
     @invariant()
     def is_in_order(self) -> None:
@@ -266,6 +276,86 @@ def test_best__times_beyond_32_bits__are_exact() -> None:
         assert list(compiled.find(demand, scoring())) == readable.find(demand, scoring())
 
 
+def test_match_round__a_large_book_used_up__is_the_same_as_one_by_one() -> None:
+    """Orders come until nothing is left; offers share slots, many tie, and the copy drops what is used up."""
+    dice, readable, compiled = random.Random(5), PriceIndex(), BlockIndex()
+    pools = [Pool() for _ in range(500)]
+    listings = [
+        listing(
+            dice.choice(pools),
+            id=f"{number}",
+            price_per_hour=Amount(10**18 + dice.randrange(200) * 10**16),
+            gpu_model=dice.choice(["H100", "A100", "L40S"]),
+            gpu_count=dice.choice([1, 2, 4, 8]),
+            location=Location(region=f"region-{dice.randrange(4)}", country="DE"),
+            created_at=NOON - timedelta(seconds=dice.randrange(3)),
+            expires_at=NOON + timedelta(seconds=dice.choice([1, 100])),
+        )
+        for number in range(1_000)
+    ]
+    for each in listings:
+        readable.add(each)
+    compiled.add_all(listings)
+    demands = [
+        replace(
+            Demand.of_requirements(
+                make_requirements(
+                    min_gpu_count=dice.choice([1, 2, 4, 8]),
+                    max_price_per_hour=Amount(dice.choice([2, 4]) * 10**18),
+                    preferred_models=dice.sample(["H100", "A100", "L40S"], dice.randrange(3)),
+                    required_models=dice.choice([[], [], ["H100"]]),
+                ),
+                NOON + timedelta(seconds=dice.randrange(3)),
+            ),
+            region=dice.choice([None, None, "region-1"]),
+            buyer=PartyId(BUYER),
+        )
+        for _ in range(800)
+    ]
+    found = compiled.match_round(demands, scoring())
+    assert found == readable.match_round(demands, scoring())
+    assert 200 < sum(each is not None for each in found) < len(found)
+    assert not any(pool.held for pool in pools)
+
+
+def test_match_round__more_gpus_than_a_column_holds__is_exact() -> None:
+    compiled, pool = BlockIndex(), Pool()
+    large = listing(pool, id="large", gpu_count=2**16 + 10)
+    compiled.add(large)
+    bare = Demand.of_requirements(make_requirements(), NOON)
+    demands = [replace(bare, gpu_count=each, budget=10**30) for each in (2**16, 9, 2, 1, 1)]
+    assert compiled.match_round(demands, scoring()) == [large, large, None, large, None]
+    in_a_column = [replace(bare, gpu_count=each, budget=10**30) for each in (40_000, 20_000, 5_000, 546, 1)]
+    assert compiled.match_round(in_a_column, scoring()) == [large, large, large, large, None]
+    compiled.remove(large)
+    small = listing(pool, id="small", gpu_count=2)
+    compiled.add(small)
+    assert compiled.match_round(demands, scoring()) == [None, None, small, None, None]
+    assert compiled.match_round([], scoring()) == []
+
+
+def test_match_round__a_named_offer__has_what_the_earlier_ones_left() -> None:
+    index, named = BlockIndex(), some.OFFER_HASHES[0]
+    offer = make_offer(gpu_count=8)
+    each = Listing.of(offer, Pool(), named)
+    index.add(each)
+    bare = Demand.of_requirements(make_requirements(), NOON)
+    wants = [
+        replace(bare, gpu_count=gpus, budget=10**30, offer_hash=name)
+        for gpus, name in ((5, None), (4, named), (3, named), (1, named), (1, None))
+    ]
+    assert index.match_round(wants, scoring()) == [each, None, each, None, None]
+
+
+def test_match_round__an_index_that_fails__holds_nothing() -> None:
+    index, pool = PriceIndex(), Pool()
+    index.add(listing(pool))
+    demand = Demand.of_requirements(make_requirements(), NOON)
+    with pytest.raises(AttributeError):
+        index.match_round([demand, None], scoring())  # type: ignore[list-item]
+    assert pool.held == 0
+
+
 def test_compiled_index__answers_before_and_after_the_code_is_compiled() -> None:
     waiting, before = CompiledIndex(), listing(id="before")
     waiting._compiled = type(waiting._compiled)()  # as if the thread were still at it
@@ -279,6 +369,7 @@ def test_compiled_index__answers_before_and_after_the_code_is_compiled() -> None
     waiting.wait()
     assert isinstance(waiting._index, BlockIndex)
     assert [each.listing for each in waiting.best(demand, scoring(), 10)] == [before]
+    assert waiting.match_round([demand], scoring()) == [before]
     waiting.remove(before)
     assert list(waiting.find(demand, scoring())) == []
 
