@@ -46,7 +46,7 @@ def test_submit_order__not_pending__raises_invalid_state_transition(book: OrderB
 
 def test_submit_order__expired__raises_expired(book: OrderBook, clock: ManualClock) -> None:
     clock.advance(1)
-    with pytest.raises(Expired, match=r"order-1 \(until 2026-01-01 12:00:01 UTC\)"):
+    with pytest.raises(Expired, match=r"order-1 \(until 2026-01-01 12:00:01 UTC, and the market.s clock "):
         book.submit_order(make_order(expires_at=NOON + SECOND))
 
 
