@@ -54,6 +54,11 @@ COMMANDS = (  # as `molt --help` lists them
         "serve:serve",
         "Serve the market of a deployment from the database, and follow the chain into it.",
     ),
+    Later(
+        "audit",
+        "audit:audit",
+        "Account for all money of the escrow by its log alone, and compare it with the contract.",
+    ),
     Later("relay", "relay:relay", "Have a server bring a signed message to the chain, at its expense."),
     Later(
         "doctor",

@@ -12,6 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from molt_market.audit.auditor import SPAN, Auditor, Outcome
+from molt_market.audit.books import Books
+from molt_market.audit.contract import Contract
 from molt_market.chain.calls import EscrowCalls
 from molt_market.chain.node import Node
 from molt_market.chain.transactions import Transactions
@@ -21,13 +24,9 @@ from molt_market.errors import MarketError, Refused
 from molt_market.refusals import refusal
 from molt_market.signing.wallet import Wallet
 from scripts.recover import report
-from scripts.recover.books import Books
-from scripts.recover.checks import all_checks
-from scripts.recover.contract import Contract
 from scripts.recover.report import say
 
 PER_BATCH = 100  # finalizes in one transaction, less than 60,000 gas each
-SPAN = 2_000  # blocks in one question
 SAME, DIFFERENT, NOT_DONE = 0, 1, 2
 
 
@@ -49,15 +48,17 @@ class Recovery:
     def __init__(self, rpc_url: str, escrow: str, from_block: int | None, span: int) -> None:
         self.node = Node(rpc_url, timeout_seconds=60)
         self.contract = Contract(self.node, Address(escrow))
-        self.books = Books(self.contract.fee_recipient)
-        self.span = span
-        self.received = 0
         latest = self.node.number("eth_blockNumber")
-        self.next_block = self.contract.first_block(latest) if from_block is None else from_block
+        start = self.contract.first_block(latest) if from_block is None else from_block
+        self.auditor = Auditor(self.contract, start, span)
+
+    @property
+    def books(self) -> Books:
+        return self.auditor.books
 
     def run(self, wallet: Wallet | None) -> int:
         """Read and check; with a wallet, finish what is due, and do so again. Then show what there is."""
-        first, contract = self.next_block, self.contract
+        first, contract = self.auditor.next_block, self.contract
         latest = self.read()
         say(f"MoltEscrow {contract.address} on chain {contract.chain_id}, token {contract.token.symbol}")
         say(f"{self.books.entered} events in blocks {first} to {latest}")
@@ -70,23 +71,13 @@ class Recovery:
 
     def read(self) -> int:
         """Enter all that was logged since the last time, and return the block it is complete to."""
-        latest = self.node.number("eth_blockNumber")
-        for logged, received in self.contract.logged(self.next_block, latest, self.span):
-            self.books.follow(logged)
-            self.received += received
-        self.next_block = latest + 1
-        return latest
-
-    @property
-    def donated(self) -> int:
-        """Tokens that were sent to the contract and are in nobody's balance."""
-        return self.received - self.books.deposited
+        return self.auditor.read()
 
     def check(self, block: int) -> int:
-        checks = list(all_checks(self.contract, self.books, self.donated, block))
-        report.show_checks(checks)
-        report.show_tokens(self.contract, self.books, self.donated)
-        return DIFFERENT if any(check.differences for check in checks) else SAME
+        verdict = self.auditor.compare(block)
+        report.show_checks(verdict.checks)
+        report.show_tokens(self.contract, verdict)
+        return SAME if verdict.outcome is Outcome.SAME else DIFFERENT
 
     def finish(self, wallet: Wallet) -> int:
         """Finalize what is due; return how many that was. Somebody else may do it at the same moment."""

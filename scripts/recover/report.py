@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from molt_market.audit.auditor import Verdict
+from molt_market.audit.books import Books
+from molt_market.audit.checks import Check
+from molt_market.audit.contract import Contract
 from molt_market.chain.calls import EscrowCalls
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.ids import EscrowId
 from molt_market.indexer.records import DealRecord
-from scripts.recover.books import Books
-from scripts.recover.checks import Check
-from scripts.recover.contract import Contract
 
 
 def say(text: str = "") -> None:
@@ -52,11 +53,11 @@ def show_checks(checks: Sequence[Check]) -> None:
             say(f"DIFFERENT {difference}")
 
 
-def show_tokens(contract: Contract, books: Books, donated: int) -> None:
+def show_tokens(contract: Contract, verdict: Verdict) -> None:
     parts = [
-        ("balances of accounts", books.total_balance()),
-        ("held by live deals", books.total_held()),
-        ("sent here without a deposit, so nobody's", donated),
+        ("balances of accounts", verdict.balances),
+        ("held by live deals", verdict.held),
+        ("sent here without a deposit, so nobody's", verdict.gifts),
     ]
     say("\nTokens in the contract")
     table(("what", ">amount"), [(what, str(contract.amount(units))) for what, units in parts])

@@ -16,6 +16,7 @@ ONCE = {
     "test_alerts.py": "18",
     "test_alerts_http.py": "18",
     "test_attestor.py": "6",
+    "test_audit.py": "6",
     "test_indexer.py": "6",
     "test_deployer.py": "6",
     "test_verify.py": "18",

@@ -1,9 +1,9 @@
-"""The contract at an address: its constants, its log, its views. Nothing is read from this machine's disk."""
+"""The contract at an address: its constants, its log, its views. No record of ours is read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from molt_market.chain.artefacts import artefact
 from molt_market.chain.events import decode_logs
@@ -13,7 +13,7 @@ from molt_market.chain.reverts import RpcError, of_answer
 from molt_market.chain.token import TokenContract
 from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.events import Event
-from molt_market.domain.ids import Address
+from molt_market.domain.ids import Address, TransactionId
 from molt_market.domain.transactions import Call
 from molt_market.errors import DeploymentMismatch, MarketError
 from molt_market.signing.typed_data import Domain
@@ -21,6 +21,13 @@ from molt_market.signing.typed_data import Domain
 ESCROW = interface("MoltEscrow")
 TOKEN = interface("MoltToken")
 TRANSFER = TOKEN.topic("Transfer")
+
+
+class Page(NamedTuple):
+    """Events of some blocks, in order, and the base units that each transaction sent to the escrow."""
+
+    events: tuple[Event, ...]
+    received: dict[TransactionId, int]
 
 
 class Contract:
@@ -44,10 +51,14 @@ class Contract:
 
     def view(self, function: str, *values: object, block: int) -> tuple[int | str, ...]:
         """Return a view's answer at a block, as plain numbers and hex text."""
-        answer = self.node.call(Call(self.address, ESCROW.encode(function, *values)), block=block)
-        values_ = ESCROW.decode(function, answer)
-        struct = values_[0] if len(values_) == 1 and isinstance(values_[0], tuple) else values_
-        return tuple("0x" + each.hex() if isinstance(each, bytes) else each for each in struct)
+        return self.views(function, [values], block=block)[0]
+
+    def views(
+        self, function: str, asked: Sequence[tuple[object, ...]], *, block: int
+    ) -> list[tuple[int | str, ...]]:
+        """Return a view's answers to each of many arguments, in few requests."""
+        calls = [Call(self.address, ESCROW.encode(function, *values)) for values in asked]
+        return [_plain(function, answer) for answer in self.node.calls(calls, block=block)]
 
     def tokens(self, block: int) -> int:
         """Return how many tokens lie in the contract at a block."""
@@ -68,16 +79,24 @@ class Contract:
             return 0
         return low
 
-    def logged(self, first: int, last: int, span: int) -> Iterator[tuple[tuple[Event, ...], int]]:
-        """Page through the log of these blocks: events, and the tokens that were sent here, of each page."""
+    def logged(self, first: int, last: int, span: int) -> Iterator[Page]:
+        """Page through the log of these blocks, by `span` blocks at most."""
         for start, end, logs in self._pages({"address": self.address}, first, last, span):
             wanted = {"address": self.token_address, "topics": [TRANSFER, None, _word(self.address)]}
-            received = 0
+            received: dict[TransactionId, int] = {}
             for _, _, transfers in self._pages(wanted, start, end, span):
                 with readable("eth_getLogs"):
-                    received += sum(int(transfer["data"], 16) for transfer in transfers)
+                    for transfer in transfers:
+                        sent_by = TransactionId(transfer["transactionHash"])
+                        received[sent_by] = received.get(sent_by, 0) + int(transfer["data"], 16)
             with readable("eth_getLogs"):
-                yield decode_logs(logs, self.address), received
+                yield Page(decode_logs(logs, self.address), received)
+
+    def logged_by(self, transaction: TransactionId) -> tuple[Event, ...]:
+        """Return what the escrow logged in a transaction, by its receipt."""
+        receipt = self.node.request("eth_getTransactionReceipt", transaction)
+        with readable("eth_getTransactionReceipt"):
+            return decode_logs(receipt["logs"], self.address)
 
     def _pages(
         self, wanted: dict[str, Any], first: int, last: int, span: int
@@ -98,3 +117,12 @@ class Contract:
 
 def _word(address: Address) -> str:
     return "0x" + unhex(address).rjust(32, b"\0").hex()
+
+
+def _plain(function: str, answer: bytes | MarketError) -> tuple[int | str, ...]:
+    """Decode a view's answer, and raise what stands for one."""
+    if isinstance(answer, MarketError):
+        raise answer
+    values = ESCROW.decode(function, answer)
+    struct = values[0] if len(values) == 1 and isinstance(values[0], tuple) else values
+    return tuple("0x" + each.hex() if isinstance(each, bytes) else each for each in struct)

@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
 
+from molt_market.audit.books import Books
+from molt_market.audit.contract import Contract
 from molt_market.domain.ids import Address
 from molt_market.signing.hashes import deal_id, policy_id, policy_message
-from scripts.recover.books import Books
-from scripts.recover.contract import Contract
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is otherwise on the chain than the log says."""
+
+    what: str
+    name: str
+    log: str
+    chain: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.name}: the log says {self.log}, the chain {self.chain}"
 
 
 @dataclass
@@ -17,12 +30,12 @@ class Check:
 
     what: str
     compared: int = 0
-    differences: list[str] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
 
     def compare(self, name: str, rebuilt: object, found: object) -> None:
         self.compared += 1
         if rebuilt != found:
-            self.differences.append(f"{self.what}: {name}: the log says {rebuilt}, the chain {found}")
+            self.differences.append(Difference(self.what, name, str(rebuilt), str(found)))
 
 
 def all_checks(contract: Contract, books: Books, donated: int, block: int) -> Iterator[Check]:
@@ -40,15 +53,17 @@ def all_checks(contract: Contract, books: Books, donated: int, block: int) -> It
 
 def _accounts(contract: Contract, books: Books, block: int) -> Check:
     check = Check("accounts")
-    for address, account in books.accounts.items():
-        check.compare(address, astuple(account), contract.view("accountOf", address, block=block))
+    found = contract.views("accountOf", [(address,) for address in books.accounts], block=block)
+    for (address, account), words in zip(books.accounts.items(), found, strict=True):
+        check.compare(address, astuple(account), words)
     return check
 
 
 def _deals(contract: Contract, books: Books, block: int) -> Check:
     check = Check("deals")
-    for id_, known in books.deals.items():
-        check.compare(id_, astuple(known.deal), contract.view("dealOf", id_, block=block))
+    found = contract.views("dealOf", [(id_,) for id_ in books.deals], block=block)
+    for (id_, known), words in zip(books.deals.items(), found, strict=True):
+        check.compare(id_, astuple(known.deal), words)
         if not known.is_live:
             check.compare(f"{id_}, which is closed, holds", known.held, 0)
     return check
@@ -77,8 +92,10 @@ def _policies(contract: Contract, books: Books, block: int) -> Check:
 
 def _pools(contract: Contract, books: Books, block: int) -> Check:
     check = Check("GPUs in use")
-    for (provider, slot), gpus in books.gpus_in_use().items():
-        check.compare(f"{provider}:{slot}", (gpus,), contract.view("gpusInUse", provider, slot, block=block))
+    pools = books.gpus_in_use()
+    found = contract.views("gpusInUse", list(pools), block=block)
+    for ((provider, slot), gpus), words in zip(pools.items(), found, strict=True):
+        check.compare(f"{provider}:{slot}", (gpus,), words)
     return check
 
 

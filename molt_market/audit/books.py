@@ -13,6 +13,7 @@ from molt_market.domain.events import DealEvent
 from molt_market.domain.ids import ZERO_ADDRESS, Address, EscrowId, Hash32
 from molt_market.domain.policies import Policy
 from molt_market.domain.settlement import price
+from molt_market.errors import NodeError
 from molt_market.indexer.records import DealRecord, after, opened
 
 FOREVER = 2**40 - 1
@@ -48,7 +49,11 @@ class Books:
     entered: int = 0
 
     def follow(self, logged: Iterable[events.Event]) -> None:
-        """Enter events, in their order."""
+        """Enter events, in their order.
+
+        Raises:
+            NodeError: one cannot follow on those before it, so that some are missing; it is not entered.
+        """
         for event in logged:
             self._enter(event)
             self.entered += 1
@@ -146,7 +151,11 @@ class Books:
     @_enter.register(events.DealPaid | events.DealStopped | events.DealClaimed)
     @_enter.register(events.DealDisputed | events.DealRuled | events.DealClosed)
     def _(self, event: DealEvent) -> None:
-        before = self.deals[event.deal_id]
+        before = self.deals.get(event.deal_id)
+        if before is None:
+            raise NodeError(
+                f"the log of deal {event.deal_id} does not begin with its opening: use another node"
+            )
         now = self.deals[event.deal_id] = after(before, event)
         self.accounts[now.terms.provider].balance += now.to_provider - before.to_provider
         self.accounts[self.fee_recipient].balance += now.fee - before.fee
