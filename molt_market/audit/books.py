@@ -45,7 +45,6 @@ class Books:
     roles: dict[int, tuple[Address, Address]] = field(default_factory=dict)
     paused_until: int = 0
     announced_fee: tuple[int, int] | None = None
-    deposited: int = 0
     entered: int = 0
 
     def follow(self, logged: Iterable[events.Event]) -> None:
@@ -89,7 +88,6 @@ class Books:
     @_enter.register
     def _(self, event: events.Deposited) -> None:
         self.accounts[event.account].balance += event.amount
-        self.deposited += event.amount
 
     @_enter.register
     def _(self, event: events.WithdrawRequested) -> None:
@@ -153,9 +151,7 @@ class Books:
     def _(self, event: DealEvent) -> None:
         before = self.deals.get(event.deal_id)
         if before is None:
-            raise NodeError(
-                f"the log of deal {event.deal_id} does not begin with its opening: use another node"
-            )
+            raise NodeError(f"the log of deal {event.deal_id} does not begin with its opening")
         now = self.deals[event.deal_id] = after(before, event)
         self.accounts[now.terms.provider].balance += now.to_provider - before.to_provider
         self.accounts[self.fee_recipient].balance += now.fee - before.fee

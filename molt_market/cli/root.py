@@ -59,6 +59,11 @@ COMMANDS = (  # as `molt --help` lists them
         "audit:audit",
         "Account for all money of the escrow by its log alone, and compare it with the contract.",
     ),
+    Later(
+        "export",
+        "export:export",
+        "Write every event of the escrow to a file, CSV or Parquet: a row each, in order, nothing rounded.",
+    ),
     Later("relay", "relay:relay", "Have a server bring a signed message to the chain, at its expense."),
     Later(
         "doctor",
