@@ -42,6 +42,7 @@ ONCE = {
     "test_jobs.py": "18",
     "test_service.py": "6",
     "test_service_async.py": "18",
+    "test_smoke.py": "18",
     "test_stuck.py": "18",
 }
 
