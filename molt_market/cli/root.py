@@ -87,6 +87,7 @@ COMMANDS = (  # as `molt --help` lists them
     Later("job", "job:app", "Hand a job over, watch it run, fetch what it left."),
     Later("arbiter", "arbiter:app", "See the disputes that wait for a ruling, and rule on them."),
     Later("attestor", "attestor:app", "Ask whether the GPUs of deals are there, and judge receipts."),
+    Later("roles", "roles:app", "Pause openings, announce a fee, hand a role over."),
     Later("wallet", "wallet:app", "Make a key file, see what its account has, move its money."),
 )
 
