@@ -64,6 +64,16 @@ COMMANDS = (  # as `molt --help` lists them
         "export:export",
         "Write every event of the escrow to a file, CSV or Parquet: a row each, in order, nothing rounded.",
     ),
+    Later(
+        "backup",
+        "backup:backup",
+        "Copy the database to a new file, as it is at one moment, while others go on to write.",
+    ),
+    Later(
+        "restore",
+        "backup:restore",
+        "Copy a backup into the database, which has to be empty; it is made if there is none.",
+    ),
     Later("relay", "relay:relay", "Have a server bring a signed message to the chain, at its expense."),
     Later(
         "doctor",
