@@ -33,7 +33,7 @@ def require_known(words: list[str]) -> None:
     for word in given:
         if word.startswith("-"):
             option = _option(command, word, told)
-            if not option.is_flag and "=" not in word:
+            if not option.is_flag and not option.count and "=" not in word:
                 assert next(given, None) is not None, f"{told}: {word} needs a value"
         elif hasattr(command, "commands"):
             assert word in command.commands, f"{told}: there is no {word}"
