@@ -146,7 +146,7 @@ def test_readme__its_example__is_typed_and_settles_a_deal(clean_python: Path, tm
     )
 
 
-@pytest.mark.parametrize("extra", ["server", "postgres", "agent", "matcher", "tee"])
+@pytest.mark.parametrize("extra", ["server", "postgres", "agent", "matcher", "tee", "export"])
 def test_extra__is_declared_with_what_it_needs(wheel: Path, extra: str) -> None:
     with zipfile.ZipFile(wheel) as archive:
         [metadata] = [name for name in archive.namelist() if name.endswith("/METADATA")]
