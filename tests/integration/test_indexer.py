@@ -108,7 +108,7 @@ def require_as_read_anew(net: Devnet, database: Database) -> None:
 def reorganise(net: Devnet, depth: int) -> None:
     """Replace the last blocks by as many empty ones, and add one: a longer chain wins."""
     net.node.request("anvil_reorg", depth, [])
-    net.node.request("anvil_mine", hex(1))
+    net.node.request("hardhat_mine", hex(1))
 
 
 # ---------------------------------------------------------------- what the log comes to
@@ -168,7 +168,7 @@ def test_reorganised__the_facts_go_back_exactly(story: Story, net: Devnet, datab
             deal = buyer.scene.open(offer=buyer.scene.offer(slot=100 * depth + number))
             for verb in ("release", "cancelDeal"):
                 buyer.send(deal, verb, "6")
-                net.node.request("anvil_mine", hex(1))
+                net.node.request("hardhat_mine", hex(1))
         follower.advance()
         before = tables(database, deployment(net))
         reorganise(net, depth)
@@ -210,7 +210,7 @@ def test_killed_again_and_again__comes_to_the_same(
     story: Story, net: Devnet, database: Database, tmp_path: Path
 ) -> None:
     """A process that follows block by block is killed from outside, at whatever it is doing by then."""
-    net.node.request("anvil_mine", hex(250))
+    net.node.request("hardhat_mine", hex(250))
     file = net.deployment.save(tmp_path)
     url = database.url.render_as_string(hide_password=False)
     facts, chance, at_death = SqlFacts(database, deployment(net)), random.Random(6), [-1]
