@@ -1,4 +1,4 @@
-"""`eth_getLogs`, asked in spans of blocks that the node takes: many refuse long ones, each in its own words."""
+"""`eth_getLogs`, asked in spans of blocks that the node takes: many refuse long ones, in words of their own."""
 
 from __future__ import annotations
 
