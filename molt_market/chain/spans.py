@@ -1,4 +1,4 @@
-"""`eth_getLogs`, asked in spans of blocks that the node takes: many refuse long ones, in words of their own."""
+"""`eth_getLogs`, asked in spans of blocks that the node takes: many refuse long ones, in their own words."""
 
 from __future__ import annotations
 

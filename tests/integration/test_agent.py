@@ -38,7 +38,9 @@ from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.domain.pings import Gateway, PingAnswer
 from molt_market.domain.proofs import Attestation
 from molt_market.errors import CannotOpen, WrongSigner
-from molt_market.sdk.parties import Attestor, Buyer, Provider
+from molt_market.sdk.attestor import Attestor
+from molt_market.sdk.buyer import Buyer
+from molt_market.sdk.provider import Provider
 from molt_market.signing.agreements import sign_split
 from molt_market.signing.hashes import job_spec_hash, result_digest
 from molt_market.signing.letters import sign_letter, verify_letter
