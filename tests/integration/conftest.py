@@ -59,10 +59,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     lines = (NODES / "hardhat.txt").read_text("utf-8").splitlines()
     lacking = {line.partition(" # ")[0] for line in lines if line and not line.startswith("#")}
-    found = {item: f"{item.path.name}::{item.name.partition('[')[0]}" for item in items}
     assert {each.partition("::")[0] for each in lacking} <= {path.name for path in HERE.glob("test_*.py")}
-    config.hook.pytest_deselected(items=[item for item in items if found[item] in lacking])
-    items[:] = [item for item in items if found[item] not in lacking]
+    left_out = [item for item in items if lacking & names_of(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def names_of(item: pytest.Item) -> set[str]:
+    """Return what the list may say of a test: its file, or its file and name."""
+    return {item.path.name, f"{item.path.name}::{item.name.partition('[')[0]}"}
 
 
 @pytest.fixture(scope="module")
