@@ -44,7 +44,7 @@ demo: $(PRODUCT) $(NODE)
 
 # --- tests: one stage after the other, each also a target of its own: make test-unit ARGS='-k price' ---
 
-STAGES := unit contracts forge parity integration kills e2e wheel mutation
+STAGES := unit contracts forge parity integration hardhat kills e2e wheel mutation
 .PHONY: $(STAGES:%=test-%)
 # Where a stage keeps one core busy, another one goes beside it; contracts, forge and integration use two themselves.
 test: check $(APE)
@@ -53,7 +53,7 @@ test: check $(APE)
 	@$(MAKE) test-forge
 	@$(MAKE) test-integration
 	@scripts/make/beside test-kills test-e2e
-	@$(MAKE) test-mutation
+	@scripts/make/beside test-mutation test-hardhat
 	@$(stage) --total check $(STAGES)
 
 check: $(PRODUCT) $(NODE) $(PROVE)
@@ -82,6 +82,13 @@ test-parity: $(PRODUCT) $(NODE)
 test-integration: $(PRODUCT) $(NODE)
 	@$(stage) integration scripts/make/both-tokens $(pytest) tests/integration $(ARGS)
 
+# the same against Hardhat's node, which differs from Anvil in what it knows and in how it says things: here some of it,
+# all of it in deep (what it cannot do is in tests/nodes/hardhat.txt)
+HARDHAT := MOLT_ANVIL=$(CURDIR)/tests/nodes/hardhat.mjs
+SOME := create_job_escrow settle_job endings_disputes endings_split client indexer
+test-hardhat: $(PRODUCT) $(NODE)
+	@$(HARDHAT) $(stage) hardhat $(pytest) $(SOME:%=tests/integration/test_%.py) $(ARGS)
+
 # processes are killed at random moments, until payments were in every state at some death
 test-kills: $(PRODUCT) $(NODE)
 	@$(stage) kills $(pytest) tests/kills $(ARGS)
@@ -98,6 +105,7 @@ test-mutation: $(PRODUCT) $(NODE)
 
 deep: $(PRODUCT) $(NODE) $(PROVE)
 	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit tests/integration
+	@$(HARDHAT) $(stage) hardhat-deep $(pytest) tests/integration
 	@MOLT_KILLS=250 MOLT_ORDERS=20000 $(stage) kills-deep $(pytest) tests/kills
 	@$(stage) forge-deep scripts/make/forge deep
 	@$(stage) coverage $(python) -m scripts.make.coverage

@@ -190,7 +190,9 @@ if TYPE_CHECKING:
     from molt_market.payments.settlement import settle_job, settle_jobs
     from molt_market.sdk.api import MarketApi
     from molt_market.sdk.asynchronous import AsyncAttestor, AsyncBuyer, AsyncMarketApi, AsyncProvider
-    from molt_market.sdk.parties import Attestor, Buyer, Provider
+    from molt_market.sdk.attestor import Attestor
+    from molt_market.sdk.buyer import Buyer
+    from molt_market.sdk.provider import Provider
     from molt_market.sdk.watch import Look, MemoryPings, PingStore, Watch, WatchPolicy
     from molt_market.signing.agreements import (
         sign_cancellation,
@@ -575,7 +577,9 @@ _HOMES = {
     "orderbook.relaxations": "Relaxation",
     "orderbook.reservations": "Reservation",
     "orderbook.scoring": "ScoreWeights",
-    "sdk.parties": "Attestor Buyer Provider",
+    "sdk.attestor": "Attestor",
+    "sdk.buyer": "Buyer",
+    "sdk.provider": "Provider",
     "sdk.watch": "Look MemoryPings PingStore Watch WatchPolicy",
     "sdk.api": "MarketApi",
     "sdk.asynchronous": "AsyncAttestor AsyncBuyer AsyncMarketApi AsyncProvider",

@@ -65,6 +65,8 @@ class Desk:
             if record.deal.status is not DealStatus.LOCKED or record.id in known:
                 continue
             if self._here.serves(record) and self._here.usage.handling(record.id) is None:
+                if any(self._goes_on_in(record, each) for each in known.values()):
+                    continue  # the step that closes the deal before hands over
                 taken = {device for each in known.values() for device in each.devices}
                 handling = self._assign(record, taken)
                 if handling is not None:
@@ -75,7 +77,7 @@ class Desk:
         now = self._here.now()
         for handling in self._here.usage.handlings([HandlingPhase.CLOSED]):
             if is_old(handling, now, self._here.settings.kept):
-                self._here.runner.remove(handling.deal_id)
+                self._here.runner.remove(handling.job_id)
                 gone = {"removed": True, "token": None, "spec": None}
                 self._here.usage.put(handling.model_copy(update=gone))
 
@@ -95,6 +97,10 @@ class Desk:
         self._here.usage.put(handling)
         tell("taken_up", deal_id=record.id, devices=devices)
         return handling
+
+    def _goes_on_in(self, record: DealRecord, handling: Handling) -> bool:
+        after = self._here.next_of(handling)
+        return after is not None and after.id == record.id
 
     def _tell_once(self, record: DealRecord, reason: str) -> None:
         if record.id not in self._waiting:

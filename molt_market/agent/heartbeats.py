@@ -92,4 +92,4 @@ class Heartbeats:
     def _processes(self, handling: Handling) -> ProcessReading | None:
         if handling.phase is not HandlingPhase.RUNNING:
             return None
-        return self._runner.processes(handling.deal_id, handling.user)
+        return self._runner.processes(handling.job_id, handling.user)

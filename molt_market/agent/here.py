@@ -14,11 +14,12 @@ from molt_market.agent.ports import Devices, ExpectedJobSpec, Runner, Usage
 from molt_market.domain.clock import Clock
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.documents import Document
-from molt_market.domain.handling import AT_WORK, Handling
-from molt_market.domain.ids import Address, EscrowId
+from molt_market.domain.handling import AT_WORK, Handling, HandlingPhase
+from molt_market.domain.ids import ZERO_HASH, Address, EscrowId
 from molt_market.domain.jobs import JobLimits
 from molt_market.indexer.records import DealRecord
 from molt_market.sdk.api import MarketApi
+from molt_market.signing.hashes import job_spec_hash
 from molt_market.signing.sealing import SealingKey
 from molt_market.signing.signers import Approvals, Signer
 from molt_market.signing.typed_data import Domain
@@ -103,7 +104,41 @@ class Here:
         closed = [each for each in map(self.usage.handling, claimed) if each is not None]
         return [*self.usage.handlings(AT_WORK), *(each for each in closed if each.phase not in AT_WORK)]
 
+    def reads_mail_of(self, handling: Handling, record: DealRecord) -> bool:
+        """Tell whether a deal's mail is still read: vouchers count while a claim may be contested."""
+        return handling.phase in AT_WORK or record.deal.status is DealStatus.CLAIMED
+
+    def next_of(self, handling: Handling) -> DealRecord | None:
+        """Return the deal in which a deal's job goes on: opened as it was closed, on its GPUs, for its buyer.
+
+        None: there is none, or its order names another job. Raises NodeUnreachable, NodeError.
+        """
+        record = self.facts.deal(handling.deal_id)
+        if handling.phase is not HandlingPhase.RUNNING or handling.spec is None or record is None:
+            return None
+        after = [
+            each
+            for each in self.facts.live()
+            if each.opened_by == record.closed_by and self.serves(each) and _same_gpus(each, record)
+        ]
+        if len(after) != 1 or after[0].deal.status is not DealStatus.LOCKED:
+            return None
+        wanted = self.expected_job_spec(after[0])
+        return after[0] if wanted in {None, ZERO_HASH, job_spec_hash(handling.spec)} else None
+
     def serves(self, record: DealRecord) -> bool:
         """Tell whether a deal is this gateway's: its agent's, and of a provider that it serves."""
         terms = record.terms
         return terms.agent == self.agent.address and terms.provider in self.settings.providers
+
+
+def _same_gpus(record: DealRecord, before: DealRecord) -> bool:
+    """Tell whether two deals are of one buyer and user, for as many GPUs of one slot."""
+    mine, his = record.terms, before.terms
+    return (mine.provider, mine.slot, mine.gpu_count, mine.buyer, mine.voucher_signer) == (
+        his.provider,
+        his.slot,
+        his.gpu_count,
+        his.buyer,
+        his.voucher_signer,
+    )

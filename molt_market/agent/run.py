@@ -82,7 +82,7 @@ def end_jobs(folder: Path, deployment: str, users: Collection[int] | None) -> No
     try:
         usage = SqlUsage(database, deployment)
         for each in usage.handlings([HandlingPhase.PREPARING, HandlingPhase.RUNNING]):
-            runner.stop(each.deal_id, each.user)
+            runner.stop(each.job_id, each.user)
     finally:
         database.close()
 

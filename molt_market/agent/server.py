@@ -22,7 +22,7 @@ from molt_market.api.service import VERSION
 from molt_market.attestation.usage import Heartbeat
 from molt_market.domain.documents import Document, DocumentKind
 from molt_market.domain.fields import MAX_UINT40, Value
-from molt_market.domain.handling import Handling, HandlingPhase
+from molt_market.domain.handling import Handling
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.jobs import OutputFile
 from molt_market.domain.pings import PingAnswer
@@ -118,7 +118,7 @@ def create_app(here: Here, *beside: Beside, limits: Limits | None = None) -> Fas
     def post_document(deal_id: EscrowId, body: Document) -> DocumentNumber:
         """Take a sealed letter for the agent, or a voucher, as if it had lain at the market."""
         record = here.facts.deal(deal_id)
-        if record is None or _handling(here, deal_id).phase is HandlingPhase.CLOSED:
+        if record is None or not here.reads_mail_of(_handling(here, deal_id), record):
             raise DealNotFound(deal_id)
         return DocumentNumber(deal_id=deal_id, number=mail.hand_in(body, record))
 
@@ -163,7 +163,7 @@ def _file(here: Here, handling: Handling, path: str, listed: Sequence[OutputFile
     if output is None:
         raise HTTPException(404, "File not found")
     with ExitStack() as stack:
-        folder = here.runner.folder(handling.deal_id)
+        folder = here.runner.folder(handling.job_id)
         try:
             file = stack.enter_context(opened(folder, path, handling.user))
         except (NoFile, OSError) as error:

@@ -72,25 +72,25 @@ class Steps:
         return handling
 
     def _has_ended(self, handling: Handling) -> bool:
-        return isinstance(self._here.runner.look(handling.deal_id, handling.user), Ended)
+        return isinstance(self._here.runner.look(handling.job_id, handling.user), Ended)
 
     def _prepare(self, handling: Handling) -> Handling:
         """Fetch the inputs and start the job, unless it was started already."""
         runner, spec = self._here.runner, handling.spec
         assert spec is not None  # noqa: S101 - it came with the phase
         try:
-            if isinstance(runner.look(handling.deal_id, handling.user), NotStarted):
+            if isinstance(runner.look(handling.job_id, handling.user), NotStarted):
                 if spec.image is not None:
                     runner.fetch_image(spec.image)
                 fetch_inputs(
                     spec.inputs,
-                    runner.make_folder(handling.deal_id),
+                    runner.make_folder(handling.job_id),
                     self._here.settings.fetching,
                     goes_on=lambda: self._is_locked(handling.deal_id),
                 )
                 visible = self._here.devices.visible(handling.devices)
                 limits = limits_of(spec, self._here.settings.limits)
-                runner.start(Job(handling.deal_id, spec, limits, handling.user, handling.ports, visible))
+                runner.start(Job(handling.job_id, spec, limits, handling.user, handling.ports, visible))
         except InputRefused as error:
             return self._hand_back(handling, str(error))
         tell("job_runs", deal_id=handling.deal_id)
@@ -100,7 +100,7 @@ class Steps:
         """Refuse a job that was taken over, so that another one may come."""
         tell("job_is_refused", deal_id=handling.deal_id, reason=reason)
         self._letters.refuse(handling, reason)
-        self._here.runner.remove(handling.deal_id)
+        self._here.runner.remove(handling.job_id)
         nothing = {
             "spec": None,
             "user": None,
@@ -114,22 +114,22 @@ class Steps:
 
     def _end(self, handling: Handling, record: DealRecord) -> Handling:
         """Close the usage log: the job is over, or the deal's time."""
-        self._here.runner.stop(handling.deal_id, handling.user)
+        self._here.runner.stop(handling.job_id, handling.user)
         result = self._result(handling)
         try:
             self._here.heartbeats.beat(handling)  # so that the time up to here is covered
         except (MarketError, DeviceLost) as error:
             tell("no_heartbeat", level=WARNING, deal_id=handling.deal_id, reason=error)
         ended = self._put(handling, phase=HandlingPhase.ENDED, ended_at=self._here.now(), result=result)
-        self._here.runner.keep(handling.deal_id)
+        self._here.runner.keep(handling.job_id)
         self._conclude(ended, record)
         return ended
 
     def _result(self, handling: Handling) -> JobResult | None:
-        state = self._here.runner.look(handling.deal_id, handling.user)
+        state = self._here.runner.look(handling.job_id, handling.user)
         if not isinstance(state, Ended) or not is_batch(handling) or handling.spec is None:
             return None
-        folder = self._here.runner.folder(handling.deal_id)
+        folder = self._here.runner.folder(handling.job_id)
         return collect(handling.deal_id, state.exit_code, folder, handling.spec.outputs, handling.user)
 
     def _conclude(self, handling: Handling, record: DealRecord) -> None:
@@ -157,9 +157,12 @@ class Steps:
         self._here.leave(RECEIPT, Document(receipt=receipt))
 
     def _close(self, handling: Handling) -> Handling:
-        """Free the GPUs of a deal that is not locked any more."""
-        self._here.runner.stop(handling.deal_id, handling.user)
-        self._here.runner.keep(handling.deal_id)
+        """Free the GPUs of a deal that is not locked any more, unless its job goes on in the next one."""
+        after = self._here.next_of(handling)
+        if after is not None:
+            return self._pass_on(handling, after.id)
+        self._here.runner.stop(handling.job_id, handling.user)
+        self._here.runner.keep(handling.job_id)
         tell("closed", deal_id=handling.deal_id, devices=handling.devices)
         ended_at = handling.ended_at or self._here.now()
         return self._put(handling, phase=HandlingPhase.CLOSED, ended_at=ended_at)
@@ -171,6 +174,17 @@ class Steps:
             if read.result is not None and not read.removed:
                 self._letters.access(read)
                 self._letters.result(read)
+
+    def _pass_on(self, handling: Handling, deal_id: EscrowId) -> Handling:
+        """Let the next deal have GPUs and job, as they are; its buyer is told how he reaches it there."""
+        if self._here.usage.handling(deal_id) is None:  # else this is done for the second time
+            taken = handling.model_copy(
+                update={"deal_id": deal_id, "job": handling.job_id, "documents": 0, "voucher": None}
+            )
+            self._here.usage.put(taken)
+        tell("passed_on", deal_id=handling.deal_id, to=deal_id)
+        gone = {"removed": True, "token": None, "spec": None, "user": None, "ports": ()}
+        return self._put(handling, phase=HandlingPhase.CLOSED, ended_at=self._here.now(), **gone)
 
     # ---------------------------------------------------------------- inside
 

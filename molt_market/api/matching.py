@@ -27,6 +27,7 @@ router = APIRouter(tags=["matching"], dependencies=[Depends(limited)])
 @router.post("/matches", operation_id="match")
 def match(body: Ask, here: Here) -> Matches:
     """Return what fits an order and could be opened now, the best first. Keeps nothing."""
+    here.clock.reach(body.order.created_at)
     found = here.market.book.match_order(body.order)
     return Matches(matches=tuple(Match.of(each) for each in found[: body.limit]))
 
@@ -37,13 +38,19 @@ def quote(body: Ask, here: Here) -> QuoteAnswer:
 
     No more than the best 100 offers are counted, however many fit.
     """
+    here.clock.reach(body.order.created_at)
     return QuoteAnswer.of(here.market.book.quote(body.order, COUNTED))
 
 
 @router.post("/explanations", operation_id="explain")
 async def explain(body: Ask, here: Here, aside: AsideWhole) -> ExplanationAnswer:
     """Say why an order does not match, and the least that would make it match. Keeps nothing."""
-    return await aside.answer(lambda: ExplanationAnswer.of(here.market.whole.explain(body.order, body.limit)))
+
+    def explained() -> ExplanationAnswer:
+        here.clock.reach(body.order.created_at)
+        return ExplanationAnswer.of(here.market.whole.explain(body.order, body.limit))
+
+    return await aside.answer(explained)
 
 
 @router.get("/search", operation_id="search")
@@ -60,5 +67,6 @@ async def search(
 @router.post("/reservations", status_code=201, operation_id="reserve")
 def reserve(body: Reserve, here: Here) -> ReservationAnswer:
     """Hold an offer's GPUs for an order that its buyer signed; nobody else gets them meanwhile."""
+    here.clock.reach(body.order.created_at)
     reservation, deal_id = here.market.reserve_for(body.offer_id, body.order, body.seconds)
     return ReservationAnswer.of(reservation, deal_id)

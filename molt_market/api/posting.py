@@ -18,6 +18,7 @@ router = APIRouter(tags=["offers and orders"], dependencies=[Depends(limited)])
 @router.post("/offers", status_code=201, operation_id="post_offers")
 def post_offers(body: PostOffers, here: Here) -> Offers:
     """List signed offers, all or none. Their provider's bond has to lie in the escrow."""
+    here.clock.reach(*(each.created_at for each in body.offers))
     return Offers(offers=tuple(here.market.post_offers(body.offers)))
 
 
@@ -42,6 +43,7 @@ def get_offer(offer_id: OfferId, here: Here) -> CapacityOffer:
 @router.post("/orders", status_code=201, operation_id="post_orders")
 def post_orders(body: PostOrders, here: Here) -> Orders:
     """Let signed orders wait, all or none. Their buyer's money has to lie in the escrow."""
+    here.clock.reach(*(each.created_at for each in body.orders))
     posted = here.market.post_orders(body.orders)
     return Orders(orders=tuple(_state(here.market.order(order.id)) for order in posted))
 

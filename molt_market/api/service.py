@@ -10,10 +10,10 @@ from typing import Protocol
 from molt_market.api.limits import Limits
 from molt_market.api.relay_desk import RelayDesk
 from molt_market.chain.client import MoltClient
-from molt_market.domain.clock import Clock
 from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.indexer.ports import Checkpoint
 from molt_market.indexer.records import DealRecord
+from molt_market.market.clock import SteadyClock
 from molt_market.market.market import Market
 from molt_market.storage.alerts import SqlAlerts
 from molt_market.wire.messages import KnownPolicy
@@ -45,7 +45,7 @@ class Service:
     market: Market
     client: MoltClient
     facts: DealFacts
-    clock: Clock
+    clock: SteadyClock
     policies: tuple[KnownPolicy, ...] = ()
     opener: Address | None = None
     relays: RelayDesk | None = None

@@ -28,8 +28,8 @@ from molt_market.domain.documents import Document
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.pings import Gateway
 from molt_market.domain.proofs import Attestation
+from molt_market.sdk.attestor import Attestor
 from molt_market.sdk.gateways import GatewayCaller, GatewayLimits, Unanswered
-from molt_market.sdk.parties import Attestor
 from molt_market.signing.messages import Receipt
 from molt_market.signing.pings import sign_rejection
 from molt_market.signing.typed_data import Domain

@@ -24,8 +24,8 @@ from molt_market.domain.terms import Terms
 from molt_market.domain.updates import DocumentPosted
 from molt_market.errors import InvalidSignature, MoltError
 from molt_market.market.clock import SteadyClock
+from molt_market.sdk.attestor import Attestor
 from molt_market.sdk.gateways import GatewayLimits, Unanswered
-from molt_market.sdk.parties import Attestor
 from molt_market.signing.pings import verify_gateway
 from molt_market.signing.statements import verify_receipt
 from molt_market.storage.attestor import SqlAttestor

@@ -28,7 +28,7 @@ from molt_market.chain.token import TokenContract, require_suitable
 from molt_market.chain.transactions import Transactions
 from molt_market.domain.amounts import Token
 from molt_market.domain.fields import Value
-from molt_market.domain.ids import Address, Hash32, TransactionId
+from molt_market.domain.ids import ZERO_ADDRESS, Address, Hash32, TransactionId
 from molt_market.domain.transactions import Call, Fee, SignedTransaction, TransactionReceipt
 from molt_market.errors import (
     DeploymentMismatch,
@@ -276,10 +276,11 @@ class Deployer:
     def _simulate(self, creation: Creation, token: Creation | None = None) -> None:
         """Have a refusal of the constructor told in its own words, which the factory swallows.
 
-        The escrow asks a `token` that may not be there yet. No constructor looks at who calls it.
+        The escrow asks a `token` that may not be there yet. No constructor looks at who calls it: nobody does
+        here, since what the deployer himself would create next may lie at that token's address.
         """
         codes = {token.address: token.code} if token is not None and token != creation else None
-        self.node.call(Call(None, creation.init_code), block="pending", codes=codes)
+        self.node.call(Call(None, creation.init_code), sender=ZERO_ADDRESS, block="pending", codes=codes)
 
     def _is_there(self, creation: Creation) -> bool:
         code = self.node.code(creation.address)

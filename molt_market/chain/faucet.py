@@ -1,4 +1,4 @@
-"""Money for tests: tokens that anyone may mint, and on a local Anvil native coin for gas."""
+"""Money for tests: tokens that anyone may mint, and on a chain of one's own native coin for gas."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PURSE = 10 * WEI  # what an account on a local chain has at least, after it was 
 
 
 def fund(client: MoltClient, amount: Amount) -> TransactionReceipt:
-    """Mint tokens to the client's account; where the chain is a local Anvil, give it coin for gas first.
+    """Mint tokens to the client's account; where the node is one for tests, give it coin for gas first.
 
     Raises:
         NoFaucet: the token is none that anyone may mint; nothing was sent, no coin was given.
@@ -38,21 +38,24 @@ def fund(client: MoltClient, amount: Amount) -> TransactionReceipt:
         raise
     except MarketError as error:
         raise missing from error
-    if is_local_anvil(client.node):
+    if gives_coin(client.node):
         give_coin(client.node, account.address)
     return client.send(call)
 
 
-def is_local_anvil(node: Node) -> bool:
-    """Tell whether a node is an Anvil with a chain of its own, that can be told what an account has."""
+def gives_coin(node: Node) -> bool:
+    """Tell whether a node is an Anvil or Hardhat of one's own, that can be told what an account has."""
     try:
         version = str(node.request("web3_clientVersion"))
     except NodeError:
         return False
-    return version.lower().startswith("anvil") and node.number("eth_chainId") == Network.LOCAL.chain_id
+    return (
+        version.lower().startswith(("anvil", "hardhat"))
+        and node.number("eth_chainId") == Network.LOCAL.chain_id
+    )
 
 
 def give_coin(node: Node, account: Address, *, least: int = PURSE) -> None:
-    """Raise an account on a local Anvil to `least` wei, if it has less."""
+    """Raise an account on such a node to `least` wei, if it has less."""
     if node.number("eth_getBalance", account, "latest") < least:
-        node.request("anvil_setBalance", account, hex(least))
+        node.request("hardhat_setBalance", account, hex(least))

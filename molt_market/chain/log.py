@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from eth_utils import keccak
 
 from molt_market.chain.events import decode_logs
 from molt_market.chain.node import Node, readable, unhex
+from molt_market.chain.reverts import RpcError, of_answer
 from molt_market.chain.words import stored_deals
 from molt_market.domain.deals import Deal
 from molt_market.domain.events import Block
@@ -23,13 +25,15 @@ class EscrowLog:
 
     The bloom filter in a block's header tells whether the escrow may have logged anything. If so, all of the
     block's receipts are read, and their logs have to make exactly that filter. On a chain whose filters are
-    full that is about every third block; the node has to know `eth_getBlockReceipts`.
+    full that is about every third block. A node that does not know `eth_getBlockReceipts` is asked for the
+    receipt of each transaction instead.
     """
 
     def __init__(self, node: Node, escrow: Address) -> None:
         self.node = node
         self._escrow = escrow
         self._bits = bloom_bits(unhex(escrow))
+        self._knows_block_receipts = True
 
     def head(self) -> int:
         """Return the number of the newest block."""
@@ -50,7 +54,7 @@ class EscrowLog:
         """
         headers = self.node.requests("eth_getBlockByNumber", [(hex(number), False) for number in numbers])
         with readable("eth_getBlockByNumber"):
-            suspects = {each["hash"]: int(each["logsBloom"], 16) for each in headers if self._may_log(each)}
+            suspects = {each["hash"]: each for each in headers if self._may_log(each)}
         logs = self._logs(suspects)
         with readable("eth_getBlockByNumber"):
             return [_block(*each, logs, self._escrow) for each in zip(numbers, headers, strict=True)]
@@ -64,20 +68,36 @@ class EscrowLog:
     def _may_log(self, header: Mapping[str, Any]) -> bool:
         return int(header["logsBloom"], 16) & self._bits == self._bits
 
-    def _logs(self, blooms: Mapping[str, int]) -> dict[str, list[Mapping[str, Any]]]:
+    def _logs(self, headers: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
         """Return all logs of the blocks with these hashes, whoever's, by the blocks' receipts."""
-        answers = self.node.requests("eth_getBlockReceipts", [(each,) for each in blooms])
-        with readable("eth_getBlockReceipts"):
+        answers = self._receipts(headers)
+        with readable("the receipts of blocks"):
             found = {
                 hash_: [entry for receipt in receipts for entry in receipt["logs"]]
-                for hash_, receipts in zip(blooms, answers, strict=True)
+                for hash_, receipts in zip(headers, answers, strict=True)
             }
             for hash_, entries in found.items():
-                if _bloom(entries) != blooms[hash_]:
+                if _bloom(entries) != int(headers[hash_]["logsBloom"], 16):
                     raise ValueError(f"the {len(entries)} logs of block {hash_} are not those of its header")
                 if any(entry["blockHash"] != hash_ for entry in entries):
                     raise ValueError(f"logs of another block than {hash_}")
         return found
+
+    def _receipts(self, headers: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+        """Return the receipts of each of these blocks."""
+        if self._knows_block_receipts:
+            answers = self.node.attempts("eth_getBlockReceipts", [(each,) for each in headers])
+            refused = next((each for each in answers if isinstance(each, RpcError)), None)
+            if refused is None:
+                return answers
+            if not refused.is_unknown_method:
+                raise of_answer(refused) from refused
+            self._knows_block_receipts = False
+        with readable("eth_getBlockByNumber"):
+            inside = [list(each["transactions"]) for each in headers.values()]
+        asked = [(each,) for block in inside for each in block]
+        receipts = iter(self.node.requests("eth_getTransactionReceipt", asked))
+        return [list(islice(receipts, len(block))) for block in inside]
 
 
 def bloom_bits(value: bytes) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
@@ -211,7 +212,10 @@ class EscrowReader(EscrowViews):
         logs: dict[EscrowId, list[Event]] = {deal_id: [] for deal_id in deal_ids}
         for first in range(0, len(deal_ids), MOST_AT_ONCE):
             some = list(deal_ids[first : first + MOST_AT_ONCE])
-            for event in self._logs(self.deployment.block, [None, some], Event):
+            logs_of_some = self._spans.whole([None, some], self.deployment.block)
+            if logs_of_some is None:
+                logs_of_some = self._spans.logs([None, some], min(self._opening(each).block for each in some))
+            for event in self._events(logs_of_some, Event):
                 if isinstance(event, DEAL_EVENTS):
                     logs[event.deal_id].append(event)
         for deal_id, log in logs.items():
@@ -223,12 +227,26 @@ class EscrowReader(EscrowViews):
 
     def _opening(self, deal_id: EscrowId) -> DealOpened:
         if deal_id not in self._opened:
-            found = self._logs(self.deployment.block, [ESCROW.topic("DealOpened"), deal_id], DealOpened)
+            topics = [ESCROW.topic("DealOpened"), deal_id]
+            logs = self._spans.whole(topics, self.deployment.block)
+            if logs is None:
+                deal = self._deal(deal_id)
+                if deal.status == DealStatus.NONE:
+                    raise DealNotFound(deal_id)
+                logs = self._spans.logs(topics, *self._blocks_of(deal.opened_at))
+            found = self._events(logs, DealOpened)
             if not found:
                 raise DealNotFound(deal_id)
             self._require_terms(deal_id, found[0].terms)
             self._opened[deal_id] = found[0]
         return self._opened[deal_id]
+
+    def _blocks_of(self, second: int) -> tuple[int, int]:
+        """Return the first and the last block of a Unix second: the contract has kept when, not where."""
+        start, end = self.deployment.block, self.node.number("eth_blockNumber") + 1
+        time = self.node.block_time
+        first = bisect_left(range(end), second, start, key=time)
+        return first, bisect_right(range(end), second, first, key=time) - 1
 
     def _require_terms(self, deal_id: EscrowId, terms: Terms) -> None:
         if id_of(terms, self.domain) != deal_id:

@@ -34,6 +34,11 @@ class RpcError(Exception):
         return self.code == REVERTED or "revert" in self.message.lower()
 
     @property
+    def is_unknown_method(self) -> bool:
+        """The node does not do what was asked: by JSON-RPC's code, or by that of EIP-1474."""
+        return self.code in {-32_601, -32_004}
+
+    @property
     def revert_data(self) -> bytes:
         """The data that the contract reverted with; nodes wrap it differently."""
         data = self.data.get("data") if isinstance(self.data, dict) else self.data

@@ -10,6 +10,7 @@ from molt_market.chain.deployments import Deployment
 from molt_market.chain.events import decode_logs
 from molt_market.chain.interface import interface
 from molt_market.chain.node import Node, readable
+from molt_market.chain.spans import LogSpans
 from molt_market.chain.token import TokenContract
 from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.balances import Balances
@@ -51,6 +52,7 @@ class EscrowViews:
         self.domain = Domain(deployment.chain_id, deployment.escrow)
         self.clock = ChainClock(node)
         self.token_contract = TokenContract(node, deployment.chain_id, deployment.token_address)
+        self._spans = LogSpans(node, deployment.escrow)
         self._first_group: dict[Address, int] = {}  # of each buyer: the first group with an unused slot
 
     @property
@@ -177,13 +179,9 @@ class EscrowViews:
     def _logs(
         self, from_block: int, topics: Sequence[str | Sequence[str] | None], kind: type[Found]
     ) -> tuple[Found, ...]:
-        wanted = {
-            "address": self.deployment.escrow,
-            "fromBlock": hex(from_block),
-            "toBlock": "latest",
-            "topics": topics,
-        }
-        logs = self.node.request("eth_getLogs", wanted)
+        return self._events(self._spans.logs(topics, from_block), kind)
+
+    def _events(self, logs: Sequence[Any], kind: type[Found]) -> tuple[Found, ...]:
         with readable("eth_getLogs"):
             found = decode_logs(logs, self.deployment.escrow)
         return tuple(event for event in found if isinstance(event, kind))

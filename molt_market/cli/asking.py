@@ -19,7 +19,7 @@ from molt_market.domain.ids import Address, Hash32
 from molt_market.domain.jobs import JobSpec
 from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.errors import InvalidValue, ServerError
-from molt_market.sdk.parties import Buyer
+from molt_market.sdk.buyer import Buyer
 from molt_market.signing.hashes import job_spec_hash
 
 Vram = Annotated[int | None, typer.Option(help="GB of each GPU.", min=0)]

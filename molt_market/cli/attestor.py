@@ -24,8 +24,8 @@ from molt_market.cli.options import AllowPrivate, AsJson
 from molt_market.cli.stopping import stop_on_signals
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.pings import Ping
+from molt_market.sdk.attestor import Attestor
 from molt_market.sdk.gateways import GatewayLimits
-from molt_market.sdk.parties import Attestor
 from molt_market.storage.attestor import SqlAttestor
 from molt_market.storage.facts import SqlFacts
 

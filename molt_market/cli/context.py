@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from molt_market.domain.ids import Address
     from molt_market.payments.service import PaymentService
     from molt_market.sdk.api import MarketApi
-    from molt_market.sdk.parties import Attestor, Buyer, Provider
+    from molt_market.sdk.attestor import Attestor
+    from molt_market.sdk.buyer import Buyer
+    from molt_market.sdk.provider import Provider
     from molt_market.sdk.watch import PingStore
     from molt_market.signing.wallet import Wallet
     from molt_market.storage.database import Database

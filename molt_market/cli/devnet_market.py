@@ -16,8 +16,8 @@ from molt_market.cli.console import Output
 from molt_market.cli.keeper import Work
 from molt_market.cli.serve import can_serve
 from molt_market.errors import InvalidValue
+from molt_market.sdk.attestor import Attestor
 from molt_market.sdk.gateways import GatewayLimits
-from molt_market.sdk.parties import Attestor
 from molt_market.storage.database import Database
 
 if TYPE_CHECKING:

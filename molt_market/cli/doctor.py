@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from molt_market.chain.deployments import Deployment, load_deployment
-from molt_market.chain.faucet import is_local_anvil
+from molt_market.chain.faucet import gives_coin
 from molt_market.chain.node import Node
 from molt_market.chain.reverts import without_secrets
 from molt_market.chain.token import TokenContract
@@ -150,7 +150,7 @@ class Examination:
             return Finding(State.WARN, says, "set the clock right, unless this is a chain for tests")
         if now - at <= OLD:
             return Finding(State.OK, says)
-        if is_local_anvil(self._node):
+        if gives_coin(self._node):
             return Finding(State.OK, f"{says}; an Anvil may make a block for each transaction only")
         state = State.FAIL if now - at > DEAD else State.WARN
         return Finding(state, says, "let the node catch up, set this machine's clock, or use another node")

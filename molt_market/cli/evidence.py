@@ -18,8 +18,8 @@ from molt_market.domain.disputes import DisputeReason
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.pings import Gateway
 from molt_market.errors import ServerUnreachable
+from molt_market.sdk.buyer import Buyer
 from molt_market.sdk.gateways import GatewayClient, GatewayLimits, Unanswered
-from molt_market.sdk.parties import Buyer
 
 
 def evidence(

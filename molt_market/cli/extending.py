@@ -13,7 +13,7 @@ from molt_market.cli.options import AsJson, Deal
 from molt_market.domain.agreements import SplitAgreement
 from molt_market.domain.ids import EscrowId, OfferId
 from molt_market.errors import InvalidValue
-from molt_market.sdk.parties import Buyer
+from molt_market.sdk.buyer import Buyer
 
 DECLINED = 1  # ExitCode.FAILED
 

@@ -19,10 +19,10 @@ from molt_market.domain.fields import MAX_UINT40
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.jobs import JobSpec
 from molt_market.errors import MoltError
+from molt_market.sdk.buyer import Buyer
 from molt_market.sdk.direct import DirectMail, Mailbox
 from molt_market.sdk.gateways import GatewayClient, GatewayLimits
 from molt_market.sdk.jobs import WAIT_SECONDS, DealJob
-from molt_market.sdk.parties import Buyer
 from molt_market.sdk.watch import Look, Watch, WatchPolicy
 from molt_market.signing.sealing import SealingKey
 from molt_market.signing.wallet import TransactionSigner, Wallet

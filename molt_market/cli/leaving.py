@@ -9,7 +9,8 @@ from molt_market.cli.options import AsJson, Deal, GpuSeconds, Hours
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.settlement import gpu_seconds as billed
 from molt_market.errors import InvalidValue
-from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.buyer import Buyer
+from molt_market.sdk.provider import Provider
 
 
 def release(

@@ -28,7 +28,7 @@ from molt_market.domain.gpus import GpuCapacity
 from molt_market.domain.ids import Address, Hash32, OfferId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.errors import InvalidValue, utc
-from molt_market.sdk.parties import Provider
+from molt_market.sdk.provider import Provider
 from molt_market.signing.hashes import offer_hash
 
 Offer = Annotated[str, typer.Argument(help="The offer's id.", metavar="OFFER")]

@@ -18,7 +18,7 @@ from molt_market.domain.ids import Address, OrderId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.orders import OrderStatus
 from molt_market.errors import InvalidValue, utc
-from molt_market.sdk.parties import Buyer
+from molt_market.sdk.buyer import Buyer
 from molt_market.signing.hashes import order_hash
 from molt_market.wire.messages import Match, Matches, OrderState, QuoteAnswer
 

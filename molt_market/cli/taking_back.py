@@ -5,7 +5,7 @@ from __future__ import annotations
 from molt_market.cli.console import iso
 from molt_market.cli.context import AppContext
 from molt_market.errors import utc
-from molt_market.sdk.parties import Cancelled
+from molt_market.sdk.party import Cancelled
 
 
 def tell_cancelled(shared: AppContext, cancelled: Cancelled, *, as_json: bool) -> None:

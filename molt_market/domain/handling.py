@@ -38,7 +38,7 @@ class Handling(Value):
     as, `ports` are the deal's, `token` opens its files; `reply_to` is whom answers go to, `reply_key` what
     they are sealed to, `asked` the number of the letter that wants them. `documents` is the number of the
     last document in the deal's mail that was read, `voucher` the largest that was there. `removed`: the
-    job's files are gone.
+    job's files are gone. `job`: the deal that the job was started for, if this one took that one's place.
     """
 
     deal_id: EscrowId
@@ -56,3 +56,9 @@ class Handling(Value):
     documents: Uint32 = 0
     ended_at: Moment | None = None
     removed: bool = False
+    job: EscrowId | None = None
+
+    @property
+    def job_id(self) -> EscrowId:
+        """What the runner knows the job by."""
+        return self.job or self.deal_id

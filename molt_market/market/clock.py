@@ -20,13 +20,24 @@ class SteadyClock:
     def __init__(self, clock: Clock, *, every_seconds: float = 1.0) -> None:
         self._clock = clock
         self._every = every_seconds
-        self._asked = float("-inf")
-        self._told = datetime.min.replace(tzinfo=UTC)
         self._lock = threading.Lock()
+        self._asked, self._told = float("-inf"), datetime.min.replace(tzinfo=UTC)
 
     def now(self) -> datetime:
         with self._lock:
             if time.monotonic() - self._asked >= self._every:
-                self._told = self._clock.now()
-                self._asked = time.monotonic()
-            return self._told + timedelta(seconds=math.ceil(time.monotonic() - self._asked))
+                self._ask()
+            return self._now()
+
+    def reach(self, *moments: datetime) -> None:
+        """Ask the other clock now if one of these lies ahead: a chain may have gone on by many blocks."""
+        with self._lock:
+            if self._asked == float("-inf") or any(moment > self._now() for moment in moments):
+                self._ask()
+
+    def _ask(self) -> None:
+        self._told = self._clock.now()
+        self._asked = time.monotonic()
+
+    def _now(self) -> datetime:
+        return self._told + timedelta(seconds=math.ceil(time.monotonic() - self._asked))

@@ -13,8 +13,11 @@ from molt_market.domain.updates import FeedItem
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Journal
 from molt_market.sdk.api import MarketApi
+from molt_market.sdk.attestor import Attestor
+from molt_market.sdk.buyer import Buyer
 from molt_market.sdk.feed import follow_feed_async
-from molt_market.sdk.parties import Attestor, Buyer, Party, Provider
+from molt_market.sdk.party import Party
+from molt_market.sdk.provider import Provider
 from molt_market.sdk.transport import Transport
 from molt_market.signing.wallet import TransactionSigner
 from molt_market.threads import THREADS, InThreads, in_thread, in_thread_all

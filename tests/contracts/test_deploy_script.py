@@ -68,7 +68,7 @@ def nonce(url: str, account: str = PAYER) -> int:
 
 
 def without_factory(url: str) -> None:
-    Node(url).request("anvil_setCode", FACTORY, "0x")
+    Node(url).request("hardhat_setCode", FACTORY, "0x")
 
 
 def page_says() -> set[str]:
@@ -218,7 +218,7 @@ def test_deploy__key_that_everybody_knows__is_refused_where_others_are(tmp_path:
 
 def test_deploy__custom_chain_of_a_poor_account__says_what_it_needs(tmp_path: Path) -> None:
     with anvil(chain_id=4_242) as url:
-        Node(url).request("anvil_setBalance", PAYER, "0x1")
+        Node(url).request("hardhat_setBalance", PAYER, "0x1")
         refused = deploy(tmp_path, url, "--chain-id", "4242", "--account", "TEST::0", "--yes", code=1)
     assert f"{PAYER} has 1 wei" in refused
 

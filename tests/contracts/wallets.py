@@ -46,7 +46,7 @@ def delegate(node: Node, actor: Actor, contract: Any) -> Coded:
     account, sender = key_of(actor), key_of(DEPLOYER)
     nonce = node.nonce(actor.address)
     authorization = {"chainId": node.chain_id, "address": str(contract.address), "nonce": nonce}
-    node.request("anvil_setBalance", sender.address, hex(10**18))
+    node.request("hardhat_setBalance", sender.address, hex(10**18))
     price = 2 * node.base_fee
     transaction = {
         "type": 4,

@@ -8,6 +8,7 @@ from typing import Any
 from molt_market.chain.interface import interface
 from molt_market.chain.log import bloom_bits
 from molt_market.chain.node import Node, unhex
+from molt_market.chain.reverts import RpcError
 
 Lie = Callable[[Node, str, Any], Any]
 """Changes what the true node answered to a method."""
@@ -40,6 +41,19 @@ def loses_logs(_: Node, method: str, answer: Any) -> Any:
     if method != "eth_getBlockReceipts":
         return answer
     return [each | ({} if int(each["blockNumber"], 16) % 3 else {"logs": []}) for each in answer]
+
+
+def knows_no_block_receipts(_: Node, method: str, answer: Any) -> Any:
+    """Do less than it could, as Hardhat's node and many public ones do. Nothing of it is a lie."""
+    if method == "eth_getBlockReceipts":
+        raise RpcError(method, {"code": -32601, "message": "the method does not exist"})
+    return answer
+
+
+def loses_single_receipts(true: Node, method: str, answer: Any) -> Any:
+    """Do the same, and tell each receipt without its logs."""
+    known = knows_no_block_receipts(true, method, answer)
+    return known | {"logs": []} if method == "eth_getTransactionReceipt" else known
 
 
 def mixes_chains(_: Node, method: str, answer: Any) -> Any:

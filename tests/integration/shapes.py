@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.integration.faults import Fault, FaultyProxy
 
@@ -14,6 +15,7 @@ L1_FEE = 123_456_789_012_345  # wei of each transaction, for its data on the cha
 SYSTEM_TRANSACTION, NO_ROOT = "0x" + "7e" * 32, "0x" + "00" * 32
 
 Fields = dict[str, Any]
+Proxy = TypeVar("Proxy", bound=FaultyProxy)
 # https://docs.optimism.io/app-developers/transactions/fees, https://docs.arbitrum.io/build-decentralized-apps/arbitrum-vs-ethereum
 SHAPES: dict[str, dict[str, Fields]] = {
     "op-stack": {
@@ -76,10 +78,52 @@ class ShapedProxy(FaultyProxy):
         return told | {"result": result}
 
 
+class ShortProxy(FaultyProxy):
+    """Gives out the log of few blocks at a time, as public nodes do; `asked` counts such requests."""
+
+    def __init__(self, target: str, most: int) -> None:
+        super().__init__(target, seed=0, rate=0)
+        self.most = most
+        self.asked: Counter[str] = Counter()
+
+    def fault(self, method: str) -> Fault | None:
+        self.asked[method] += 1
+        return None
+
+    def answer(self, _: Fault | None, body: bytes) -> bytes | None:
+        asked = json.loads(body)
+        if isinstance(asked, list) or asked["method"] != "eth_getLogs":
+            return self.ask(body)
+        wanted = asked["params"][0]
+        last = wanted["toBlock"]
+        head = last if last.startswith("0x") else self._head()
+        if int(head, 16) - int(wanted["fromBlock"], 16) < self.most:
+            return self.ask(body)
+        self.asked["refused"] += 1
+        error = {"code": -32602, "message": f"eth_getLogs is limited to a {self.most} blocks range"}
+        return json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": error}).encode()
+
+    def _head(self) -> str:
+        asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
+        return str(json.loads(self.ask(json.dumps(asked).encode()))["result"])
+
+
 @contextmanager
 def shaped(target: str, shape: str) -> Iterator[ShapedProxy]:
     """Run one for the length of the block."""
-    proxy = ShapedProxy(target, shape)
+    with _running(ShapedProxy(target, shape)) as proxy:
+        yield proxy
+
+
+@contextmanager
+def short(target: str, most: int) -> Iterator[ShortProxy]:
+    """Run one that gives out the log of so many blocks at once, likewise."""
+    with _running(ShortProxy(target, most)) as proxy:
+        yield proxy
+
+
+@contextmanager
+def _running(proxy: Proxy) -> Iterator[Proxy]:
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +18,12 @@ import pytest
 
 from molt_market.app import deployment_name
 from molt_market.attestation.usage import Heartbeat, UsageLog
+from molt_market.domain.agreements import SplitAgreement
 from molt_market.domain.deals import DealStatus, EscrowAccount
 from molt_market.domain.documents import Document, DocumentKind
 from molt_market.domain.gpus import GpuCapacity
 from molt_market.domain.handling import Handling, HandlingPhase
-from molt_market.domain.ids import Address, EscrowId, Hash32
+from molt_market.domain.ids import Address, EscrowId, Hash32, OfferId
 from molt_market.domain.jobs import (
     Access,
     HandOver,
@@ -36,7 +38,10 @@ from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.domain.pings import Gateway, PingAnswer
 from molt_market.domain.proofs import Attestation
 from molt_market.errors import CannotOpen, WrongSigner
-from molt_market.sdk.parties import Attestor, Buyer, Provider
+from molt_market.sdk.attestor import Attestor
+from molt_market.sdk.buyer import Buyer
+from molt_market.sdk.provider import Provider
+from molt_market.signing.agreements import sign_split
 from molt_market.signing.hashes import job_spec_hash, result_digest
 from molt_market.signing.letters import sign_letter, verify_letter
 from molt_market.signing.pings import verify_gateway, verify_ping_answer
@@ -397,6 +402,32 @@ def test_payer__lets_a_user_without_money_run_the_job_and_release_it(
         assert his.client.balances(user.address).total.base_units == 0
         assert his.client.node.number("eth_getBalance", user.address, "latest") == 0
     parties.handling(escrow, HandlingPhase.CLOSED)
+
+
+def test_job__goes_on_in_the_next_deal__and_runs_once(
+    chain: Devnet, parties: Parties, machine: GatewayProcess, inputs: str
+) -> None:
+    spec, key = shouting(inputs, seconds=6), SealingKey.generate()
+    first = parties.open(2, spec)
+    parties.hand_over(first, spec, key)
+    parties.access(first, key)
+    soon(lambda: heartbeats(machine.url, first.id), lambda found: len(found) >= 2)
+    present = next(each for each in parties.provider.offers() if each.slot == first.terms.slot)
+    offer = parties.provider.offer(present.model_copy(update={"id": OfferId.new(), "available_hours": 12}))
+    agreement = SplitAgreement(deal_id=first.id, gpu_seconds=4, until=chain.clock.now() + timedelta(hours=1))
+    agreement = sign_split(agreement, chain.provider, first.terms, chain.domain)
+    second = parties.buyer.extend(first, agreement, parties.buyer.next_match(first, offer, 2))
+    assert parties.buyer.escrow(first.id).status is DealStatus.RELEASED
+    access = parties.access(second, key)
+    result = parties.result(second, key)
+    assert (result.exit_code, {each.path: each.sha256 for each in result.outputs}["out/up"]) == (0, SHOUTED)
+    bearer = {"Authorization": f"Bearer {access.token}"}
+    assert httpx.get(access.files_url + "runs.txt", headers=bearer).content == b"ran\n"
+    log = UsageLog(second.id, heartbeats(machine.url, second.id))
+    assert all(each.processes is not None for each in log.heartbeats[:-1])
+    assert parties.receipt(second).usage_root == log.root
+    parties.attest(parties.receipt(second))
+    parties.handling(second, HandlingPhase.CLOSED)
 
 
 @needs_engine

@@ -156,7 +156,7 @@ def test_gas_money__below_the_limit__tells_the_operator(
 ) -> None:
     market = Market(scene, database, hooks)
     assert market.news() == {}
-    market.net.node.request("anvil_setBalance", market.net.operator.address, hex(10**15))
+    market.net.node.request("hardhat_setBalance", market.net.operator.address, hex(10**15))
     assert market.news() == {"operator": ["gas_low"]}
     assert market.news() == {}
 
@@ -171,7 +171,7 @@ def test_alerts__reorganised_away__are_not_told_again(market: Market) -> None:
     scene.run(3)
     assert market.news() == {"provider": ["vouchers_lag"]}
     net.node.request("anvil_reorg", 2, [])
-    net.node.request("anvil_mine", hex(1))
+    net.node.request("hardhat_mine", hex(1))
     assert market.news() == {}
     assert market.courier.alerts() == []
 

@@ -17,7 +17,9 @@ from eth_account import Account
 from molt_market.alerts.webhooks import verify_webhook
 from molt_market.domain.subscriptions import AlertsVerb
 from molt_market.errors import Expired, InvalidValue, NotOffered, TooManySubscriptions, WrongSigner
-from molt_market.sdk.parties import Attestor, Buyer, Provider
+from molt_market.sdk.attestor import Attestor
+from molt_market.sdk.buyer import Buyer
+from molt_market.sdk.provider import Provider
 from molt_market.signing.subscriptions import sign_alerts_request
 from molt_market.signing.wallet import Wallet
 from molt_market.testing import Devnet

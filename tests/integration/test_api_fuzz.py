@@ -33,7 +33,8 @@ from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, Priority
 from molt_market.domain.requests import Side
 from molt_market.domain.subscriptions import AlertsRequest, AlertsVerb
-from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.buyer import Buyer
+from molt_market.sdk.provider import Provider
 from molt_market.signing.hashes import order_hash
 from molt_market.signing.letters import sign_letter
 from molt_market.signing.listings import sign_unlisting

@@ -23,8 +23,9 @@ from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.domain.pings import Rejection
 from molt_market.domain.proofs import Attestation
 from molt_market.sdk.api import MarketApi
+from molt_market.sdk.attestor import Attestor
 from molt_market.sdk.gateways import GatewayLimits
-from molt_market.sdk.parties import Attestor, Provider
+from molt_market.sdk.provider import Provider
 from molt_market.sdk.transport import Transport
 from molt_market.signing.pings import verify_rejection
 from molt_market.signing.wallet import Wallet

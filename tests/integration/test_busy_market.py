@@ -19,7 +19,8 @@ from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.errors import TooManyRequests
 from molt_market.orderbook.stored import AT_ONCE
 from molt_market.sdk.api import MarketApi
-from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.buyer import Buyer
+from molt_market.sdk.provider import Provider
 from molt_market.sdk.transport import Transport
 from molt_market.signing.statements import sign_offer
 from molt_market.storage.database import Database

@@ -26,7 +26,7 @@ from molt_market.domain.ids import Address, EscrowId, Hash32
 from molt_market.domain.updates import DealOpened
 from molt_market.errors import NodeUnreachable, ServerUnreachable
 from molt_market.sdk.api import MarketApi
-from molt_market.sdk.parties import Buyer
+from molt_market.sdk.buyer import Buyer
 from molt_market.sdk.transport import Transport
 from molt_market.signing.statements import sign_offer
 from molt_market.signing.wallet import Wallet

@@ -64,7 +64,7 @@ def test_doctor__secret_in_the_nodes_address__is_not_shown(net: Devnet) -> None:
     with_password = net.url.replace("http://", "http://user:hidden@")
     result = run("--rpc-url", with_password, "doctor")
     assert "hidden" not in result.output
-    assert f"anvil answers at {net.url}" in result.stdout
+    assert f" answers at {net.url}" in result.stdout
     result = run("--rpc-url", f"{with_password}/hidden-key", "doctor")
     assert (result.exit_code, "hidden" in result.output) == (ExitCode.FAILED, False)
 
@@ -140,5 +140,5 @@ def test_doctor__wallet__new_without_coin__open_to_others__wrong_password(
 
 @pytest.mark.usefixtures("whole")
 def test_doctor__little_coin__is_a_warning(net: Devnet) -> None:
-    net.node.request("anvil_setBalance", net.buyer.address, hex(10**9))
+    net.node.request("hardhat_setBalance", net.buyer.address, hex(10**9))
     assert states(found()) == {"gas": "WARN"}

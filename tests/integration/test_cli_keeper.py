@@ -111,7 +111,7 @@ def test_keeper__once__closes_what_is_due__and_nothing_else(scene: Scene, net: D
 
 def test_keeper__once__account_without_coin__fails_and_says_why(scene: Scene, net: Devnet) -> None:
     deal_id = due(scene)
-    net.node.request("anvil_setBalance", net.stranger.address, "0x0")
+    net.node.request("hardhat_setBalance", net.stranger.address, "0x0")
     result = run("keeper", "--once")
     assert result.exit_code == ExitCode.FAILED
     assert result.stdout.startswith(f"not closed, deal {deal_id}: {net.stranger.address} has 0 wei for gas")

@@ -299,7 +299,7 @@ def test_connect__other_code_at_the_address__is_refused(net: Devnet) -> None:
     """One byte is enough: nobody's money goes to a contract that is not ours."""
     code = bytearray(net.node.code(net.deployment.escrow))
     code[100] ^= 1
-    net.node.request("anvil_setCode", net.deployment.escrow, "0x" + code.hex())
+    net.node.request("hardhat_setCode", net.deployment.escrow, "0x" + code.hex())
     with pytest.raises(DeploymentMismatch):
         net.client()
 

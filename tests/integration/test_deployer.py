@@ -117,7 +117,7 @@ def test_run__is_as_it_was_planned(url: str, salt: Hash32 | None) -> None:
 
 def test_run__again__creates_nothing_and_finds_the_block(url: str) -> None:
     first = deployer(url).run()
-    Node(url).request("anvil_mine", "0x20")
+    Node(url).request("hardhat_mine", "0x20")
     before = nonces(url)
     again = deployer(url)
     assert [step.state for step in again.steps()] == [State.THERE] * 3
@@ -193,7 +193,7 @@ def test_journal__damaged__is_refused(url: str, tmp_path: Path) -> None:
 
 def test_check__other_code_at_an_address__is_refused(url: str) -> None:
     ours = deployer(url)
-    Node(url).request("anvil_setCode", ours.plan().escrow.address, "0x6000")
+    Node(url).request("hardhat_setCode", ours.plan().escrow.address, "0x6000")
     with pytest.raises(DeploymentMismatch, match="other code"):
         ours.check()
     before = nonces(url)
@@ -206,7 +206,7 @@ def test_deployer__other_code_in_the_factorys_place__is_not_the_factory(url: str
     node = Node(url)
     assert node.code(FACTORY) == FACTORY_CODE
     for code in ("0x", "0x6000"):
-        node.request("anvil_setCode", FACTORY, code)
+        node.request("hardhat_setCode", FACTORY, code)
         assert not has_factory(node)
 
 
@@ -239,7 +239,7 @@ def test_file__of_another_escrow_that_is_there__is_kept(url: str, tmp_path: Path
     other = deployer(url, salt=Hash32("0x" + "01" * 32))
     with pytest.raises(OtherDeployment, match=first.escrow):
         other.require_no_other(tmp_path)
-    Node(url).request("anvil_setCode", first.escrow, "0x")
+    Node(url).request("hardhat_setCode", first.escrow, "0x")
     other.require_no_other(tmp_path)
 
 

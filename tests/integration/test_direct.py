@@ -15,8 +15,9 @@ from molt_market.domain.deals import DealStatus
 from molt_market.domain.documents import DocumentKind
 from molt_market.domain.jobs import JobSpec
 from molt_market.errors import ServerUnreachable
+from molt_market.sdk.buyer import Buyer
 from molt_market.sdk.direct import DirectMail
-from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.provider import Provider
 from molt_market.signing.sealing import SealingKey
 from molt_market.testing import Devnet
 from tests.gateway import gateway

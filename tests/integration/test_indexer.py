@@ -35,7 +35,9 @@ from tests.integration.liars import (
     behind,
     far_ahead,
     hides_ends,
+    knows_no_block_receipts,
     loses_logs,
+    loses_single_receipts,
     mixes_chains,
     other_terms,
 )
@@ -108,7 +110,7 @@ def require_as_read_anew(net: Devnet, database: Database) -> None:
 def reorganise(net: Devnet, depth: int) -> None:
     """Replace the last blocks by as many empty ones, and add one: a longer chain wins."""
     net.node.request("anvil_reorg", depth, [])
-    net.node.request("anvil_mine", hex(1))
+    net.node.request("hardhat_mine", hex(1))
 
 
 # ---------------------------------------------------------------- what the log comes to
@@ -168,7 +170,7 @@ def test_reorganised__the_facts_go_back_exactly(story: Story, net: Devnet, datab
             deal = buyer.scene.open(offer=buyer.scene.offer(slot=100 * depth + number))
             for verb in ("release", "cancelDeal"):
                 buyer.send(deal, verb, "6")
-                net.node.request("anvil_mine", hex(1))
+                net.node.request("hardhat_mine", hex(1))
         follower.advance()
         before = tables(database, deployment(net))
         reorganise(net, depth)
@@ -210,7 +212,7 @@ def test_killed_again_and_again__comes_to_the_same(
     story: Story, net: Devnet, database: Database, tmp_path: Path
 ) -> None:
     """A process that follows block by block is killed from outside, at whatever it is doing by then."""
-    net.node.request("anvil_mine", hex(250))
+    net.node.request("hardhat_mine", hex(250))
     file = net.deployment.save(tmp_path)
     url = database.url.render_as_string(hide_password=False)
     facts, chance, at_death = SqlFacts(database, deployment(net)), random.Random(6), [-1]
@@ -233,6 +235,7 @@ def test_killed_again_and_again__comes_to_the_same(
 FOUND_ALONE: dict[Lie, str] = {
     far_ahead: "does not have that block",
     loses_logs: "are not those of its header",
+    loses_single_receipts: "are not those of its header",
     mixes_chains: "does not follow",
     other_terms: "other terms",
     hides_ends: "logs are missing",
@@ -269,6 +272,13 @@ def test_lie_that_fits_together__beside_a_true_node__is_a_disagreement(
     with pytest.raises(NodesDisagree):
         reading(net, sqlite, LyingNode(net.url, hides_ends), net.node).advance()
     assert tables(sqlite, deployment(net))["events"] == []
+
+
+def test_node__that_knows_no_block_receipts__tells_the_same(
+    story: Story, net: Devnet, sqlite: Database
+) -> None:
+    reading(net, sqlite, LyingNode(net.url, knows_no_block_receipts)).advance()
+    require_as_read_anew(net, sqlite)
 
 
 def test_second_node__is_asked_where_the_first_is_gone(story: Story, net: Devnet, sqlite: Database) -> None:

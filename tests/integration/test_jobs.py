@@ -34,7 +34,9 @@ from molt_market.domain.orders import JobOrder, JobRequirements
 from molt_market.domain.pings import Ping
 from molt_market.domain.proofs import Attestation
 from molt_market.errors import AgentSilent, JobRefused, ResultMismatch, ServerUnreachable
-from molt_market.sdk.parties import Attestor, Buyer, Provider
+from molt_market.sdk.attestor import Attestor
+from molt_market.sdk.buyer import Buyer
+from molt_market.sdk.provider import Provider
 from molt_market.sdk.watch import WatchPolicy
 from molt_market.signing.hashes import result_digest
 from molt_market.signing.letters import sign_letter

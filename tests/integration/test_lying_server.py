@@ -19,9 +19,10 @@ from molt_market.errors import (
     UnsignedOffer,
     WrongSigner,
 )
-from molt_market.sdk import parties
+from molt_market.sdk import party as party_module
 from molt_market.sdk.api import MarketApi
-from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.buyer import Buyer
+from molt_market.sdk.provider import Provider
 from molt_market.signing.statements import sign_offer, sign_voucher
 from molt_market.testing import Devnet
 from tests.integration.test_service import make_offer, make_order
@@ -130,7 +131,7 @@ def test_cancel__said_to_be_on_the_chain__counts_when_it_is_there(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer = provider.offer(make_offer(provider))
-    monkeypatch.setattr(parties, "CHAIN_SECONDS", 0.5)
+    monkeypatch.setattr(party_module, "CHAIN_SECONDS", 0.5)
     monkeypatch.setattr(provider.api, "relay", lambda *_: TransactionId(Hash32("0x" + "12" * 32)))
     with pytest.raises(TransactionPending):
         provider.cancel(offer, relayed=True)

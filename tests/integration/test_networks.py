@@ -15,7 +15,7 @@ from molt_market.domain.deals import DealStatus
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.orders import JobOrder
 from molt_market.domain.requests import Side
-from molt_market.errors import Expired, utc
+from molt_market.errors import DealNotFound, Expired, NodeError, utc
 from molt_market.orderbook import OrderBook
 from molt_market.payments.gas import GasPolicy
 from molt_market.payments.service import PaymentService
@@ -25,7 +25,7 @@ from molt_market.storage.facts import SqlFacts
 from molt_market.testing import Devnet
 from tests.integration.agents import until
 from tests.integration.scene import HOURS, Scene, molt
-from tests.integration.shapes import L1_FEE, SHAPES, ShapedProxy, shaped
+from tests.integration.shapes import L1_FEE, SHAPES, ShapedProxy, shaped, short
 
 
 @pytest.fixture(params=SHAPES)
@@ -69,6 +69,32 @@ def test_life_of_a_deal__with_quick_blocks__is_paid_to_the_unit(
     assert before[1] - scene.wealth(net.buyer) == molt(240)
     assert proxy.shaped > 0
     database.close()
+
+
+def test_node__that_gives_out_few_blocks_at_once__is_asked_in_spans_that_it_takes(
+    scene: Scene, net: Devnet
+) -> None:
+    early = scene.open()
+    scene.provider.redeem(early, scene.voucher(early, "6"))
+    net.node.request("hardhat_mine", hex(2_000), "0xc")
+    late = scene.open(slot=None)
+    scene.provider.redeem(late, scene.voucher(late, str(HOURS)))
+    net.node.request("hardhat_mine", hex(300), "0xc")
+    whole = net.client(net.buyer)
+    with short(net.url, 50) as proxy:
+        client = client_at(net, proxy.url, net.buyer)
+        with pytest.raises(DealNotFound):
+            client.deal_events(EscrowId("0x" + "ab" * 32))
+        assert client.escrow(late.id) == whole.escrow(late.id)
+        assert proxy.asked["eth_getLogs"] < 30  # found by its second, not by reading 2,300 blocks
+        for deal in (early, late):
+            assert client.deal_events(deal.id) == whole.deal_events(deal.id)
+        assert client.deals([early.id, late.id]) == whole.deals([early.id, late.id])
+        assert client.policy(net.policy_id) == whole.policy(net.policy_id)
+        assert client.live_deals() == whole.live_deals() == [early.id]
+        assert proxy.asked["refused"] < 10  # it learns once what the node takes
+    with short(net.url, 0) as proxy, pytest.raises(NodeError, match="limited to a 0 blocks range"):
+        client_at(net, proxy.url, net.buyer).escrow(late.id)
 
 
 def test_relayed_gas__counts_what_the_chain_below_took(

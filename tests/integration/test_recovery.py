@@ -52,7 +52,7 @@ def key_file(net: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An account that has nothing to do with the deals, and money for gas."""
     path = tmp_path_factory.mktemp("keys") / "anybody.json"
     wallet = Wallet.create(path, "secret", iterations=2)
-    net.node.request("anvil_setBalance", wallet.address, hex(10**18))
+    net.node.request("hardhat_setBalance", wallet.address, hex(10**18))
     return path
 
 
@@ -267,7 +267,7 @@ def test_recover__a_word_that_the_log_does_not_explain__is_a_failure(
     view, values, bit = cases[what]
     slot = _slot_of(net, interface("MoltEscrow").encode(view, *values))
     word = int(net.node.request("eth_getStorageAt", net.deployment.escrow, slot, "latest"), 16)
-    net.node.request("anvil_setStorageAt", net.deployment.escrow, slot, f"0x{word ^ 1 << bit:064x}")
+    net.node.request("hardhat_setStorageAt", net.deployment.escrow, slot, f"0x{word ^ 1 << bit:064x}")
     done = recover(net, tmp_path, "--finish", "--account", str(key_file))
     assert done.returncode == 1
     where = "roles, pause and fee: pause" if what == "pause" else f"{what}: {':'.join(map(str, values))}"
@@ -287,9 +287,9 @@ def _slot_of(net: Devnet, view: bytes) -> str:
 
 def test_recover__tokens_that_have_gone__is_a_failure(story: Story, net: Devnet, tmp_path: Path) -> None:
     escrow = net.deployment.escrow
-    net.node.request("anvil_setBalance", escrow, hex(10**18))
+    net.node.request("hardhat_setBalance", escrow, hex(10**18))
     transfer = {"from": escrow, "to": net.deployment.token_address}
-    net.node.request("anvil_impersonateAccount", escrow)
+    net.node.request("hardhat_impersonateAccount", escrow)
     data = TOKEN.encode("transfer", net.stranger.address, 1)
     net.node.request("eth_sendTransaction", transfer | {"data": "0x" + data.hex()})
     done = recover(net, tmp_path)

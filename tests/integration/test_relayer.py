@@ -349,12 +349,12 @@ def test_budget__grows_with_what_the_account_holds(scene: Scene, sqlite: Databas
 def test_relayer__that_cannot_pay__has_charged_nobody(scene: Scene, net: Devnet, sqlite: Database) -> None:
     message, charged, _ = cancels(scene)
     relay, rich = relays(scene, sqlite), coin(net, net.stranger)
-    net.node.request("anvil_setBalance", net.stranger.address, hex(1_000))
+    net.node.request("hardhat_setBalance", net.stranger.address, hex(1_000))
     with pytest.raises(InsufficientGas):
         relay.relay(message)
     assert relay.budget(charged).used == 0
     assert SqlBudgets(sqlite, deployment_name(scene.client)).open_charges(charged) == []
-    net.node.request("anvil_setBalance", net.stranger.address, hex(rich))
+    net.node.request("hardhat_setBalance", net.stranger.address, hex(rich))
     done = relay.relay(message)
     assert relay.budget(charged).used == cost(scene, done)
 

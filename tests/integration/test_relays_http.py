@@ -32,7 +32,8 @@ from molt_market.errors import (
     ServerUnreachable,
     WrongSigner,
 )
-from molt_market.sdk.parties import Buyer, Provider
+from molt_market.sdk.buyer import Buyer
+from molt_market.sdk.provider import Provider
 from molt_market.signing.agreements import sign_stop
 from molt_market.signing.relays import sign_relay_request
 from molt_market.signing.wallet import Wallet

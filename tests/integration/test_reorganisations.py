@@ -60,7 +60,7 @@ def signed_a_while_ago(scene: Scene, **order: Any) -> OrderMatch:
 
 
 def mine(net: Devnet, blocks: int) -> None:
-    net.node.request("anvil_mine", hex(blocks))
+    net.node.request("hardhat_mine", hex(blocks))
 
 
 def reorganise(net: Devnet, depth: int) -> None:

@@ -38,7 +38,9 @@ from molt_market.errors import (
 )
 from molt_market.refusals import BuyerBalance, Paused, ProviderBalance
 from molt_market.sdk.api import MarketApi
-from molt_market.sdk.parties import Attestor, Buyer, Provider
+from molt_market.sdk.attestor import Attestor
+from molt_market.sdk.buyer import Buyer
+from molt_market.sdk.provider import Provider
 from molt_market.sdk.transport import Transport
 from molt_market.signing.listings import sign_unlisting
 from molt_market.storage.database import Database

@@ -202,7 +202,7 @@ def test_statement__reorganised__tells_what_stands(scene: Scene, net: Devnet, da
         before.closing + TOKEN.amount(5).base_units
     )
     net.node.request("anvil_reorg", 1, [])
-    net.node.request("anvil_mine", hex(1))
+    net.node.request("hardhat_mine", hex(1))
     follower.advance()
     assert account_statement(net.client(), database, net.stranger.address).rows == before.rows
 

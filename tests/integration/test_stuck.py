@@ -56,7 +56,7 @@ def dispatch_of(journal: Journal, buyer: Address) -> Dispatch:
 def raise_base_fee(net: Devnet, times: int) -> int:
     """Let the next block's base fee be so many times of what a transaction would offer now."""
     fee = times * FeePolicy().first(net.client().transactions.market_fee()).most
-    net.node.request("anvil_setNextBlockBaseFeePerGas", hex(fee))
+    net.node.request("hardhat_setNextBlockBaseFeePerGas", hex(fee))
     return fee
 
 
@@ -101,7 +101,7 @@ def test_base_fee_above_the_cap__waits__and_lands_when_it_has_fallen(scene: Scen
         pending(payments, match, net)
         net.node.request("evm_mine")
     assert all(each.fee.most <= cap for each in dispatch_of(journal, net.buyer.address).transactions)
-    net.node.request("anvil_mine", "0x10")  # each empty block lets it fall by an eighth
+    net.node.request("hardhat_mine", "0x10")  # each empty block lets it fall by an eighth
     pending(payments, match, net)
     net.node.request("evm_mine")
     assert payments.create_job_escrow(match, net.buyer).status is DealStatus.LOCKED
@@ -115,7 +115,7 @@ def test_node_forgets_it__the_same_is_sent_again(scene: Scene, by_hand: Devnet) 
     payments = payments_of(net, journal, patience=3_600)
     pending(payments, match, net)
     signed = dispatch_of(journal, net.buyer.address).latest
-    net.node.request("anvil_dropTransaction", signed.id)
+    net.node.request("hardhat_dropTransaction", signed.id)
     assert not net.client().transactions.knows(signed.id)
     pending(payments, match, net)
     net.node.request("evm_mine")
@@ -129,7 +129,7 @@ def test_other_wallet_leaves_a_gap__is_filled(scene: Scene, by_hand: Devnet) -> 
     payments = payments_of(net, journal)
     pending(payments, match, net)
     assert dispatch_of(journal, net.buyer.address).nonce == sent + 1
-    net.node.request("anvil_dropTransaction", elsewhere)
+    net.node.request("hardhat_dropTransaction", elsewhere)
     pending(payments, match, net)
     net.node.request("evm_mine")
     assert payments.create_job_escrow(match, net.buyer).status is DealStatus.LOCKED

@@ -128,7 +128,7 @@ def test_open__nonce_used_by_another_wallet__is_sent_anew(
     match = scene.match()
     with pytest.raises(TransactionPending) as pending:
         payments.create_job_escrow(match, net.buyer)
-    net.node.request("anvil_dropTransaction", pending.value.tx_hash)
+    net.node.request("hardhat_dropTransaction", pending.value.tx_hash)
     signed = hurried.transactions.prepared(hurried.calls.mint(net.buyer.address, 1), net.buyer, 100_000)
     hurried.transactions.broadcast(signed)  # the same key, used elsewhere, takes the nonce
     net.node.request("evm_mine")
@@ -218,7 +218,7 @@ def test_broadcast__what_no_node_takes__is_rejected(net: Devnet) -> None:
 
 def test_wait__confirmations__returns_when_they_are_there(net: Devnet) -> None:
     client = MoltClient(net.network, deployment=net.deployment, account=net.buyer, confirmations=2)
-    miner = threading.Timer(0.3, lambda: net.node.request("anvil_mine", "0x2"))
+    miner = threading.Timer(0.3, lambda: net.node.request("hardhat_mine", "0x2"))
     miner.start()
     receipt = client.deposit(molt(1))
     miner.join()

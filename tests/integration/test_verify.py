@@ -81,7 +81,7 @@ def test_verify__as_deployed__all_is_the_same(
     said = json.loads(capsys.readouterr().out)
     names = ("MoltToken", "MoltEscrow", "PanelArbiter")
     assert [(each["contract"], each["outcome"]) for each in said] == [(name, Outcome.SAME) for name in names]
-    node.request("anvil_setCode", deployment.escrow, "0x00")
+    node.request("hardhat_setCode", deployment.escrow, "0x00")
     assert main([file, "--rpc-url", node.url]) == 1
     assert f"FAIL MoltEscrow {deployment.escrow}: other code, 1 bytes" in capsys.readouterr().out
 
@@ -91,7 +91,7 @@ def test_verify__file_that_lists_no_contracts__looks_at_the_escrow(
 ) -> None:
     old = deployment.model_copy(update={"contracts": (), "arbiter": None})
     assert [(each.contract, each.is_good) for each in verify(old, node, sources)] == [("MoltEscrow", True)]
-    node.request("anvil_setCode", deployment.escrow, "0x00")
+    node.request("hardhat_setCode", deployment.escrow, "0x00")
     assert verdict(old, node, sources, "MoltEscrow").outcome is Outcome.OTHER_CODE
 
 
@@ -106,7 +106,7 @@ def test_verify__any_immutable_is_another__is_refused(
         for start in places:
             tampered = bytearray(code)
             tampered[start + WORD_BYTES - 1] ^= 1
-            node.request("anvil_setCode", address, "0x" + tampered.hex())
+            node.request("hardhat_setCode", address, "0x" + tampered.hex())
             found = verdict(deployment, node, sources, name)
             assert found.outcome is Outcome.OTHER_VALUES
             assert found.reason.startswith(f"{immutable} is")
@@ -118,14 +118,14 @@ def test_verify__any_other_byte__is_refused(
 ) -> None:
     code = bytearray(node.code(deployment.escrow))
     code[place] ^= 0xFF
-    node.request("anvil_setCode", deployment.escrow, "0x" + code.hex())
+    node.request("hardhat_setCode", deployment.escrow, "0x" + code.hex())
     found = verdict(deployment, node, sources, "MoltEscrow")
     assert found.outcome is Outcome.OTHER_CODE
     assert found.reason.startswith(f"byte {place % len(code):,} is")
 
 
 def test_verify__no_code__is_refused(deployment: Deployment, node: Node, sources: Sources) -> None:
-    node.request("anvil_setCode", deployment.escrow, "0x")
+    node.request("hardhat_setCode", deployment.escrow, "0x")
     assert verdict(deployment, node, sources, "MoltEscrow").outcome is Outcome.NO_CODE
 
 
@@ -144,7 +144,7 @@ def test_verify__members_are_others__is_refused(deployment: Deployment, node: No
     """The first one lies at keccak256 of the array's slot, which is the third: two are EIP712's."""
     slot = Hash32.of(keccak((2).to_bytes(32, "big")))
     word = "0x" + STRANGER[2:].rjust(64, "0")
-    node.request("anvil_setStorageAt", entry(deployment, "PanelArbiter").address, slot, word)
+    node.request("hardhat_setStorageAt", entry(deployment, "PanelArbiter").address, slot, word)
     found = verdict(deployment, node, sources, "PanelArbiter")
     assert (found.outcome, "members" in found.reason) == (Outcome.OTHER_VALUES, True)
 

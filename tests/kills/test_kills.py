@@ -88,7 +88,7 @@ class Mill:
                 continue
             if self._chance.random() < JUMP:
                 base_fee = self._client.transactions.market_fee().most
-                self._net.node.request("anvil_setNextBlockBaseFeePerGas", hex(base_fee * 5 // 2))
+                self._net.node.request("hardhat_setNextBlockBaseFeePerGas", hex(base_fee * 5 // 2))
                 self.jumps += 1
             self._net.node.request("evm_mine")
 

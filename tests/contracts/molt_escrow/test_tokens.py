@@ -114,14 +114,14 @@ def test_tokens__escrow_denied_or_token_paused__money_waits(
 def test_tokens__code_gone__deals_end_and_money_waits(deploy: Deploy, mock: Mock) -> None:
     market = stocked(deploy, mock("MoltToken", "MOLT", "MOLT", 18))
     code = market.node.code(str(market.token.address))
-    market.node.request("anvil_setCode", str(market.token.address), "0x")
+    market.node.request("hardhat_setCode", str(market.token.address), "0x")
     ruled(market)
     unlock(market, BUYER)
     with pytest.raises(Reverted):
         market.deposit(PROVIDER, 1)
     with pytest.raises(Reverted):
         market.withdraw(BUYER)
-    market.node.request("anvil_setCode", str(market.token.address), code)
+    market.node.request("hardhat_setCode", str(market.token.address), code)
     market.withdraw(BUYER)
 
 

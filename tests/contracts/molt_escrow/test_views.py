@@ -77,7 +77,7 @@ def test_fee_bps__reads_that_of_the_deployment(market: Market) -> None:
 
 @pytest.mark.parametrize("data", ["", "47e7ef24", "deadbeef"], ids=["nothing", "deposit", "unknown"])
 def test_escrow__ether__refused(market: Market, data: str) -> None:
-    market.node.request("anvil_setBalance", STRANGER.address, "0x1")
+    market.node.request("hardhat_setBalance", STRANGER.address, "0x1")
     with pytest.raises(Reverted):
         market.node.send(STRANGER.address, market.domain.escrow, bytes.fromhex(data), value=1)
 

@@ -212,8 +212,11 @@ class Play:
         return Document(letter=letter)
 
     def answers(self, number: int) -> list[HandOverAnswer]:
+        return self.answers_of(deal_id(number))
+
+    def answers_of(self, of: EscrowId) -> list[HandOverAnswer]:
         found = []
-        for posted in self.market.posted.get(deal_id(number), ()):
+        for posted in self.market.posted.get(of, ()):
             letter = posted.document.letter
             if letter is not None and letter.sender == AGENT.address:
                 try:

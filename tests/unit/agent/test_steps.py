@@ -14,9 +14,11 @@ from molt_market.agent.steps import Steps
 from molt_market.domain.deals import DealStatus
 from molt_market.domain.documents import Document
 from molt_market.domain.handling import HandlingPhase
-from molt_market.domain.ids import ZERO_HASH, Address, Hash32
+from molt_market.domain.ids import ZERO_HASH, Address, Hash32, TransactionId
 from molt_market.domain.jobs import InputFile, JobLimits, JobSpec
 from molt_market.errors import NodeUnreachable, ServerUnreachable
+from molt_market.indexer.records import DealRecord
+from molt_market.signing import hashes
 from molt_market.signing.hashes import job_spec_hash, result_digest
 from molt_market.signing.pings import verify_gateway
 from molt_market.signing.sealing import SealingKey
@@ -25,6 +27,8 @@ from molt_market.storage.database import Database
 from tests.unit.agent.machine import BATCH, HOUR, LEASE, Play, deal_id, record
 from tests.unit.attestation.deals import DOMAIN
 from tests.unit.signing.keys import AGENT, BUYER, PROVIDER, STRANGER
+
+CLOSING = TransactionId("0x" + "c1" * 32)
 
 
 @pytest.fixture
@@ -329,3 +333,71 @@ def test_buyer__who_asks_again_in_the_challenge_window__has_his_result(play: Pla
     assert access.access is not None
     assert result.result is not None
     assert result.result.exit_code == 0
+
+
+def after(before: DealRecord, **terms: object) -> DealRecord:
+    """Make the deal that took another one's place: opened by the transaction that closed it."""
+    given = replace(before.terms, duration=2 * before.terms.duration, **terms)  # type: ignore[arg-type] # its own
+    return replace(before, id=hashes.deal_id(given, DOMAIN), terms=given, opened_by=CLOSING)
+
+
+def closed(before: DealRecord) -> DealRecord:
+    word = replace(before.deal, status=DealStatus.RELEASED)
+    return replace(before, deal=word, closed_by=CLOSING, closed_at=before.deal.opened_at + 600)
+
+
+def test_lease__goes_on_in_the_deal_that_took_the_place_of_its_own(play: Play) -> None:
+    first = record(1)
+    play.facts.put(first)
+    play.hand_over(1, LEASE)
+    play.go(times=3)
+    before = play.of(1)
+    second = after(first)
+    play.facts.put(closed(first), second)
+    play.go(times=3)
+    assert play.machine.stopped == []
+    assert play.of(1).phase is HandlingPhase.CLOSED
+    handling = play.usage.handling(second.id)
+    assert handling is not None
+    assert (handling.phase, handling.job_id) == (HandlingPhase.RUNNING, first.id)
+    assert (handling.devices, handling.user, handling.ports) == (before.devices, before.user, before.ports)
+    log = play.usage.log(second.id)
+    assert len(log.heartbeats) >= 2
+    assert all(each.processes is not None for each in log.heartbeats)
+    [told] = [each.access for each in play.answers_of(second.id)]
+    assert told is not None
+    assert (told.deal_id, told.services) == (second.id, ("gateway:20000", "gateway:20001"))
+    play.clock.advance(8 * 24 * HOUR)
+    play.desk.tidy()
+    assert play.machine.removed == []  # the files are the running job's
+    play.facts.put(replace(second, deal=replace(second.deal, status=DealStatus.RELEASED)))
+    play.go()
+    assert play.machine.stopped == [first.id]
+
+
+@pytest.mark.parametrize("other", [{"buyer": AGENT.address}, {"slot": 9}, {"gpu_count": 1}])
+def test_lease__of_another_buyer_or_on_other_gpus__ends_with_its_deal(
+    play: Play, other: dict[str, object]
+) -> None:
+    first = record(1)
+    play.facts.put(first)
+    play.hand_over(1, LEASE)
+    play.go(times=2)
+    second = after(first, **other)
+    play.facts.put(closed(first), second)
+    play.go(times=3)
+    assert play.machine.stopped == [first.id]
+    handling = play.usage.handling(second.id)
+    assert handling is not None
+    assert (handling.phase, handling.spec) == (HandlingPhase.READY, None)
+
+
+def test_job__of_another_order__is_not_run_in_its_place(play: Play) -> None:
+    first = record(1)
+    play.facts.put(first)
+    play.hand_over(1, LEASE)
+    play.go(times=2)
+    play.expected = job_spec_hash(BATCH)  # what the next deal's order names
+    play.facts.put(closed(first), after(first))
+    play.go(times=3)
+    assert play.machine.stopped == [first.id]
