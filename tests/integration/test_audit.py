@@ -181,8 +181,8 @@ def test_audit__command__names_the_first_account_that_differs(
 
 def test_audit__tokens_have_gone__is_red(story: Story, net: Devnet) -> None:
     escrow, token = net.deployment.escrow, interface("MoltToken")
-    net.node.request("anvil_setBalance", escrow, hex(10**18))
-    net.node.request("anvil_impersonateAccount", escrow)
+    net.node.request("hardhat_setBalance", escrow, hex(10**18))
+    net.node.request("hardhat_impersonateAccount", escrow)
     data = token.encode("transfer", net.stranger.address, 1)
     sent = {"from": escrow, "to": net.deployment.token_address, "data": "0x" + data.hex()}
     net.node.request("eth_sendTransaction", sent)
