@@ -58,10 +58,17 @@ def _utc_second(value: object) -> datetime:
 Moment = Annotated[datetime, BeforeValidator(_utc_second)]
 """A time in UTC, rounded down to the second as the contract keeps it. A time without a zone is refused."""
 
+CLOCKS_DIFFER = timedelta(seconds=5)  # a machine's and a chain's, when both are right
+
 
 def now() -> datetime:
     """Return the present second in UTC."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def just_now() -> datetime:
+    """Return a second shortly before the present one: a chain refuses what is of the future by its clock."""
+    return now() - CLOCKS_DIFFER
 
 
 def seconds(moment: datetime) -> int:

@@ -15,8 +15,8 @@ from molt_market.domain.fields import (
     Moment,
     Uint64,
     Value,
+    just_now,
     lasting,
-    now,
     require_expiry_after_creation,
     whole,
 )
@@ -60,7 +60,7 @@ class CapacityOffer(Value):
     price_per_hour: Price
     available_hours: Hours
     min_commitment_hours: Hours = 1
-    created_at: Moment = Field(default_factory=now)
+    created_at: Moment = Field(default_factory=just_now)
     expires_at: Moment = Field(default_factory=lasting(LIFETIME))
     status: OfferStatus = OfferStatus.ACTIVE
     features: Features = ()

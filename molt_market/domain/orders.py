@@ -20,8 +20,8 @@ from molt_market.domain.fields import (
     Moment,
     Uint64,
     Value,
+    just_now,
     lasting,
-    now,
     require_expiry_after_creation,
     whole,
 )
@@ -155,7 +155,7 @@ class JobOrder(Value):
     buyer_id: PartyId
     requirements: JobRequirements
     max_budget: Price | None = None
-    created_at: Moment = Field(default_factory=now)
+    created_at: Moment = Field(default_factory=just_now)
     expires_at: Moment = Field(default_factory=lasting(LIFETIME))
     status: OrderStatus = OrderStatus.PENDING
     priority: Priority = Priority.NORMAL
