@@ -45,6 +45,7 @@ from molt_market.orderbook.index import one_by_one, ranking
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.orderbook.ranked import Ranked
 from molt_market.orderbook.scoring import FULL_BANDWIDTH_GB_PER_SECOND, ScoreWeights, Scoring, model_share
+from molt_market.orderbook.surplus import Outcome, Refused
 
 AT_ONCE = 256  # keys that become Python's numbers together
 FEW = 1_024  # above that, all that fits is found and sorted: to keep the best in order costs more
@@ -252,6 +253,11 @@ class BlockIndex:
                 self.best, demands, scoring
             )  # a column of free GPUs could not tell what is left
         return Round(self, demands, scoring).listings()
+
+    def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
+        from molt_market.orderbook.compiled.surplus import Clearing  # noqa: PLC0415 - made of this class
+
+        return Clearing(self, demands, refused).outcome()
 
     def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:
         if demand.offer_hash is not None:
