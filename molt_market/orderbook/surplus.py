@@ -6,11 +6,10 @@ hours) less what it costs, in base units of their token: (bid - ask) x GPUs x ho
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from molt_market.domain.matches import MILLION
-from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing
 
 Refused = Mapping[int, Collection[Listing]]
@@ -38,9 +37,3 @@ class Outcome:
 def gap_millionths(surplus: int, bound: int) -> int:
     """Return how far a surplus is below a bound, in millionths of that, rounded up."""
     return -(-(bound - surplus) * MILLION // bound) if bound else 0
-
-
-def total(demands: Sequence[Demand], listings: Sequence[Listing | None]) -> int:
-    """Return what demands gain by what they get."""
-    pairs = zip(demands, listings, strict=True)
-    return sum(d.spendable - d.total_at(each.price) for d, each in pairs if each is not None)

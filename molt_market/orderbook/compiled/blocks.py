@@ -255,9 +255,10 @@ class BlockIndex:
         return Round(self, demands, scoring).listings()
 
     def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
-        from molt_market.orderbook.compiled.surplus import Clearing  # noqa: PLC0415 - made of this class
+        from molt_market.orderbook.compiled import surplus  # noqa: PLC0415 - it is made of this class
 
-        return Clearing(self, demands, refused).outcome()
+        mode = surplus.Sharing if share_slots else surplus.Clearing
+        return mode(self, demands, refused).outcome()
 
     def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:
         if demand.offer_hash is not None:

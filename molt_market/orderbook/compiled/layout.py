@@ -148,3 +148,6 @@ BIDDER = np.dtype(
 
 REMEMBERED = np.dtype([("cost", "i8"), ("value", "i8"), ("pool", "i4"), ("number", "i4")])
 """An offer that a bidder remembers: what it costs him, what it was worth beyond that, its slot and number."""
+
+EDGE = np.dtype([("gain", "i8"), ("order", "i4"), ("pool", "i4"), ("number", "i4")])
+"""An offer that fits an order, its slot, and what the order can spend less what it costs."""

@@ -398,9 +398,11 @@ def most_gained(
     shift: Int,
     pool_of: Array,
     prices: Array,
+    sizes: Array,
     gains: Array,
 ) -> None:
-    """Raise `gains` to the most that an offer of the index could gain each order at these prices of slots.
+    """Raise `gains` to the most that an offer of the index could gain each order at these prices of slots, of
+    which it takes so much.
 
     It looks at the index itself, not at what the auction used. A worth is rounded up and a price down, so
     that no gain is too low.
@@ -429,5 +431,5 @@ def most_gained(
                     gain = worth - unit * scaled(np.uint64(block.hi[i]), block.lo[i], shift)
                     if gain <= most:
                         break
-                    most = max(most, gain - prices[pool_of[block.handle[i]]])
+                    most = max(most, gain - sizes[n] * prices[pool_of[block.handle[i]]])
         gains[n] = most
