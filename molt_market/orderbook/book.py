@@ -233,6 +233,7 @@ class OrderBook(Feed):
         Raises InvalidValue if the index cannot do it, or for a moment that has passed or is more than 120
         seconds ahead.
         """
+        self._matcher.prepare_for_surplus()
         answers = Answers(self.check)
         for _ in range(MOST_PLANS):
             with self._lock:

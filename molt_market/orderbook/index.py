@@ -45,11 +45,14 @@ class OfferIndex(Protocol):
         """
         ...
 
+    def prepare_for_surplus(self) -> None:
+        """Get ready for `most_surplus`, which may take its time once. Raises InvalidValue if it never is."""
+        ...
+
     def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
         """Assign offers to demands in one token, each to be filled whole, for the most surplus.
 
-        A slot serves one demand, or as many as its GPUs do. It is a plan, as that of `match_round`. Raises
-        InvalidValue from an index that cannot do it.
+        A slot serves one demand, or as many as its GPUs do. It is a plan, as that of `match_round`.
         """
         ...
 
@@ -127,18 +130,14 @@ class GroupedIndex(ABC):
     def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
         return one_by_one(self.best, demands, scoring)
 
-    def most_surplus(  # all indexes take the same
-        self,
-        demands: Sequence[Demand],  # noqa: ARG002
-        refused: Refused,  # noqa: ARG002
-        *,
-        share_slots: bool,  # noqa: ARG002
-    ) -> Outcome:
-        """Refuse: it is for the compiled index."""
+    def prepare_for_surplus(self) -> None:
         raise InvalidValue(
             "this book's index cannot clear for surplus: pip install 'molt-market[matcher]', and give the"
             " book another one, OrderBook(index=CompiledIndex())"
         )
+
+    def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
+        raise NotImplementedError(demands, refused, share_slots)  # pragma: no cover - see above
 
 
 def one_by_one(

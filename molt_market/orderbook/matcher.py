@@ -38,6 +38,10 @@ class Matcher:
             for listing, demand in zip(listings, demands, strict=True)
         ]
 
+    def prepare_for_surplus(self) -> None:
+        """Get ready for `most_surplus`. Raises InvalidValue if the index cannot do that."""
+        self._index.prepare_for_surplus()
+
     def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
         """Assign offers to demands in one token for the most surplus."""
         return self._index.most_surplus(demands, refused, share_slots=share_slots)

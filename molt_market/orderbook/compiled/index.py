@@ -57,9 +57,12 @@ class CompiledIndex:
     def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
         return self._current().match_round(demands, scoring)
 
-    def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
-        """Wait for the compiled code: the readable index cannot do it."""
+    def prepare_for_surplus(self) -> None:
+        """Wait for the compiled code, and for what only a clearing for surplus needs of it."""
         self.wait()
+        self._current().prepare_for_surplus()
+
+    def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
         return self._current().most_surplus(demands, refused, share_slots=share_slots)
 
     def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:

@@ -39,7 +39,7 @@ BY_PRICE = Scoring(
 )
 LISTED = 4_000_000  # edges, at most, of all demands together
 HELD = 10_000_000  # bids for GPUs, at most, that all slots hold together
-SHARING_STEP = 5_000  # millionths of the mean gain of a GPU
+SHARING_STEP = 2_000  # millionths of the mean gain of a GPU
 PARTS = np.array(
     [95, 90, 70, 40, 0, 0, 0]
 )  # hundredths of the price of GPUs that are left free, pass by pass
@@ -126,8 +126,9 @@ class Clearing(Round):
                 self._kinds[n] = rounds.NOTHING
         self._listed = np.array(rows, REMEMBERED)
 
-    def _arrays(self) -> tuple[Any, ...]:
-        return (
+    def _run(self, kernel: Any, *more: Any) -> None:
+        """Call a kernel that lets the bidders look through the copy of the book."""
+        kernel(
             self._blocks,
             self._zones,
             self._groups,
@@ -142,6 +143,7 @@ class Clearing(Round):
             self._listed,
             self._shift,
             self._pool_of,
+            *more,
         )
 
     # ------------------------------------------------------------------------------------ outcomes
@@ -149,7 +151,7 @@ class Clearing(Round):
     def _in_turn(self) -> list[Outcome]:
         """Let demands take the cheapest slot in turn: as they come, and those first that could gain most."""
         queue = np.flatnonzero(self._bidders["worth"] != MISSING)
-        surplus.look(*self._arrays(), queue)
+        self._run(surplus.look, queue)
         first = self._own[:, 0]
         gains = np.where(self._bidders["kept"] > 0, self._bidders["worth"] - first["cost"], 0)
         by_gain = queue[np.argsort(-gains[queue], kind="stable")]
@@ -159,7 +161,7 @@ class Clearing(Round):
     def _taking(self, method: str, queue: Any, bound: int) -> Outcome:
         bidders, own = self._bidders.copy(), self._own.copy()
         taken = self._nothing()
-        surplus.in_turn(*self._arrays(), queue, taken)
+        self._run(surplus.in_turn, queue, taken)
         self._bidders, self._own = bidders, own
         return self._outcome(method, taken, bound)
 
@@ -168,7 +170,7 @@ class Clearing(Round):
         taken, prices = self._nothing(), np.zeros(len(self._pool_of), np.int64)
         matched = sum(listing is not None for listing in best.listings)
         size = max((best.surplus >> self._shift) * step // (matched * MILLION), 1)
-        surplus.auction(*self._arrays(), size, SHARE, BIDS * len(taken), taken, prices)
+        self._run(surplus.auction, size, SHARE, BIDS * len(taken), taken, prices)
         self._bidders, self._own = bidders, own
         return self._outcome(AUCTION, taken, self._bound(prices))
 
@@ -279,7 +281,7 @@ class Sharing(Clearing):
             mean = int((self._edges["gain"] // sizes).mean())
             step = max(mean * SHARING_STEP // MILLION, 1)
             most = BIDS * int(self._gpus.sum())
-            held = np.minimum(np.minimum(self._rooms, asked), max(HELD // np.count_nonzero(asked), 1))
+            held = np.minimum(np.minimum(self._rooms, asked), max(HELD // int(np.count_nonzero(asked)), 1))
             sharing.prices_of_gpus(self._edges, self._starts, self._gpus, held, step, most, prices)
         return prices
 
@@ -296,13 +298,13 @@ class Sharing(Clearing):
     def _oldest_first(self) -> Outcome:
         """Let demands in turn each take the cheapest offer that has its GPUs left."""
         if self._large or not all(0 < each.gpu_count < MOST_2 for each in self._demands):
-            is_refused = map(self._refused.__contains__, range(len(self._demands)))
-            may = [None if refused else each for each, refused in zip(self._demands, is_refused, strict=True)]
-            served = iter(one_by_one(self._index.best, [each for each in may if each], BY_PRICE))
-            listings = tuple(each and next(served) for each in may)
+            demands = [each for n, each in enumerate(self._demands) if n not in self._refused]
+            served = iter(one_by_one(self._index.best, demands, BY_PRICE))
+            places = range(len(self._demands))
+            listings = tuple(None if n in self._refused else next(served) for n in places)
         else:
             kinds, self._kinds = self._kinds, self._kinds.copy()
-            self._kinds[list(self._refused)] = rounds.NOTHING  # a round does not know what was refused
+            self._kinds[list(self._refused)] = rounds.NOTHING  # what was refused, a round does not know
             listings = tuple(None if n == MISSING else self._listings[n] for n in self.run().tolist())
             self._kinds = kinds
         return Outcome(PRICE_TIME, listings, self._total(listings), sum(self._worths))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from molt_market.domain.amounts import Amount
 from molt_market.domain.fields import MAX_UINT96
-from molt_market.domain.ids import OfferId, OrderId
+from molt_market.domain.ids import Hash32, OfferId, OrderId
 from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, OrderStatus
 from molt_market.errors import InvalidValue, MarketError
@@ -49,7 +49,7 @@ def offer_of(number: int, price: int, gpus: int = 4, slot: int | None = None) ->
     return make_offer(id=f"offer-{number}", price_per_hour=Amount(price), gpu_count=gpus, slot=slot)
 
 
-def pairs(cleared: list[Clearing]) -> dict[str, str]:
+def pairs(cleared: list[Clearing]) -> dict[OrderId, OfferId]:
     found = [each.fill for clearing in cleared for each in clearing.executions if each.fill is not None]
     return {match.order_id: match.offer_id for fill in found for match in fill.matches}
 
@@ -68,16 +68,16 @@ def test_clear_for_surplus__any_small_market__is_between_the_greedy_ways_and_the
     share_slots: bool,  # noqa: FBT001
     offers: list[CapacityOffer],
     orders: list[JobOrder],
-    hashes: list[str | None],
+    hashes: list[Hash32 | None],
 ) -> None:
     book, market = make_book(), Market({})
     for number, (offer, named) in enumerate(zip(offers, hashes, strict=False)):
-        each = offer.model_copy(update={"id": OfferId(f"{number}")})
+        listed = offer.model_copy(update={"id": OfferId(f"{number}")})
         try:
-            book.add_offer(each, offer_hash=named)
+            book.add_offer(listed, offer_hash=named)
         except MarketError:
             continue
-        market.add_offer(offer_as_dict(each, named), SECOND)
+        market.add_offer(offer_as_dict(listed, named), SECOND)
     taking_part, slots = [], set()
     for number, order in enumerate(sorted(orders, key=lambda order: order.created_at)):
         each = order.model_copy(update={"id": OrderId(f"{number}")})
