@@ -39,7 +39,7 @@ BY_PRICE = Scoring(
 )
 LISTED = 4_000_000  # edges, at most, of all demands together
 HELD = 10_000_000  # bids for GPUs, at most, that all slots hold together
-SHARING_STEP = 2_000  # millionths of the mean gain of a GPU
+SHARING_STEP = 2_500  # millionths of the mean gain of a GPU
 PARTS = np.array(
     [95, 90, 70, 40, 0, 0, 0]
 )  # hundredths of the price of GPUs that are left free, pass by pass
@@ -310,18 +310,15 @@ class Sharing(Clearing):
         return Outcome(PRICE_TIME, listings, self._total(listings), sum(self._worths))
 
     def _largest_first(self) -> Outcome:
-        gains = np.zeros(len(self._demands), np.int64)
-        np.maximum.at(gains, self._edges["order"], self._edges["gain"])
+        gains = sharing.most_gained(self._edges, self._gpus, np.zeros(len(self._rooms), np.int64))
         taken = self._nothing()
         queue = np.argsort(-gains, kind="stable")
         sharing.in_turn(self._edges, self._starts, self._gpus, self._rooms, queue, taken)
         return self._of_edges(LARGEST_FIRST, taken)
 
     def _improved(self, prices: Any) -> Outcome:
-        left = self._edges["gain"] - self._gpus[self._edges["order"]] * prices[self._edges["pool"]]
-        best = np.zeros(len(self._demands), np.int64)
-        np.maximum.at(best, self._edges["order"], left)
-        queue = np.argsort(-(best // self._gpus), kind="stable")
+        gains = sharing.most_gained(self._edges, self._gpus, prices)
+        queue = np.argsort(-(gains // self._gpus), kind="stable")
         edge_of, slot_starts = sharing.by_slot(self._edges, len(self._rooms))
         found = self._nothing()
         by_slot = (self._edges, self._starts, edge_of, slot_starts)

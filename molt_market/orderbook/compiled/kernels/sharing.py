@@ -152,6 +152,9 @@ def prices_of_gpus(
         first[slot + 1] = first[slot] + rooms[slot]
     levels, owners = np.zeros(first[-1], np.int64), np.full(first[-1], MISSING, np.int64)
     missing, waits = gpus.copy(), np.ones(len(gpus), np.bool_)
+    gains = np.empty(len(edges), np.int64)  # of each GPU
+    for e in range(len(edges)):
+        gains[e] = edges[e].gain // gpus[edges[e].order]
     queue = np.arange(len(gpus) + 1)
     head, tail, bids = 0, len(gpus), 0
     while head != tail and bids < most:
@@ -159,7 +162,7 @@ def prices_of_gpus(
         head = head + 1 if head < len(gpus) else 0
         waits[i] = False
         while missing[i]:
-            slot, bid = _bid(edges, starts, gpus, prices, i)
+            slot, bid = _bid(edges, gains, prices, starts[i], starts[i + 1])
             if slot == MISSING:
                 break
             bids += 1
@@ -179,13 +182,13 @@ def prices_of_gpus(
 
 
 @njit(cache=True)
-def _bid(edges: Array, starts: Array, gpus: Array, prices: Array, i: Int) -> Any:
+def _bid(edges: Array, gains: Array, prices: Array, start: Int, end: Int) -> Any:
     """Return the best slot for one more GPU of an order, and the price at which the second is as good."""
     slot, best, second = MISSING, np.int64(0), np.int64(0)
-    for edge in edges[starts[i] : starts[i + 1]]:
-        value = edge.gain // gpus[i] - prices[edge.pool]
+    for e in range(start, end):
+        value = gains[e] - prices[edges[e].pool]
         if value > best:
-            slot, best, second = edge.pool, value, best
+            slot, best, second = edges[e].pool, value, best
         elif value > second:
             second = value
     if slot == MISSING:
@@ -212,6 +215,15 @@ def _replace_lowest(levels: Array, owners: Array, start: Int, end: Int, level: I
 
 
 @njit(cache=True)
+def most_gained(edges: Array, gpus: Array, prices: Array) -> Array:
+    """Return what each order gains by its best edge beyond the price of its GPUs."""
+    most = np.zeros(len(gpus), np.int64)
+    for edge in edges:
+        most[edge.order] = max(most[edge.order], _worth(edge, gpus, prices, HUNDRED))
+    return most
+
+
+@njit(cache=True)
 def in_turn(edges: Array, starts: Array, gpus: Array, rooms: Array, queue: Array, taken: Array) -> None:
     """Let orders in turn take the edge that gains most and has room; `taken` gets their edges."""
     free, no_prices = rooms.copy(), np.zeros(len(rooms), np.int64)
@@ -220,7 +232,7 @@ def in_turn(edges: Array, starts: Array, gpus: Array, rooms: Array, queue: Array
         _place(edges, starts, gpus, no_prices, free, taken, i, 0)
 
 
-@njit(cache=True, inline="always")
+@njit(cache=True)
 def _worth(edge: Array, gpus: Array, prices: Array, part: Int) -> Int:
     """Return what an edge gains beyond so many hundredths of the price of its GPUs."""
     return edge.gain - gpus[edge.order] * prices[edge.pool] // HUNDRED * part
