@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,11 @@ from molt_market.domain.offers import CapacityOffer
 from molt_market.domain.orders import JobOrder, OrderStatus
 from molt_market.errors import InvalidValue, MarketError
 from molt_market.orderbook import Clearing, OrderBook
+from molt_market.orderbook.compiled.blocks import BlockIndex
+from molt_market.orderbook.compiled.surplus import Clearing as OneEach
+from molt_market.orderbook.compiled.surplus import Sharing
+from molt_market.orderbook.demand import Demand
+from molt_market.orderbook.listing import Listing, Pool
 from molt_market.refusals import OrderCancelled, ProviderBalance
 from molt_market.testing import ManualClock
 from tests.factories import BUYER, NOON, STRANGER, make_offer, make_requirements
@@ -135,7 +141,48 @@ def test_clear_for_surplus__one_order_a_slot__is_within_its_gap_of_the_optimum(
         assert cleared.bound.base_units - optimum <= optimum // 100 + 10 * len(limits)
 
 
+@MODES
+@given(
+    limits=st.lists(PRICES, min_size=1, max_size=5),
+    asks=st.lists(PRICES, min_size=1, max_size=5),
+    paid=st.lists(PRICES | st.just(0), min_size=5, max_size=5),
+)
+def test_bound__whatever_the_slots_cost__is_not_below_the_optimum(
+    share_slots: bool,  # noqa: FBT001
+    limits: list[int],
+    asks: list[int],
+    paid: list[int],
+) -> None:
+    index = BlockIndex()
+    for number, price in enumerate(asks):
+        index.add(Listing.of(offer_of(number, price), Pool(), None))
+    demands = [Demand.of_order(order_of(n, limit), NOON) for n, limit in enumerate(limits)]
+    clearing = (Sharing if share_slots else OneEach)(index, demands, {})
+    clearing._prepare()
+    if isinstance(clearing, Sharing):
+        clearing._gpus = np.full(len(demands), 4)
+        clearing._rooms = clearing._free_of_slots()
+    prices = np.array([min(each >> clearing._shift, 2**57) for each in paid[: len(asks)]], np.int64)
+    gains = [[4 * (limit - price) if price <= limit else None for price in asks] for limit in limits]
+    assert clearing._bound(prices) >= oracle.best_assignment(gains)
+
+
 # ------------------------------------------------------------------------------------ examples
+
+
+@MODES
+def test_clear_for_surplus__more_gpus_than_a_column_holds__are_counted(
+    share_slots: bool,  # noqa: FBT001
+) -> None:
+    book = make_book()
+    book.add_offer(offer_of(0, 1, gpus=2**16 + 10))
+    for number, gpus in enumerate((2**16, 9, 2, 1)):
+        book.submit_order(order_of(number, 9, gpus))
+    (cleared,) = book.clear_for_surplus(UNTIL, share_slots=share_slots)
+    filled = {"order-0", "order-1", "order-3"} if share_slots else {"order-0"}
+    assert pairs([cleared]).keys() == filled
+    assert cleared.surplus == Amount(8 * (2**16 + (9 + 1) * share_slots))
+    assert cleared.surplus <= cleared.bound
 
 
 def test_clear_for_surplus__the_older_order_would_take_what_only_another_one_can_use() -> None:
