@@ -162,14 +162,14 @@ def prices_of_gpus(
         head = head + 1 if head < len(gpus) else 0
         waits[i] = False
         while missing[i]:
-            slot, bid = _bid(edges, gains, prices, starts[i], starts[i + 1])
+            slot, bid = _bid(edges, gains, prices, starts[i], starts[i + 1], step)
             if slot == MISSING:
                 break
             bids += 1
             start, end = first[slot], first[slot + 1]
-            while missing[i] and levels[start] < bid + step:
+            while missing[i] and levels[start] < bid:
                 loser = owners[start]
-                _replace_lowest(levels, owners, start, end, bid + step, i)
+                _replace_lowest(levels, owners, start, end, bid, i)
                 missing[i] -= 1
                 if loser == MISSING:
                     continue
@@ -182,8 +182,9 @@ def prices_of_gpus(
 
 
 @njit(cache=True)
-def _bid(edges: Array, gains: Array, prices: Array, start: Int, end: Int) -> Any:
-    """Return the best slot for one more GPU of an order, and the price at which the second is as good."""
+def _bid(edges: Array, gains: Array, prices: Array, start: Int, end: Int, step: Int) -> Any:
+    """Return the best slot for one more GPU of an order, and what it bids: a step above the price at which the
+    second best is as good."""
     slot, best, second = MISSING, np.int64(0), np.int64(0)
     for e in range(start, end):
         value = gains[e] - prices[edges[e].pool]
@@ -193,7 +194,7 @@ def _bid(edges: Array, gains: Array, prices: Array, start: Int, end: Int) -> Any
             second = value
     if slot == MISSING:
         return slot, best
-    return slot, prices[slot] + best - second
+    return slot, prices[slot] + best - second + step
 
 
 @njit(cache=True)
@@ -304,8 +305,6 @@ def improve(
         if value > best:
             best = value
             found[:] = taken
-        elif part == 0:  # nothing is gained any more
-            break
 
 
 @njit(cache=True)

@@ -334,8 +334,8 @@ def auction(
     """Let orders bid for slots until each has the one that is worth most to it, within its last step.
 
     A bid raises the price of the best slot until it is worth as much as the second best, less a step:
-    `step`, and `share` millionths of its value. Who is outbid bids again. Returns the number of bids, at
-    most `most`.
+    `step`, and `share` millionths of its value; but by no more than it gains. Who is outbid bids again.
+    Returns the number of bids, at most `most`.
     """
     fits, marks = np.zeros(ROWS + 1, np.int64), np.empty(ROWS, np.uint8)
     owner = np.full(len(pool_of), MISSING, np.int32)
@@ -371,7 +371,7 @@ def auction(
             continue
         bids += 1
         pool = own[i][at].pool
-        prices[pool] += best - second + step + best // MILLION * share
+        prices[pool] += min(best - second + step + best // MILLION * share, best)
         if owner[pool] != MISSING:
             taken[owner[pool]] = MISSING
             queue[tail] = owner[pool]
