@@ -40,9 +40,7 @@ BY_PRICE = Scoring(
 LISTED = 4_000_000  # edges, at most, of all demands together
 HELD = 10_000_000  # bids for GPUs, at most, that all slots hold together
 SHARING_STEP = 2_500  # millionths of the mean gain of a GPU
-PARTS = np.array(
-    [95, 90, 70, 40, 0, 0, 0]
-)  # hundredths of the price of GPUs that are left free, pass by pass
+PARTS = np.array([95, 90, 70, 40, 0, 0])  # hundredths of the price of GPUs that are left free, pass by pass
 
 
 class Clearing(Round):

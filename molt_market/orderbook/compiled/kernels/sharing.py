@@ -183,8 +183,8 @@ def prices_of_gpus(
 
 @njit(cache=True)
 def _bid(edges: Array, gains: Array, prices: Array, start: Int, end: Int, step: Int) -> Any:
-    """Return the best slot for one more GPU of an order, and what it bids: a step above the price at which the
-    second best is as good."""
+    """Return the best slot for one more GPU of an order, and what it bids: a step above the price at which
+    the second best is as good."""
     slot, best, second = MISSING, np.int64(0), np.int64(0)
     for e in range(start, end):
         value = gains[e] - prices[edges[e].pool]
