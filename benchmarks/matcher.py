@@ -24,6 +24,7 @@ from typing import Any
 
 os.environ["POLARS_MAX_THREADS"] = "1"  # before it is imported
 
+from benchmarks import _clearing as clearing
 from benchmarks import _market as market
 from benchmarks import _rivals as rivals
 from benchmarks import _rounds as rounds
@@ -342,7 +343,7 @@ def main() -> None:
     for size in SIZES:
         figures.measure(size)
     figures.fit()
-    report("matcher", figures.rows)
+    report("matcher", [*figures.rows, *clearing.rows()])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The order book: what fits an order, how well, and who holds which GPUs. Deterministic, without I/O."""
 
 from molt_market.orderbook.book import OrderBook
+from molt_market.orderbook.clearing import Clearing
 from molt_market.orderbook.compiled import CompiledIndex
 from molt_market.orderbook.explain import Exclusion, Explanation
 from molt_market.orderbook.fills import Execution, Fill
@@ -17,6 +18,7 @@ __all__ = [
     "MAX_RESERVATION_SECONDS",
     "BestPrice",
     "Change",
+    "Clearing",
     "CompiledIndex",
     "Depth",
     "Exclusion",

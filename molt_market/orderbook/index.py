@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple, Protocol
 
+from molt_market.errors import InvalidValue
 from molt_market.orderbook.constraints import fits
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing
 from molt_market.orderbook.ranked import Ranked
 from molt_market.orderbook.scoring import Scoring
+from molt_market.orderbook.surplus import Outcome, Refused
 
 
 class OfferIndex(Protocol):
@@ -40,6 +42,17 @@ class OfferIndex(Protocol):
 
         Returns the offer that each gets, None where nothing fits. What an offer has left goes to the demands
         behind; offers on one slot share its GPUs. It is a plan: nothing is held when it is there.
+        """
+        ...
+
+    def prepare_for_surplus(self) -> None:
+        """Get ready for `most_surplus`, which may take its time once. Raises InvalidValue if it never is."""
+        ...
+
+    def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
+        """Assign offers to demands in one token, each to be filled whole, for the most surplus.
+
+        A slot serves one demand, or as many as its GPUs do. It is a plan, as that of `match_round`.
         """
         ...
 
@@ -116,6 +129,15 @@ class GroupedIndex(ABC):
 
     def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
         return one_by_one(self.best, demands, scoring)
+
+    def prepare_for_surplus(self) -> None:
+        raise InvalidValue(
+            "this book's index cannot clear for surplus: pip install 'molt-market[matcher]', and give the"
+            " book another one, OrderBook(index=CompiledIndex())"
+        )
+
+    def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
+        raise NotImplementedError(demands, refused, share_slots)  # pragma: no cover - see above
 
 
 def one_by_one(

@@ -12,6 +12,7 @@ from molt_market.orderbook.index import OfferIndex, ranking
 from molt_market.orderbook.listing import Listing
 from molt_market.orderbook.ranked import Ranked
 from molt_market.orderbook.scoring import Scoring
+from molt_market.orderbook.surplus import Outcome, Refused
 
 
 class Matcher:
@@ -33,9 +34,20 @@ class Matcher:
         """Let demands in turn each take all its GPUs from the best offer that fits what is left by then."""
         listings = self._index.match_round(demands, self._scoring)
         return [
-            None if listing is None else Ranked.of(listing, demand, self._scoring)
+            None if listing is None else self.ranked(listing, demand)
             for listing, demand in zip(listings, demands, strict=True)
         ]
+
+    def prepare_for_surplus(self) -> None:
+        """Get ready for `most_surplus`. Raises InvalidValue if the index cannot do that."""
+        self._index.prepare_for_surplus()
+
+    def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
+        """Assign offers to demands in one token for the most surplus."""
+        return self._index.most_surplus(demands, refused, share_slots=share_slots)
+
+    def ranked(self, listing: Listing, demand: Demand) -> Ranked:
+        return Ranked.of(listing, demand, self._scoring)
 
     def rank(self, listings: Iterable[Listing], demand: Demand) -> list[Ranked]:
         """Sort listings, none above the price limit, the best first."""

@@ -77,7 +77,7 @@ class Reservations:
 
     def hold(self, offer: CapacityOffer, order: JobOrder, until: datetime) -> Reservation:
         """Hold GPUs that the caller has found to be free. Raises OrderAlreadyOpened."""
-        if order.slot is not None and (order.buyer_id, order.slot) in self._used_order_slots:
+        if order.slot is not None and self.is_used(order):
             raise OrderAlreadyOpened(order.slot, order.slot)
         reservation = Reservation(
             id=next(self._ids),
@@ -98,6 +98,10 @@ class Reservations:
             self._used_order_slots.add((order.buyer_id, order.slot))
         self.pool(offer.provider_id, offer.slot).held += reservation.gpu_count
         return reservation
+
+    def is_used(self, order: JobOrder) -> bool:
+        """Whether another order has the buyer's slot already."""
+        return order.slot is not None and (order.buyer_id, order.slot) in self._used_order_slots
 
     def confirm(self, reservation: Reservation, deal_id: EscrowId, now: datetime) -> bool:
         """Let a deal hold the GPUs from now on; False if it did already."""

@@ -7,6 +7,7 @@ from array import array
 from bisect import insort
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any, overload
 
 import numpy as np
@@ -45,6 +46,7 @@ from molt_market.orderbook.index import one_by_one, ranking
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.orderbook.ranked import Ranked
 from molt_market.orderbook.scoring import FULL_BANDWIDTH_GB_PER_SECOND, ScoreWeights, Scoring, model_share
+from molt_market.orderbook.surplus import Outcome, Refused
 
 AT_ONCE = 256  # keys that become Python's numbers together
 FEW = 1_024  # above that, all that fits is found and sorted: to keep the best in order costs more
@@ -252,6 +254,15 @@ class BlockIndex:
                 self.best, demands, scoring
             )  # a column of free GPUs could not tell what is left
         return Round(self, demands, scoring).listings()
+
+    def prepare_for_surplus(self) -> None:
+        compile_for_surplus()
+
+    def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
+        from molt_market.orderbook.compiled import surplus  # noqa: PLC0415 - it is made of this class
+
+        mode = surplus.Sharing if share_slots else surplus.Clearing
+        return mode(self, demands, refused).outcome()
 
     def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:
         if demand.offer_hash is not None:
@@ -566,16 +577,8 @@ class BlockIndex:
 
 def compile_all() -> None:
     """Have numba compile all that the index calls, or load what it compiled before, by using it once."""
-    offer = CapacityOffer(
-        provider_id=PartyId("nobody"),
-        gpu_capacity=GpuCapacity(gpu_count=1, gpu_model="H100", vram_gb=80),
-        price_per_hour=Amount(1),
-        available_hours=1,
-    )
-    listing = Listing.of(offer, Pool(), None)
-    needs = JobRequirements(min_gpu_count=1, min_vram_gb=80, max_price_per_hour=Amount(1), estimated_hours=1)
-    demand, index = Demand.of_requirements(needs, offer.created_at), BlockIndex()
-    scoring = Scoring(ScoreWeights(), lambda _: None)
+    demand, listing = _example()
+    index, scoring = BlockIndex(), Scoring(ScoreWeights(), lambda _: None)
     index.add_all([listing])
     index.best(demand, scoring, 1)
     index.find(demand, scoring)
@@ -583,6 +586,30 @@ def compile_all() -> None:
     listing.pool.held = 0
     index.remove(listing)
     index.add(listing)
+
+
+def _example() -> tuple[Demand, Listing]:
+    """Make a demand and a listing that fits it."""
+    offer = CapacityOffer(
+        provider_id=PartyId("nobody"),
+        gpu_capacity=GpuCapacity(gpu_count=1, gpu_model="H100", vram_gb=80),
+        price_per_hour=Amount(1),
+        available_hours=1,
+    )
+    needs = JobRequirements(min_gpu_count=1, min_vram_gb=80, max_price_per_hour=Amount(9), estimated_hours=1)
+    demand = Demand.of_requirements(needs, offer.created_at)
+    return demand, Listing.of(offer, Pool(), None)
+
+
+@cache
+def compile_for_surplus() -> None:
+    """Have numba compile, or load, what clears for surplus, once per process."""
+    demand, listing = _example()
+    index = BlockIndex()
+    index.add(listing)
+    for share_slots in (False, True):
+        index.most_surplus([demand], {}, share_slots=share_slots)
+        index.most_surplus([demand, demand], {0: (listing,)}, share_slots=share_slots)
 
 
 def _count_down(counter: dict[str, int], key: str) -> None:

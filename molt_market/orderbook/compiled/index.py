@@ -15,6 +15,7 @@ from molt_market.orderbook.index import OfferIndex, PriceIndex
 from molt_market.orderbook.listing import Listing
 from molt_market.orderbook.ranked import Ranked
 from molt_market.orderbook.scoring import Scoring
+from molt_market.orderbook.surplus import Outcome, Refused
 
 if TYPE_CHECKING:
     from molt_market.orderbook.compiled.blocks import BlockIndex
@@ -55,6 +56,14 @@ class CompiledIndex:
 
     def match_round(self, demands: Sequence[Demand], scoring: Scoring) -> list[Listing | None]:
         return self._current().match_round(demands, scoring)
+
+    def prepare_for_surplus(self) -> None:
+        """Wait for the compiled code, and for what only a clearing for surplus needs of it."""
+        self.wait()
+        self._current().prepare_for_surplus()
+
+    def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
+        return self._current().most_surplus(demands, refused, share_slots=share_slots)
 
     def candidates_at_any_price(self, demand: Demand) -> Iterable[Listing]:
         return self._current().candidates_at_any_price(demand)

@@ -133,3 +133,21 @@ BEST = np.dtype([*FOUND.descr, ("is_tied", "i8")])
 
 # places in the array that holds the index's own figures
 BLOCKS_USED, FREE_BLOCK, PLACES_USED, FIGURES = 0, 1, 2, 3
+
+BIDDER = np.dtype(
+    [
+        ("worth", "i8"),  # the most that an order can spend, in units; -1: nothing fits it
+        ("unit", "i8"),  # its GPUs x hours
+        ("least", "i8"),  # what is not remembered is worth no more
+        ("kept", "i4"),
+        ("start", "i4"),  # its offers, if they are listed
+        ("end", "i4"),
+    ]
+)
+"""An order that bids in a clearing for most surplus."""
+
+REMEMBERED = np.dtype([("cost", "i8"), ("value", "i8"), ("pool", "i4"), ("number", "i4")])
+"""An offer that a bidder remembers: what it costs him, what it was worth beyond that, its slot and number."""
+
+EDGE = np.dtype([("gain", "i8"), ("order", "i4"), ("pool", "i4"), ("number", "i4")])
+"""An offer that fits an order, its slot, and what the order can spend less what it costs."""
