@@ -139,7 +139,7 @@ class Deployer:
             killed cannot be gone on with unless there is a salt.
 
     Raises:
-        InvalidValue: a token for tests on the main network, or no node to ask.
+        InvalidValue: a token for tests on the main network, a salt where no factory is, or no node to ask.
         NodeUnreachable, WrongChain: there is no node of that chain.
         OtherDeployment: the journal is of a deployment with other values, or of another chain.
     """
@@ -160,6 +160,8 @@ class Deployer:
             )
         self.node = Node(network.node_address(rpc_url))
         self.node.require_chain(network.chain_id)
+        if salt is not None and not has_factory(self.node):
+            raise InvalidValue(f"no factory is at {FACTORY} on chain {network.chain_id}: leave the salt out")
         self.transactions = Transactions(self.node, network.chain_id, confirmations=network.confirmations)
         self._chain_id = network.chain_id
         self._wallet = wallet

@@ -208,6 +208,8 @@ def test_deployer__other_code_in_the_factorys_place__is_not_the_factory(url: str
     for code in ("0x", "0x6000"):
         node.request("hardhat_setCode", FACTORY, code)
         assert not has_factory(node)
+        with pytest.raises(InvalidValue, match="leave the salt out"):
+            deployer(url, salt=NO_SALT)
 
 
 def test_deployer__chain_of_another_id__is_refused(url: str) -> None:
