@@ -171,7 +171,10 @@ class InvalidStateTransition(MarketError):
     """A status cannot follow another: look at the state machine of orders."""
 
     def __init__(self, from_: str, to: str) -> None:
-        super().__init__(f"{from_} cannot become {to}: read the present status again before you act on it")
+        super().__init__(
+            f"{from_} cannot become {to}: look at the present status (of a deal with `molt explain`), and do"
+            " what it allows"
+        )
         self.from_ = from_
         self.to = to
 
@@ -555,7 +558,8 @@ class AnvilNotFound(ChainError):
 
     def __init__(self, program: str) -> None:
         super().__init__(
-            f"{program} is not on the PATH: install Anvil (Foundry), run `make dev`, or set MOLT_ANVIL"
+            f"{program} is not on the PATH: `make dev` puts one into .toolchain/bin, add that to the PATH;"
+            " or install Foundry, or set MOLT_ANVIL"
         )
         self.program = program
 
