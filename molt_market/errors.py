@@ -286,7 +286,7 @@ class WrongSigner(InvalidSignature):
     """A valid signature of the wrong account: sign with the key of `expected`."""
 
     def __init__(self, expected: str, actual: str) -> None:
-        super().__init__(f"signed by {actual}, but {expected} has to sign")
+        super().__init__(f"signed by {actual}, but {expected} has to sign: take that account's key")
         self.expected = expected
         self.actual = actual
 
@@ -570,7 +570,7 @@ class DeploymentNotFound(ChainError):
     def __init__(self, chain_id: int, looked_in: str = "deployments/") -> None:
         super().__init__(
             f"no deployment is known for chain {chain_id}, looked in {looked_in}: deploy there"
-            " (molt_market.chain.deploy) and save its file, or pass one"
+            " (docs/deploying.md), or say where its file is: --deployment, MOLT_DEPLOYMENTS, deployment="
         )
         self.chain_id = chain_id
         self.looked_in = looked_in
