@@ -113,7 +113,6 @@ def _print(out: Output, told: DealExplanation, payments: Sequence[Outlook], own:
     out.line()
     if told.moves:
         out.show(_moves(told.moves, own))
-        out.line("In brackets: the command for it.", "dim")
     else:
         out.line("Nothing comes next: the deal is closed for ever.")
     if payments:
@@ -142,7 +141,7 @@ def _moves(moves: Sequence[Move], own: Address | None) -> Table:
     table.add_column("which")
     for move in moves:
         you = " (you)" if own in move.accounts else ""
-        told = f"{move.then} [molt {COMMANDS[move.verb]}]"
+        told = f"{move.then}\n`molt {COMMANDS[move.verb]}`"
         table.add_row(when(move.from_, move.before), move.who + you, told)
     return table
 
