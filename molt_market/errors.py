@@ -260,7 +260,8 @@ class AgentSilent(MarketError):
 
     def __init__(self, deal_id: str, waited_for: str, seconds: float) -> None:
         super().__init__(
-            f"the agent of deal {deal_id} has not sent {waited_for} in {seconds:g} s: ask again, or stop it"
+            f"the agent of deal {deal_id} has not sent {waited_for} in {seconds:g} s: ask again, as its"
+            " GPUs may still be taken, or stop the deal (`molt deal stop`)"
         )
         self.deal_id = deal_id
 
