@@ -8,7 +8,7 @@ MOLT_ANVIL             the Anvil to start for a local chain; default: the one on
 
 The command line (`molt`) reads these too, where no option says otherwise:
 
-MOLT_NETWORK           name of the chain, for example sepolia; default: local
+MOLT_NETWORK           name of the chain, for example sepolia, or its id; default: local
 MOLT_DATABASE          where payments are written down: sqlite:///market.db, postgresql://user@host/name
 MOLT_WALLET            key file of the account that pays
 MOLT_SERVER            address of the market's server, for example http://127.0.0.1:8080

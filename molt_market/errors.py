@@ -171,7 +171,10 @@ class InvalidStateTransition(MarketError):
     """A status cannot follow another: look at the state machine of orders."""
 
     def __init__(self, from_: str, to: str) -> None:
-        super().__init__(f"{from_} cannot become {to}: read the present status again before you act on it")
+        super().__init__(
+            f"{from_} cannot become {to}: look at the present status (of a deal with `molt explain`), and do"
+            " what it allows"
+        )
         self.from_ = from_
         self.to = to
 
@@ -257,7 +260,8 @@ class AgentSilent(MarketError):
 
     def __init__(self, deal_id: str, waited_for: str, seconds: float) -> None:
         super().__init__(
-            f"the agent of deal {deal_id} has not sent {waited_for} in {seconds:g} s: ask again, or stop it"
+            f"the agent of deal {deal_id} has not sent {waited_for} in {seconds:g} s: ask again, as its"
+            " GPUs may still be taken, or stop the deal (`molt deal stop`)"
         )
         self.deal_id = deal_id
 
@@ -283,7 +287,7 @@ class WrongSigner(InvalidSignature):
     """A valid signature of the wrong account: sign with the key of `expected`."""
 
     def __init__(self, expected: str, actual: str) -> None:
-        super().__init__(f"signed by {actual}, but {expected} has to sign")
+        super().__init__(f"signed by {actual}, but {expected} has to sign: take that account's key")
         self.expected = expected
         self.actual = actual
 
@@ -555,7 +559,8 @@ class AnvilNotFound(ChainError):
 
     def __init__(self, program: str) -> None:
         super().__init__(
-            f"{program} is not on the PATH: install Anvil (Foundry), run `make dev`, or set MOLT_ANVIL"
+            f"{program} is not on the PATH: `make dev` puts one into .toolchain/bin, add that to the PATH;"
+            " or install Foundry, or set MOLT_ANVIL"
         )
         self.program = program
 
@@ -566,7 +571,7 @@ class DeploymentNotFound(ChainError):
     def __init__(self, chain_id: int, looked_in: str = "deployments/") -> None:
         super().__init__(
             f"no deployment is known for chain {chain_id}, looked in {looked_in}: deploy there"
-            " (molt_market.chain.deploy) and save its file, or pass one"
+            " (docs/deploying.md), or say where its file is: --deployment, MOLT_DEPLOYMENTS, deployment="
         )
         self.chain_id = chain_id
         self.looked_in = looked_in

@@ -38,14 +38,20 @@ class Network:
 
     @classmethod
     def named(cls, name: str) -> Network:
-        """Return a known network by its name. Raises InvalidValue, which lists them.
+        """Return a known network by its name, or any by its chain id. Raises InvalidValue, which lists them.
+
+        Of a chain that is not known to be mined is enough; `custom` waits for more.
 
         >>> Network.named("sepolia").chain_id
         11155111
+        >>> Network.named("4242").name
+        'chain-4242'
         """
+        if name.isascii() and name.isdecimal():
+            return cls.numbered(int(name)) or cls(f"chain-{int(name)}", int(name))
         known = {each.name: each for each in _KNOWN}
         if name not in known:
-            raise InvalidValue(f"no network {name!r}: choose one of {', '.join(known)}")
+            raise InvalidValue(f"no network {name!r}: choose one of {', '.join(known)}, or give a chain id")
         return known[name]
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -44,13 +44,21 @@ class Output:
         """Print a table, or anything else that Rich can."""
         self.console.print(renderable)
 
-    def table(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Print rows below a head, each in one line, however long it is: ids can be copied from it."""
+    def table(
+        self, head: Sequence[str], rows: Sequence[Sequence[str]], *, figures: Collection[int] = ()
+    ) -> None:
+        """Print rows below a head, each in one line, however long it is: ids can be copied from it.
+
+        The columns of `figures`, counted from 0, are set to the right.
+        """
         lines = [head, *rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
         for number, line in enumerate(lines):
-            text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            self.line(text.rstrip(), "bold" if number == 0 else "")
+            cells = [
+                line[column].rjust(width) if column in figures else line[column].ljust(width)
+                for column, width in enumerate(widths)
+            ]
+            self.line("  ".join(cells).rstrip(), "bold" if number == 0 else "")
 
     def json(self, value: Mapping[str, Any]) -> None:
         """Print a value as JSON, its keys in their order."""

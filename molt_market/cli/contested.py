@@ -25,7 +25,7 @@ from molt_market.domain.events import DealClaimed, DealDisputed
 from molt_market.domain.evidence import Evidence
 from molt_market.domain.ids import ZERO_HASH, Address, EscrowId, Hash32
 from molt_market.domain.pings import Rejection
-from molt_market.errors import InvalidStateTransition, InvalidValue, utc
+from molt_market.errors import InvalidValue, utc
 from molt_market.payments.explanation import held_of
 from molt_market.payments.results import hours_of
 from molt_market.signing.evidence import evidence_hash, verify_evidence
@@ -104,7 +104,8 @@ def _read(shared: AppContext, deal_id: EscrowId, nvidia_keys: Mapping[str, Any] 
     client = shared.client()
     escrow, events = read_deal(client, deal_id)
     if escrow.status is not DealStatus.DISPUTED:
-        raise InvalidStateTransition(escrow.status.name, "RULED")
+        says = f"deal {escrow.id} is {escrow.status.name}, so nobody disputes it now"
+        raise InvalidValue(f"{says}: `molt explain` says how it stands")
     claimed = next((each for each in events if isinstance(each, DealClaimed)), None)
     disputed = next((each for each in events if isinstance(each, DealDisputed)), None)
     held = held_of(escrow, events)

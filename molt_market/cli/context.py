@@ -101,7 +101,7 @@ class AppContext:
     def key_file(self) -> Path:
         """Return the path of the key file."""
         if self.wallet is None:
-            raise InvalidValue("no account that pays: give --wallet, or set MOLT_WALLET")
+            raise InvalidValue("no account: give --wallet, the path of your key file, or set MOLT_WALLET")
         return self.wallet
 
     def payments(self, *, unwritten: bool = False, database: Database | None = None) -> PaymentService:

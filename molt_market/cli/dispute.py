@@ -36,7 +36,12 @@ def open_(
         DisputeReason.LESS_THAN_CLAIMED
     ),
     text: Annotated[str, typer.Option(help="For your journal.")] = "",
-    evidence: Annotated[str, typer.Option(help="A hash of it; it goes to the chain.")] = ZERO_HASH,
+    evidence: Annotated[
+        str,
+        typer.Option(
+            help="A hash of it, as `dispute evidence` prints; it goes to the chain.", show_default="none"
+        ),
+    ] = ZERO_HASH,
     signed: Annotated[
         Path | None, typer.Option(help="File of a dispute that the buyer has signed.", metavar="FILE")
     ] = None,

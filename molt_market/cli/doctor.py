@@ -13,6 +13,7 @@ from rich.text import Text
 
 from molt_market.chain.deployments import Deployment, load_deployment
 from molt_market.chain.faucet import gives_coin
+from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
 from molt_market.chain.reverts import without_secrets
 from molt_market.chain.token import TokenContract
@@ -71,7 +72,7 @@ def doctor(
     if shared.says_json(as_json=as_json):
         shared.output.json({"checks": [_machine(name, each) for name, each in found.items()]})
     else:
-        _print(shared.output, found)
+        _print(shared.output, found, local=shared.network == Network.LOCAL)
     if any(each.state is State.FAIL for each in found.values()):
         raise typer.Exit(SOME_FAILED)
 
@@ -80,7 +81,7 @@ def _machine(name: str, found: Finding) -> dict[str, str | None]:
     return {"check": name, "state": found.state, "says": found.says, "mend": found.mend or None}
 
 
-def _print(out: Output, found: dict[str, Finding]) -> None:
+def _print(out: Output, found: dict[str, Finding], *, local: bool) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -89,6 +90,10 @@ def _print(out: Output, found: dict[str, Finding]) -> None:
         says = f"{each.says}: {each.mend}" if each.mend else each.says
         table.add_row(Text(each.state, STYLES[each.state]), name, says)
     out.show(table)
+    if local and found["node"].state is State.FAIL:
+        out.line(
+            "\n`molt devnet` starts a local chain with a market; `source devnet/env` has the others find it"
+        )
     failed = sum(each.state is State.FAIL for each in found.values())
     out.line("\nnothing failed" if not failed else f"\n{failed} failed", "bold")
 

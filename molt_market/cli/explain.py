@@ -24,6 +24,19 @@ from molt_market.payments.explanation import DealExplanation, Move, explain_deal
 from molt_market.payments.outlook import Outlook, View, first_nonces, outlook
 from molt_market.payments.ports import EscrowChain
 
+# The command of each move, by the method of PaymentService that sends it.
+COMMANDS = {
+    "redeem": "deal release",
+    "release_payment": "deal claim",
+    "claim_unattested": "deal claim",
+    "stop": "deal stop",
+    "cancel": "deal cancel",
+    "handle_dispute": "dispute open",
+    "resolve": "arbiter rule",
+    "concede": "dispute concede",
+    "settle_split": "deal agree",
+    "refund_payment": "deal finalize",
+}
 LOOKS = 5  # how often a deal is read until nothing happened to it in between
 
 
@@ -96,11 +109,10 @@ def _print(out: Output, told: DealExplanation, payments: Sequence[Outlook], own:
     ):
         out.line(f"{name:9}{account}{' (you)' if account == own else ''}")
     out.line()
-    out.show(_money(told))
+    _money(out, told)
     out.line()
     if told.moves:
         out.show(_moves(told.moves, own))
-        out.line("In brackets: the method of PaymentService that sends it.", "dim")
     else:
         out.line("Nothing comes next: the deal is closed for ever.")
     if payments:
@@ -109,21 +121,17 @@ def _print(out: Output, told: DealExplanation, payments: Sequence[Outlook], own:
             print_payment(out, row, SystemClock().now())
 
 
-def _money(told: DealExplanation) -> Table:
+def _money(out: Output, told: DealExplanation) -> None:
+    """Print where the money is. A sum may have 18 decimals: not one of its digits is left out."""
     staked = "bond and stake" if told.stake.base_units else "bond"
-    table = Table(box=None, pad_edge=False, show_footer=True, footer_style="bold", header_style="bold")
-    table.add_column("where the money is", "locked in all")
-    token = told.escrow.token
-    for head, amount in (
-        ("price", told.escrow.amount),
-        (staked, told.escrow.bond + told.stake),
-        ("together", told.in_all),
-    ):
-        table.add_column(head, str(amount), justify="right", no_wrap=True)
-    for share in told.shares:
-        if share.together != Amount.zero(token):
-            table.add_row(share.place, str(share.price), str(share.bond), str(share.together))
-    return table
+    escrow = told.escrow
+    rows = [
+        (share.place, str(share.price), str(share.bond), str(share.together))
+        for share in told.shares
+        if share.together.base_units
+    ]
+    in_all = ("locked in all", str(escrow.amount), str(escrow.bond + told.stake), str(told.in_all))
+    out.table(("where the money is", "price", staked, "together"), [*rows, in_all], figures=(1, 2, 3))
 
 
 def _moves(moves: Sequence[Move], own: Address | None) -> Table:
@@ -133,7 +141,8 @@ def _moves(moves: Sequence[Move], own: Address | None) -> Table:
     table.add_column("which")
     for move in moves:
         you = " (you)" if own in move.accounts else ""
-        table.add_row(when(move.from_, move.before), move.who + you, f"{move.then} [{move.verb}]")
+        told = f"{move.then}\n`molt {COMMANDS[move.verb]}`"
+        table.add_row(when(move.from_, move.before), move.who + you, told)
     return table
 
 

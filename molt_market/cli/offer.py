@@ -111,6 +111,9 @@ def list_(
     if shared.says_json(as_json=as_json):
         shared.output.json({"offers": [each.model_dump(mode="json") for each in found]})
         return
+    if not found:
+        shared.output.note(f"no offer of {whose} stands; `molt market depth` shows what all offer")
+        return
     rows = [
         (
             gpus_of(each),

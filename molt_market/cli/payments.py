@@ -52,6 +52,8 @@ def payments(
         shared.output.json(_machine(rows, opened, now, more))
     else:
         _print(shared.output, rows, opened, now, more)
+        if not (rows or all_ or state) and any(opened.journal.counts().values()):
+            shared.output.note("only those that are not final are listed: --all shows the others too")
 
 
 def _print(out: Output, rows: Sequence[Outlook], opened: OpenJournal, now: datetime, more: int) -> None:

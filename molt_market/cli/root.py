@@ -148,7 +148,9 @@ app = typer.Typer(
 def root(
     context: typer.Context,
     *,
-    network: Annotated[str | None, typer.Option(help="Chain: local, sepolia, ... [MOLT_NETWORK]")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="Chain: local, sepolia, ..., or its id. [MOLT_NETWORK]")
+    ] = None,
     rpc_url: Annotated[str | None, typer.Option(help="Address of the node. [MOLT_RPC_URL]")] = None,
     deployment: Annotated[
         Path | None, typer.Option(help="File or folder of the deployment. [MOLT_DEPLOYMENTS]")

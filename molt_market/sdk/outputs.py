@@ -34,7 +34,9 @@ def fetch_outputs(
     try:
         address = asyncio.run(address_of(url, private=private))
     except NotPublic as error:
-        raise ServerUnreachable(str(url), "its address is not public, and that is not allowed") from error
+        raise ServerUnreachable(
+            str(url), "its address is not public: see --allow-private, private=True"
+        ) from error
     except OSError as error:
         raise ServerUnreachable(str(url), str(error)) from error
     headers = {"Authorization": f"Bearer {access.token}", "Host": url.netloc.decode("ascii")}

@@ -59,7 +59,8 @@ def _copy(source: Database, target: Database) -> int:
     with source.reading() as reading, target.writing() as writing:
         for table in metadata.sorted_tables:
             if writing.execute(select(func.count()).select_from(table)).scalar_one():
-                raise InvalidValue(f"{target} has {table.name} already: restore into an empty database")
+                where = target.url.render_as_string()
+                raise InvalidValue(f"{where} has {table.name} already: restore into an empty database")
             rows += _copy_table(table, reading, writing)
             if target.is_postgres:
                 _count_on(table, writing)

@@ -144,6 +144,7 @@ def account_for(stage: Stage, before: dict[str, int]) -> int:
     if not wrong:
         total = molt(sum(after.values()))
         say(f"\n[bold green]{total} MOLT before and after, every base unit where it belongs.[/bold green]")
+        say("The same by hand, one command after the other: docs/quickstart-buyer.md, and those beside it.")
     return 1 if wrong else 0
 
 

@@ -18,6 +18,7 @@ def set_the_stage(net: Devnet, fee_bps: int) -> Stage:
     chapter("The chain")
     say(f"Anvil at {net.url}, chain {net.deployment.chain_id}, MoltEscrow at {net.deployment.escrow}.")
     say("A day takes seconds here: the chain's clock is moved on, and everybody reads that one clock.")
+    say("MOLT is a token for tests: nothing here is worth anything.")
     auditor = Auditor(net.url, net.deployment.token_address)
     return Stage(net, Cast(net), net.book(), Ledger(fee_bps, "platform"), auditor)
 

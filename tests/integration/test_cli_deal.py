@@ -341,6 +341,8 @@ def test_vote__of_enough_members__is_the_panels_ruling(scene: Scene, as_: As, fo
     escrow = scene.open(offer=scene.offer(policy_id=net.panel_policy_id))
     as_(net.panel_members[0])
     assert "LOCKED cannot become RULED" in refused("arbiter", "vote", escrow.id, "--hours", "22")
+    shown = refused("dispute", "show", escrow.id, code=ExitCode.BAD_INPUT)
+    assert f"{escrow.id} is LOCKED, so nobody disputes it now: `molt explain` says" in shown
     scene.run(HOURS)
     scene.provider.claim_unattested(escrow, "23.5")
     said = refused("arbiter", "vote", escrow.id, "--hours", "23.6", code=ExitCode.BAD_INPUT)

@@ -56,7 +56,10 @@ def test_doctor__no_node__skips_what_needs_it() -> None:
     assert states(checks) == {"node": "FAIL"} | skipped
     assert "start one, or correct the address" in checks["node"]["says"]
     assert checks["token"]["says"] == "needs the check of the escrow"
-    assert run("--rpc-url", NOWHERE, "doctor").stdout.splitlines()[-1] == "1 failed"
+    said = run("--rpc-url", NOWHERE, "doctor").stdout
+    assert said.splitlines()[-1] == "1 failed"
+    assert "`molt devnet` starts a local chain" in said
+    assert "molt devnet" not in run("--network", "sepolia", "--rpc-url", NOWHERE, "doctor").stdout
 
 
 @pytest.mark.usefixtures("whole")

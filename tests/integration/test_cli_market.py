@@ -208,6 +208,7 @@ def test_offer__from_a_file__listed_shown_and_taken_back(
     row = molt("offer", "list").splitlines()[1]
     assert row.startswith("8 H100 80 GB  FR     2 to 24")
     assert asked("offer", "list", "--provider", net.buyer.address) == {"offers": []}
+    assert molt("offer", "list", "--provider", net.buyer.address) == ""
     told = asked("offer", "cancel", posted["id"], "--on-chain")
     assert told["was_listed"]
     assert told["stands_until"] < posted["expires_at"]

@@ -66,7 +66,9 @@ def test_voucher__is_charged_to_the_wallet__or_to_who_has_signed_in_the_file(
 ) -> None:
     net, escrow = scene.net, scene.open()
     file.write_text(scene.voucher(escrow, "6").model_dump_json())
-    assert "no account that pays" in refused("relay", file, "--server", running.url, code=ExitCode.BAD_INPUT)
+    assert "no account: give --wallet" in refused(
+        "relay", file, "--server", running.url, code=ExitCode.BAD_INPUT
+    )
     wallet = file.parent / "provider.json"
     key_file(net.provider, wallet)
     monkeypatch.setenv("MOLT_WALLET_PASSWORD", PASSWORD)

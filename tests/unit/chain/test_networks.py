@@ -40,6 +40,15 @@ def test_named__finds_every_known_network(network: Network) -> None:
     assert Network.named(network.name) is network
 
 
+def test_named__chain_id__is_that_chain() -> None:
+    assert Network.named("11155111") is Network.SEPOLIA
+    assert Network.named("4242") == Network("chain-4242", 4242)
+    with pytest.raises(InvalidValue, match="chain id 0"):
+        Network.named("0")
+    with pytest.raises(InvalidValue, match="or give a chain id"):
+        Network.named("-1")
+
+
 def test_named__unknown__lists_what_there_is() -> None:
     with pytest.raises(InvalidValue, match="no network 'sepola': choose one of local, mainnet, sepolia"):
         Network.named("sepola")

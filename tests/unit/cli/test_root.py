@@ -152,6 +152,18 @@ def test_payments__limit__says_how_many_more(path: Path) -> None:
     assert result.stdout.endswith("\n2 more: --limit shows them\n")
 
 
+def test_payments__all_have_ended__says_where_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "ended.db"
+    database = Database(path)
+    journal = SqlJournal(database, LOCAL)
+    journal.plan("ended")
+    journal.fail("ended", "no money")
+    database.close()
+    assert "--all shows the others" in molt("--database", path, "payments").stderr
+    assert "--all shows" not in molt("--database", path, "payments", "--all").stderr
+    assert "--all shows" not in molt("--database", tmp_path / "new.db", "payments").stderr
+
+
 def test_payments__cap_of_the_environment__is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOLT_DATABASE", str(path))
     monkeypatch.setenv("MOLT_MAX_FEE_GWEI", "2")
@@ -187,7 +199,7 @@ def test_metrics__are_the_journals(path: Path) -> None:
         (["--network", "moon", "payments"], "no network 'moon'", ExitCode.BAD_INPUT),
         (["explain", "0x12"], "is not 32 bytes", ExitCode.BAD_INPUT),
         (["explain", DEAL_ID], "no node answers", ExitCode.UNREACHABLE),
-        (["reconcile"], "no account that pays: give --wallet", ExitCode.BAD_INPUT),
+        (["reconcile"], "no account: give --wallet", ExitCode.BAD_INPUT),
         (["--database", ".", "payments"], "there is no database", ExitCode.BAD_INPUT),
     ],
 )
