@@ -13,6 +13,7 @@ MOLT_DATABASE          where payments are written down: sqlite:///market.db, pos
 MOLT_WALLET            key file of the account that pays
 MOLT_SERVER            address of the market's server, for example http://127.0.0.1:8080
 MOLT_MAX_FEE_GWEI      most to offer for a unit of gas, in whole gwei; default: 500
+MOLT_CONFIRMATIONS     blocks on top that make a block count; default: the network's own
 """
 
 from __future__ import annotations
@@ -36,6 +37,14 @@ def _whole_gwei(value: object) -> object:
     return value
 
 
+def _blocks(value: object) -> object:
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if type(value) is not int or value < 0:
+        raise InvalidValue("give a whole number of blocks, e.g. 12")
+    return value
+
+
 class Settings(Value):
     """What is configured outside of the program. Passwords are masked in repr, also the database's."""
 
@@ -49,6 +58,7 @@ class Settings(Value):
     wallet: Path | None = None
     server: str | None = None
     max_fee_gwei: Annotated[int, BeforeValidator(_whole_gwei)] | None = None
+    confirmations: Annotated[int, BeforeValidator(_blocks)] | None = None
 
 
 def environment_with(changes: Mapping[str, str]) -> dict[str, str]:

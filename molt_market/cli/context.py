@@ -6,7 +6,7 @@ Nor imported: a command that asks neither a chain nor a database does not wait f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -75,10 +75,13 @@ class AppContext:
     ) -> AppContext:
         """Fill up with the environment what no option says. Raises InvalidValue."""
         known = settings()
+        chain = Network.named(network or known.network)
+        if known.confirmations is not None:
+            chain = replace(chain, confirmations=known.confirmations)
         from_environment = known.database.get_secret_value() if known.database else None
         return cls(
             output,
-            Network.named(network or known.network),
+            chain,
             rpc_url or known.rpc_url,
             deployment,
             database or from_environment,

@@ -25,6 +25,7 @@ def test_settings__each_variable__is_read() -> None:
             "MOLT_WALLET": "buyer.json",
             "MOLT_SERVER": "http://market:8080",
             "MOLT_MAX_FEE_GWEI": "200",
+            "MOLT_CONFIRMATIONS": "12",
             "OTHER": "x",
         }
     )
@@ -34,6 +35,7 @@ def test_settings__each_variable__is_read() -> None:
         "/opt/anvil",
     )
     assert (found.network, found.wallet, found.max_fee_gwei) == ("sepolia", Path("buyer.json"), 200)
+    assert found.confirmations == 12
     assert found.server == "http://market:8080"
     assert found.database is not None
     assert found.database.get_secret_value() == "postgresql://molt:hidden@host/market"
@@ -46,6 +48,12 @@ def test_settings__each_variable__is_read() -> None:
 def test_settings__fee_that_is_no_whole_gwei__names_the_variable(value: str) -> None:
     with pytest.raises(InvalidValue, match=r"^MOLT_MAX_FEE_GWEI: give a whole number of gwei"):
         settings({"MOLT_MAX_FEE_GWEI": value})
+
+
+@pytest.mark.parametrize("value", ["-1", "1.5", "many"])
+def test_settings__confirmations_that_are_no_blocks__names_the_variable(value: str) -> None:
+    with pytest.raises(InvalidValue, match=r"^MOLT_CONFIRMATIONS: give a whole number of blocks"):
+        settings({"MOLT_CONFIRMATIONS": value})
 
 
 def test_settings__empty_variable__counts_as_unset() -> None:

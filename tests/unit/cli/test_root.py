@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from molt_market.cli.console import Output
+from molt_market.cli.context import AppContext
 from molt_market.cli.root import ExitCode, app, code_of
 from molt_market.errors import DealNotFound, InexactAmount, NodeUnreachable, StorageUnavailable
 from molt_market.payments.fees import GWEI
@@ -38,6 +40,7 @@ def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
         "NETWORK",
         "WALLET",
         "MAX_FEE_GWEI",
+        "CONFIRMATIONS",
         "WALLET_PASSWORD",
         "DEPLOYMENTS",
     ):
@@ -168,6 +171,13 @@ def test_payments__cap_of_the_environment__is_told(path: Path, monkeypatch: pyte
     monkeypatch.setenv("MOLT_DATABASE", str(path))
     monkeypatch.setenv("MOLT_MAX_FEE_GWEI", "2")
     assert "above the cap of 2 gwei" in listed()["payments"][0]["next"]
+
+
+def test_network__waits_for_as_many_blocks_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOLT_CONFIRMATIONS", "12")
+    nothing: dict[str, Any] = dict.fromkeys(("rpc_url", "deployment", "database", "wallet", "server"))
+    made = AppContext.of(Output(), network="4242", on_close=lambda _: None, **nothing)
+    assert (made.network.chain_id, made.network.confirmations) == (4_242, 12)
 
 
 def test_payments__network_without_a_node_of_its_own__works_too(
