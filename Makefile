@@ -135,7 +135,7 @@ $(PRODUCT): requirements/dev.txt pyproject.toml .venv/bin/uv
 	@touch $@
 
 $(NODE): package-lock.json package.json | $(PRODUCT)
-	@$(step) 'installing the chain, the compiler and Solidity libraries (node_modules, 280 MB)' npm ci --ignore-scripts
+	@$(step) 'installing the chain, the compiler and Solidity libraries (node_modules, 380 MB)' npm ci --ignore-scripts
 	@scripts/make/link-tools packages
 	@touch $@
 
