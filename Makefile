@@ -130,7 +130,7 @@ dev: $(PRODUCT) $(NODE) $(APE) $(PROVE)
 	@touch $@
 
 $(PRODUCT): requirements/dev.txt pyproject.toml .venv/bin/uv
-	@$(install) .venv requirements/dev.txt 'installing the product and its tools (.venv, 680 MB)'
+	@$(install) .venv requirements/dev.txt 'installing the product and its tools (.venv, 920 MB)'
 	@scripts/make/link-tools node
 	@touch $@
 
