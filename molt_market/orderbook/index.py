@@ -131,13 +131,23 @@ class GroupedIndex(ABC):
         return one_by_one(self.best, demands, scoring)
 
     def prepare_for_surplus(self) -> None:
-        raise InvalidValue(
-            "this book's index cannot clear for surplus: pip install 'molt-market[matcher]', and give the"
-            " book another one, OrderBook(index=CompiledIndex())"
-        )
+        raise _cannot_clear()
 
-    def most_surplus(self, demands: Sequence[Demand], refused: Refused, *, share_slots: bool) -> Outcome:
-        raise NotImplementedError(demands, refused, share_slots)  # pragma: no cover - see above
+    def most_surplus(
+        self,
+        demands: Sequence[Demand],  # noqa: ARG002 - nothing that is asked for helps
+        refused: Refused,  # noqa: ARG002
+        *,
+        share_slots: bool,  # noqa: ARG002
+    ) -> Outcome:
+        raise _cannot_clear()
+
+
+def _cannot_clear() -> InvalidValue:
+    return InvalidValue(
+        "this book's index cannot clear for surplus: pip install 'molt-market[matcher]', and give the"
+        " book another one, OrderBook(index=CompiledIndex())"
+    )
 
 
 def one_by_one(

@@ -6,11 +6,13 @@ runs as the job's own user, who is nobody else's on this machine either, so that
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from pwd import getpwuid
 
 from molt_market.agent.inputs import InputRefused
 from molt_market.agent.ports import Job
@@ -23,7 +25,10 @@ INSIDE = "/job"  # where the job's folder is in its container
 TMP_MB = 256
 FILES_OPEN = 1_024
 SECONDS, PULL_SECONDS = 60, 3_600
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": getpwuid(os.geteuid()).pw_dir,
+}
 VARIABLES = "variables"  # the file with a job's environment: a command line can be read by everybody
 
 

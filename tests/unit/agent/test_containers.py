@@ -179,7 +179,7 @@ def test_job__reaches_nothing_of_the_machine(runner: ProcessRunner, folder: Path
     ]
     tries += [
         f"kill -9 {os.getpid()}",
-        "cat /proc/1/root/etc/shadow",
+        "cat /proc/1/cwd/../etc/shadow",
         "wget -q -T 2 -O - http://127.0.0.1:8545",
     ]
     script = "; ".join(f"({each}) && echo DONE" for each in tries)

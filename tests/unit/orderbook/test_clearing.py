@@ -20,6 +20,7 @@ from molt_market.orderbook.compiled.blocks import BlockIndex
 from molt_market.orderbook.compiled.surplus import Clearing as OneEach
 from molt_market.orderbook.compiled.surplus import Sharing
 from molt_market.orderbook.demand import Demand
+from molt_market.orderbook.index import PriceIndex
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.refusals import OrderCancelled, ProviderBalance
 from molt_market.testing import ManualClock
@@ -239,6 +240,8 @@ def test_clear_for_surplus__readable_index__names_the_other_one() -> None:
     book.submit_order(order_of(0, 9))
     with pytest.raises(InvalidValue, match=r"pip install 'molt-market\[matcher\]'.*index=CompiledIndex"):
         book.clear_for_surplus(UNTIL)
+    with pytest.raises(InvalidValue, match="cannot clear for surplus"):
+        PriceIndex().most_surplus([], {}, share_slots=True)
 
 
 @pytest.mark.parametrize("seconds", [0, 121])
