@@ -100,7 +100,8 @@ class Here:
 
     def at_work(self) -> Sequence[Handling]:
         """Return the deals with something to do: claimed ones too, where a voucher still counts."""
-        claimed = [each.id for each in self.facts.live() if each.deal.status is DealStatus.CLAIMED]
+        live = self.facts.live()  # of all providers: only this gateway's own are looked up
+        claimed = [each.id for each in live if each.deal.status is DealStatus.CLAIMED and self.serves(each)]
         closed = [each for each in map(self.usage.handling, claimed) if each is not None]
         return [*self.usage.handlings(AT_WORK), *(each for each in closed if each.phase not in AT_WORK)]
 

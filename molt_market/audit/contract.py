@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from molt_market.chain.artefacts import artefact
 from molt_market.chain.events import decode_logs
 from molt_market.chain.interface import interface
 from molt_market.chain.node import Node, readable, unhex
-from molt_market.chain.reverts import RpcError, of_answer
+from molt_market.chain.spans import LogSpans
 from molt_market.chain.token import TokenContract
 from molt_market.domain.amounts import Amount, Token
 from molt_market.domain.events import Event
@@ -81,10 +81,12 @@ class Contract:
 
     def logged(self, first: int, last: int, span: int) -> Iterator[Page]:
         """Page through the log of these blocks, by `span` blocks at most."""
-        for start, end, logs in self._pages({"address": self.address}, first, last, span):
-            wanted = {"address": self.token_address, "topics": [TRANSFER, None, _word(self.address)]}
+        to_us = [TRANSFER, None, _word(self.address)]
+        log = LogSpans(self.node, self.address, most=span)
+        tokens = LogSpans(self.node, self.token_address, most=span)
+        for start, end, logs in log.pages([], first, last):
             received: dict[TransactionId, int] = {}
-            for _, _, transfers in self._pages(wanted, start, end, span):
+            for _, _, transfers in tokens.pages(to_us, start, end):
                 with readable("eth_getLogs"):
                     for transfer in transfers:
                         sent_by = TransactionId(transfer["transactionHash"])
@@ -97,22 +99,6 @@ class Contract:
         receipt = self.node.request("eth_getTransactionReceipt", transaction)
         with readable("eth_getTransactionReceipt"):
             return decode_logs(receipt["logs"], self.address)
-
-    def _pages(
-        self, wanted: dict[str, Any], first: int, last: int, span: int
-    ) -> Iterator[tuple[int, int, list[dict[str, Any]]]]:
-        """Ask for at most `span` blocks at a time, and for half as many when that is too many."""
-        while first <= last:
-            end = min(first + span - 1, last)
-            try:
-                logs = self.node.ask("eth_getLogs", wanted | {"fromBlock": hex(first), "toBlock": hex(end)})
-            except RpcError as error:
-                if span == 1:
-                    raise of_answer(error) from error
-                span //= 2
-                continue
-            yield first, end, logs
-            first = end + 1
 
 
 def _word(address: Address) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from molt_market.chain.node import Node
@@ -11,21 +11,20 @@ from molt_market.chain.reverts import RpcError, of_answer
 from molt_market.domain.ids import Address
 
 Topics = Sequence[str | Sequence[str] | None]
-TOO_MUCH = re.compile(r"range|block|result|logs|size|more than", re.IGNORECASE)
+TOO_MUCH = re.compile(r"range|block|result|logs|size|more than|timeout|timed out", re.IGNORECASE)
 
 
 class LogSpans:
-    """One contract's log at a node. What spans it takes is learned from its refusals, and kept."""
+    """One contract's log at a node. What spans it takes is learned from its refusals, and kept.
 
-    def __init__(self, node: Node, address: Address) -> None:
+    Args:
+        most: blocks in one request, to begin with (default: as many as there are).
+    """
+
+    def __init__(self, node: Node, address: Address, *, most: int | None = None) -> None:
         self._node = node
         self._address = address
-        self._most: int | None = None  # blocks in one request; None: no refusal yet
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether the node has refused a span for its length."""
-        return self._most is not None
+        self._most = most
 
     def whole(self, topics: Topics, first: int) -> list[Any] | None:
         """Return all logs from a block on, in one request; None: the node does not give out so many."""
@@ -47,19 +46,22 @@ class LogSpans:
             if found is not None:
                 return found
             last = self._node.number("eth_blockNumber")
-        found = []
+        return [each for _, _, found in self.pages(topics, first, last) for each in found]
+
+    def pages(self, topics: Topics, first: int, last: int) -> Iterator[tuple[int, int, list[Any]]]:
+        """Yield first and last of some blocks, and their logs, one part after the other; raises as `logs`."""
         while first <= last:
             until = last if self._most is None else min(first + self._most - 1, last)
             try:
-                found += self._asked(topics, first, hex(until))
+                found = self._asked(topics, first, hex(until))
             except RpcError as error:
                 _require_too_much(error)
                 if until == first:
                     raise of_answer(error) from error
                 self._most = (until - first + 1) // 2
             else:
+                yield first, until, found
                 first = until + 1
-        return found
 
     def _asked(self, topics: Topics, first: int, last: str) -> list[Any]:
         wanted: Mapping[str, Any] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from molt_market.app import deployment_name, follow, journal_in, relayer
+from molt_market.audit.contract import Contract
 from molt_market.chain.client import MoltClient
 from molt_market.chain.networks import Network
 from molt_market.domain.deals import DealStatus
@@ -93,6 +94,16 @@ def test_node__that_gives_out_few_blocks_at_once__is_asked_in_spans_that_it_take
         assert client.policy(net.policy_id) == whole.policy(net.policy_id)
         assert client.live_deals() == whole.live_deals() == [early.id]
         assert proxy.asked["refused"] < 10  # it learns once what the node takes
+        last = net.node.number("eth_blockNumber")
+        told, true = (
+            [
+                each
+                for page in Contract(node, net.deployment.escrow).logged(0, last, 2_000)
+                for each in page.events
+            ]
+            for node in (client.node, net.node)
+        )
+        assert told == true != []
     with short(net.url, 0) as proxy, pytest.raises(NodeError, match="limited to a 0 blocks range"):
         client_at(net, proxy.url, net.buyer).escrow(late.id)
 
