@@ -96,8 +96,7 @@ def test_node__that_gives_out_few_blocks_at_once__is_asked_in_spans_that_it_take
         assert proxy.asked["refused"] < 10  # it learns once what the node takes
         last = net.node.number("eth_blockNumber")
         contracts = [Contract(node, net.deployment.escrow) for node in (client.node, net.node)]
-        told, true = ([each.events for each in one.logged(0, last, 2_000)] for one in contracts)
-        told, true = ([event for some in parts for event in some] for parts in (told, true))
+        told, true = ([e for page in one.logged(0, last, 2_000) for e in page.events] for one in contracts)
         assert told == true != []
     with short(net.url, 0) as proxy, pytest.raises(NodeError, match="limited to a 0 blocks range"):
         client_at(net, proxy.url, net.buyer).escrow(late.id)
