@@ -9,10 +9,10 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar
 
 
 class Fault(StrEnum):
@@ -89,6 +89,9 @@ class FaultyProxy(ThreadingHTTPServer):
         return answer[: len(answer) // 2] if fault is Fault.HALF_AN_ANSWER else answer
 
 
+Proxy = TypeVar("Proxy", bound=FaultyProxy)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one packet, else the client's kernel waits for 40 ms
@@ -113,10 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def faulty(target: str, *, seed: int, rate: float) -> Iterator[FaultyProxy]:
-    """Run a proxy of a node for the length of the block; `rate` of the usual requests meet a fault."""
-    proxy = FaultyProxy(target, seed, rate)
-    thread = threading.Thread(target=proxy.serve_forever)
+def running(proxy: Proxy) -> Iterator[Proxy]:
+    """Run a proxy for the length of the block."""
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         yield proxy
@@ -124,3 +126,8 @@ def faulty(target: str, *, seed: int, rate: float) -> Iterator[FaultyProxy]:
         proxy.shutdown()
         thread.join()
         proxy.server_close()
+
+
+def faulty(target: str, *, seed: int, rate: float) -> AbstractContextManager[FaultyProxy]:
+    """Run a proxy of a node for the length of the block; `rate` of the usual requests meet a fault."""
+    return running(FaultyProxy(target, seed, rate))

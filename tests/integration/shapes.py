@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any
 
-from tests.integration.faults import Fault, FaultyProxy
+from tests.integration.faults import Fault, FaultyProxy, running
 
 L1_FEE = 123_456_789_012_345  # wei of each transaction, for its data on the chain below
 SYSTEM_TRANSACTION, NO_ROOT = "0x" + "7e" * 32, "0x" + "00" * 32
 
 Fields = dict[str, Any]
-Proxy = TypeVar("Proxy", bound=FaultyProxy)
 # https://docs.optimism.io/app-developers/transactions/fees, https://docs.arbitrum.io/build-decentralized-apps/arbitrum-vs-ethereum
 SHAPES: dict[str, dict[str, Fields]] = {
     "op-stack": {
@@ -108,27 +105,11 @@ class ShortProxy(FaultyProxy):
         return str(json.loads(self.ask(json.dumps(asked).encode()))["result"])
 
 
-@contextmanager
-def shaped(target: str, shape: str) -> Iterator[ShapedProxy]:
+def shaped(target: str, shape: str) -> AbstractContextManager[ShapedProxy]:
     """Run one for the length of the block."""
-    with _running(ShapedProxy(target, shape)) as proxy:
-        yield proxy
+    return running(ShapedProxy(target, shape))
 
 
-@contextmanager
-def short(target: str, most: int) -> Iterator[ShortProxy]:
+def short(target: str, most: int) -> AbstractContextManager[ShortProxy]:
     """Run one that gives out the log of so many blocks at once, likewise."""
-    with _running(ShortProxy(target, most)) as proxy:
-        yield proxy
-
-
-@contextmanager
-def _running(proxy: Proxy) -> Iterator[Proxy]:
-    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield proxy
-    finally:
-        proxy.shutdown()
-        thread.join()
-        proxy.server_close()
+    return running(ShortProxy(target, most))
