@@ -57,6 +57,9 @@ def test_job__with_a_dead_market__goes_straight_to_the_gateway(
         at = ["--at", machine.url, "--allow-private"]
         access = asked("job", "hand-over", deal.id, place / "job.json", *at)
         assert access["files_url"] == f"{machine.url}/deals/{deal.id}/files/"
+        opened = deal.opened_at
+        assert opened is not None
+        soon(lambda: net.clock.now() > opened)  # in the second of the opening nothing is due yet
         look = json.loads(molt("job", "watch", deal.id, "--once", "--every", "5", "--json", *at))
         assert (look["answered"], look["released"], look["held_back"]) == (True, True, None)
         result = asked("job", "result", deal.id, "--to", place / "results", *at)
