@@ -630,6 +630,15 @@ class WrongPassword(WalletError):
         self.path = path
 
 
+def counted(number: int | str, thing: str) -> str:
+    """Write how many there are of a thing.
+
+    >>> counted(1, "GPU"), counted(4, "GPU"), counted("1.5", "hour")
+    ('1 GPU', '4 GPUs', '1.5 hours')
+    """
+    return f"{number} {thing}" if str(number) == "1" else f"{number} {thing}s"
+
+
 def utc(moment: datetime) -> str:
     """Write a UTC time as messages show it.
 

@@ -225,7 +225,7 @@ def _side(sender: Address, escrow: EscrowAccount) -> str:
 
 
 def _hours(escrow: EscrowAccount, gpu_seconds: int) -> str:
-    return f"{gpu_seconds} GPU-seconds, {hours_of(escrow, gpu_seconds)} hours"
+    return f"{gpu_seconds} GPU-seconds, {hours_of(escrow.terms, gpu_seconds)} hours"
 
 
 def _digest(digest: Hash32) -> str:

@@ -157,7 +157,8 @@ def _shares(escrow: EscrowAccount, log: Ledger) -> tuple[Share, ...]:
 
 def status_of(escrow: EscrowAccount, events: Sequence[Event], now: datetime) -> str:
     """Say in words how a deal stands at the chain's time; `escrow` and `events` have to be of one moment."""
-    claim, paid = hours_of(escrow, escrow.claimed_gpu_seconds), hours_of(escrow, escrow.paid_gpu_seconds)
+    used = (escrow.claimed_gpu_seconds, escrow.paid_gpu_seconds)
+    claim, paid = (hours_of(escrow.terms, each) for each in used)
     match escrow.status:
         case DealStatus.LOCKED:
             return _running(escrow, now)
@@ -265,7 +266,7 @@ def _of_claimed(escrow: EscrowAccount) -> Iterator[Move]:
 
 def _of_disputed(escrow: EscrowAccount, policy: Policy) -> Iterator[Move]:
     counter, claim = (
-        hours_of(escrow, each) for each in (escrow.paid_gpu_seconds, escrow.claimed_gpu_seconds)
+        hours_of(escrow.terms, each) for each in (escrow.paid_gpu_seconds, escrow.claimed_gpu_seconds)
     )
     percent, rest = divmod(policy.arbiter_share_bps, 100)
     share = f"{percent}.{rest:02d}".rstrip("0").rstrip(".")
@@ -298,7 +299,7 @@ def _release(escrow: EscrowAccount, closes: str) -> Move:
 def _split(escrow: EscrowAccount) -> Move:
     disputed = escrow.status is DealStatus.DISPUTED
     most = escrow.claimed_gpu_seconds if disputed else escrow.terms.gpu_seconds
-    between = f"{hours_of(escrow, escrow.paid_gpu_seconds)} and {hours_of(escrow, most)} hours"
+    between = f"{hours_of(escrow.terms, escrow.paid_gpu_seconds)} and {hours_of(escrow.terms, most)} hours"
     stakes = "each side gets its stake back" if disputed else "the provider gets the bond back"
     return Move(
         "settle_split",
