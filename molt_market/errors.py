@@ -247,7 +247,7 @@ class TooManyRequests(MarketError):
 
 
 class JobRefused(MarketError):
-    """The agent does not run the job, for the reason that he gives: mend it, and hand the job over again."""
+    """The agent does not run the job, for the reason that he gives: mend it, or wait, and ask again."""
 
     def __init__(self, reason: str) -> None:
         shown = "".join(each if each.isprintable() else " " for each in reason)
@@ -260,8 +260,8 @@ class AgentSilent(MarketError):
 
     def __init__(self, deal_id: str, waited_for: str, seconds: float) -> None:
         super().__init__(
-            f"the agent of deal {deal_id} has not sent {waited_for} in {seconds:g} s: ask again, as its"
-            " GPUs may still be taken, or stop the deal (`molt deal stop`)"
+            f"the agent of deal {deal_id} has not sent {waited_for} in {seconds:g} s: ask again, as his"
+            " gateway may be down, or stop the deal (`molt deal stop`)"
         )
         self.deal_id = deal_id
 

@@ -139,7 +139,7 @@ def show(context: typer.Context, *, folder: Folder, as_json: AsJson = False) -> 
         (
             each["deal_id"],
             each["phase"],
-            ",".join(map(str, each["devices"])),
+            ",".join(map(str, each["devices"])) or "-",
             str(each["heartbeats"]),
             each["job"] or "-",
         )
