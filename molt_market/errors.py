@@ -150,7 +150,7 @@ class InsufficientCapacity(MarketError):
 
     def __init__(self, required: int, available: int) -> None:
         super().__init__(
-            f"{required} GPUs are asked for, {available} are available: ask for fewer or split the order"
+            f"{counted(required, 'GPU')} asked for, {available} available: ask for fewer or split the order"
         )
         self.required = required
         self.available = available

@@ -19,7 +19,7 @@ from molt_market.cli.serve import can_serve
 from molt_market.domain.handling import Handling
 from molt_market.domain.ids import Address
 from molt_market.domain.jobs import JobLimits
-from molt_market.errors import InvalidValue
+from molt_market.errors import InvalidValue, counted
 from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.usage import SqlUsage
@@ -117,7 +117,7 @@ def run(
             fees=shared.fees,
             when_ready=lambda _: shared.output.line(
                 f"gateway of agent {agent.address} at http://{listener.getsockname()[0]}"
-                f":{listener.getsockname()[1]}, {found.count()} GPUs"
+                f":{listener.getsockname()[1]}, {counted(found.count(), 'GPU')}"
             ),
         )
 

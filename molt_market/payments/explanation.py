@@ -14,7 +14,7 @@ from molt_market.domain.events import Event
 from molt_market.domain.ids import Address
 from molt_market.domain.policies import Policy
 from molt_market.domain.settlement import SettlementQuote, owed, quote_settlement
-from molt_market.errors import EscrowError, utc
+from molt_market.errors import EscrowError, counted, utc
 from molt_market.payments.results import Ledger, hours_of, refunded, settlement_of
 from molt_market.payments.steps import CLOSED
 
@@ -159,19 +159,18 @@ def status_of(escrow: EscrowAccount, events: Sequence[Event], now: datetime) -> 
     """Say in words how a deal stands at the chain's time; `escrow` and `events` have to be of one moment."""
     used = (escrow.claimed_gpu_seconds, escrow.paid_gpu_seconds)
     claim, paid = (hours_of(escrow.terms, each) for each in used)
+    claimed = counted(claim, "hour")
     match escrow.status:
         case DealStatus.LOCKED:
             return _running(escrow, now)
         case DealStatus.CLAIMED:
-            return f"attestors signed for {claim} hours; the buyer may contest that"
+            return f"attestors signed for {claimed}; the buyer may contest that"
         case DealStatus.DISPUTED if escrow.attested:
             return (
                 f"the buyer accepts {paid} of the {claim} hours that attestors signed; the arbiter may rule"
             )
         case DealStatus.DISPUTED:
-            return (
-                f"the provider claims {claim} hours without attestors, {paid} are paid; the arbiter may rule"
-            )
+            return f"the provider claims {claimed} without attestors, {paid} are paid; the arbiter may rule"
         case _:
             reason = getattr(settlement_of(escrow, events).status, "reason", "the whole price was paid")
             at = f" at {utc(escrow.released_at)}" if escrow.released_at else ""
@@ -284,7 +283,7 @@ def _of_disputed(escrow: EscrowAccount, policy: Policy) -> Iterator[Move]:
     yield Move(
         "concede",
         "the provider",
-        f"gives in: it stays at {counter} hours",
+        f"gives in: it stays at {counted(counter, 'hour')}",
         accounts=(escrow.provider,),
         before=before,
     )

@@ -217,7 +217,7 @@ def test_job__by_the_command_line__from_the_order_to_the_arbiter(parties: Partie
         assert (evidence["heartbeats"], evidence["heartbeats_in_log"]) == (1, 1)
         assert (evidence["pings"], evidence["pings_answered"], evidence["pings_unanswered"]) == (2, 2, 0)
         text = molt("dispute", "show", deal)
-        assert "1 heartbeats, 1 of them proven to be in the claimed usage log" in text
+        assert "1 heartbeat, 1 of them proven to be in the claimed usage log" in text
         assert "\x1b" not in text
 
 
