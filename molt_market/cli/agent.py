@@ -134,6 +134,10 @@ def show(context: typer.Context, *, folder: Folder, as_json: AsJson = False) -> 
     if shared.says_json(as_json=as_json):
         shared.output.json({"deals": deals})
         return
+    if not deals:
+        where = "the database of --database or MOLT_DATABASE" if shared.database_url else str(folder)
+        shared.output.note(f"no deal was taken up by a gateway, says {where}")
+        return
     head = ("deal", "phase", "GPUs", "heartbeats", "job")
     rows = [
         (

@@ -152,8 +152,11 @@ def _tell_opened(out: Output, escrow: EscrowAccount) -> None:
 def post(context: typer.Context, *, needs: Needs, as_json: AsJson = False) -> None:
     """Sign an order and let it wait: the market opens its deal when an offer fits.
 
-    Its whole budget has to lie in the escrow: `molt wallet deposit`. It names a --policy and one --model.
+    Its whole budget has to lie in the escrow: `molt wallet deposit`. It names a --policy, and at most one
+    --model.
     """
+    if needs.file is None and needs.policy is None:
+        raise InvalidValue("an order that waits names its --policy: `molt market info` shows some")
     shared: AppContext = context.obj
     buyer = shared.party(Buyer)
     _tell(shared, buyer.post(needs.order(buyer)), as_json=as_json)

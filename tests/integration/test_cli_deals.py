@@ -12,6 +12,7 @@ from molt_market.app import account_deals
 from molt_market.cli.root import ExitCode
 from molt_market.domain.deals import DealStatus
 from molt_market.sdk.buyer import Buyer
+from molt_market.storage.database import Database
 from molt_market.testing import Devnet
 from tests.integration.commands import asked, key_file, molt, refused, run
 from tests.integration.scene import Scene
@@ -142,6 +143,13 @@ def test_none__is_an_answer(scene: Scene, folder: Path) -> None:
     run_out = run("deal", "list", net.buyer.address, "--status", "refunded")
     assert run_out.stdout == f"no deals of {net.buyer.address}\n"
     assert run_out.stderr == "it has 1 deal, none in that status\n"
+
+
+def test_gateways_deals__none__is_an_answer(scene: Scene, folder: Path) -> None:
+    Database(folder / "agent.db").close()
+    shown = run("--database", folder / "agent.db", "agent", "show", "--folder", folder)
+    assert (shown.exit_code, shown.stdout) == (ExitCode.DONE, "")
+    assert "no deal was taken up by a gateway, says the database of --database" in shown.stderr
 
 
 def test_one_gpu__for_one_hour(scene: Scene, folder: Path) -> None:

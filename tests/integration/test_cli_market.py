@@ -314,7 +314,7 @@ def test_market__that_is_not_given__or_does_not_answer(
         (("order", "match", *NEEDS, "--max-price", "0"), "this is no order"),
         (("order", "match", *FITS, "--policy", "x"), "'x' is not"),
         (("offer", "post", "--gpus", "8"), "missing --model, --vram, --price, --hours, --policy"),
-        (("order", "post", *FITS), "polic"),
+        (("order", "post", *FITS), "an order that waits names its --policy: `molt market info` shows some"),
         (("deal", "release", "0x" + "11" * 32, "--hours", "1", "--gpu-seconds", "1"), "give one of them"),
     ],
 )
