@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     from molt_market.alerts.kinds import Alert, AlertKind
     from molt_market.alerts.watch import AlertLimits
     from molt_market.alerts.webhooks import SendingLimits, verify_webhook
-    from molt_market.app import account_statement, alert_courier, connect, follow, relayer
+    from molt_market.app import account_deals, account_statement, alert_courier, connect, follow, relayer
     from molt_market.attestation.evidence import (
         EvidenceContent,
         EvidenceFindings,
@@ -453,6 +453,7 @@ __all__ = [
     "WrongChain",
     "WrongPassword",
     "WrongSigner",
+    "account_deals",
     "account_statement",
     "alert_courier",
     "assemble_proof",
@@ -525,7 +526,7 @@ _HOMES = {
     "alerts.kinds": "Alert AlertKind",
     "alerts.watch": "AlertLimits",
     "alerts.webhooks": "SendingLimits verify_webhook",
-    "app": "account_statement alert_courier connect follow relayer",
+    "app": "account_deals account_statement alert_courier connect follow relayer",
     "attestation.receipts": "assemble_proof countersign issue_receipt",
     "attestation.evidence": "EvidenceContent EvidenceFindings HeartbeatInLog examine lay_heartbeats",
     "attestation.tee": "TdxEvidence TeeOutcome TeeVerdict tee_binding verify_nvidia verify_tdx",

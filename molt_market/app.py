@@ -16,9 +16,11 @@ from molt_market.chain.log import EscrowLog
 from molt_market.chain.networks import Network
 from molt_market.chain.node import Node
 from molt_market.domain.amounts import Amount
+from molt_market.domain.events import DEAL_EVENTS, DealClosed
 from molt_market.domain.ids import Address, PartyId
 from molt_market.errors import InvalidStateTransition, InvalidValue, NotFollowed
 from molt_market.indexer.follower import Change, Follower
+from molt_market.indexer.records import Fact, record_of
 from molt_market.indexer.reliability import ProviderReliability
 from molt_market.indexer.statements import Statement, require_span, statement_of
 from molt_market.orderbook import OrderBook
@@ -34,6 +36,7 @@ from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
 from molt_market.storage.journal import SqlJournal
 from molt_market.telling import tell
+from molt_market.wire.messages import DealState
 
 PRIOR_TOKENS = 1_000  # the weight of a newcomer's reliability
 
@@ -163,6 +166,24 @@ def account_statement(
     return statement_of(
         logged, account, client.token, fee_recipient=fee_recipient, block=at.number, since=since, until=until
     )
+
+
+def account_deals(client: MoltClient, account: Address) -> list[DealState]:
+    """Return the deals in which an account has a part, by the chain's log alone, the oldest first.
+
+    They are what `MarketApi.deals` tells, up to the node's latest block. Raises NodeUnreachable, NodeError.
+
+    >>> [deal.status.name for deal in account_deals(client, wallet.address)]  # doctest: +SKIP
+    ['RELEASED', 'LOCKED']
+    """
+    logs = [events for _, events in client.deals(client.deals_of(account)).values()]
+    closed_in = {each.block for log in logs for each in log if isinstance(each, DealClosed)}
+    times = client.node.block_times(closed_in)
+    facts = (
+        [Fact(each, times.get(each.block, 0)) for each in log if isinstance(each, DEAL_EVENTS)]
+        for log in logs
+    )
+    return [DealState.of(record_of(each), client.token) for each in facts]
 
 
 def deployment_name(client: MoltClient) -> str:

@@ -150,7 +150,7 @@ class InsufficientCapacity(MarketError):
 
     def __init__(self, required: int, available: int) -> None:
         super().__init__(
-            f"{required} GPUs are asked for, {available} are available: ask for fewer or split the order"
+            f"{counted(required, 'GPU')} asked for, {available} available: ask for fewer or split the order"
         )
         self.required = required
         self.available = available
@@ -247,7 +247,7 @@ class TooManyRequests(MarketError):
 
 
 class JobRefused(MarketError):
-    """The agent does not run the job, for the reason that he gives: mend it, and hand the job over again."""
+    """The agent does not run the job, for the reason that he gives: mend it, or wait, and ask again."""
 
     def __init__(self, reason: str) -> None:
         shown = "".join(each if each.isprintable() else " " for each in reason)
@@ -260,8 +260,8 @@ class AgentSilent(MarketError):
 
     def __init__(self, deal_id: str, waited_for: str, seconds: float) -> None:
         super().__init__(
-            f"the agent of deal {deal_id} has not sent {waited_for} in {seconds:g} s: ask again, as its"
-            " GPUs may still be taken, or stop the deal (`molt deal stop`)"
+            f"the agent of deal {deal_id} has not sent {waited_for} in {seconds:g} s: ask again, as his"
+            " gateway may be down, or stop the deal (`molt deal stop`)"
         )
         self.deal_id = deal_id
 
@@ -628,6 +628,15 @@ class WrongPassword(WalletError):
     def __init__(self, path: str) -> None:
         super().__init__(f"the password does not open {path}: try another")
         self.path = path
+
+
+def counted(number: int | str, thing: str) -> str:
+    """Write how many there are of a thing.
+
+    >>> counted(1, "GPU"), counted(4, "GPU"), counted("1.5", "hour")
+    ('1 GPU', '4 GPUs', '1.5 hours')
+    """
+    return f"{number} {thing}" if str(number) == "1" else f"{number} {thing}s"
 
 
 def utc(moment: datetime) -> str:

@@ -14,7 +14,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from molt_market.errors import InvalidValue, Refused, utc
+from molt_market.errors import InvalidValue, MoltError, Refused, counted, utc
+
+Units = Callable[[int], str]
+"""Writes base units of the token."""
 
 STATUS_NAMES = ("NONE", "LOCKED", "CLAIMED", "DISPUTED", "RELEASED", "REFUNDED")
 
@@ -30,13 +33,37 @@ def refusal(code: int, actual: int, limit: int) -> Refused:
     return UnknownRefusal(code, actual, limit) if known is None else known(actual, limit)
 
 
+def in_units(error: MoltError, units: Units) -> str:
+    """Say an error; if it is a refusal, with sums of money as `units` writes them: `token.written`.
+
+    >>> in_units(BuyerBalance(1, 3), lambda word: f"{word} cents")
+    "the buyer's balance is 1 cents, 3 cents are needed: deposit the difference"
+    """
+    words = vars(error)
+    known = _is_word(words.get("actual")) and _is_word(words.get("limit"))
+    return error.told(units) if isinstance(error, CodedRefusal) and known else str(error)
+
+
+def _is_word(value: object) -> bool:
+    """Tell whether a figure can be the contract's: an error may have come over the wire."""
+    return type(value) is int and 0 <= value < 2**256
+
+
 class CodedRefusal(Refused):
     """A refusal whose code is known. `actual` and `limit` are the contract's words as numbers."""
 
     says: ClassVar[str]
 
     def __init__(self, actual: int, limit: int) -> None:
-        super().__init__(self.says.format(actual=_Figure(actual), limit=_Figure(limit)), actual, limit)
+        super().__init__(self._told(actual, limit, _base_units), actual, limit)
+
+    def told(self, units: Units) -> str:
+        """Say it with sums of money as `units` writes them."""
+        return self._told(self.actual, self.limit, units)
+
+    @classmethod
+    def _told(cls, actual: int, limit: int, units: Units) -> str:
+        return cls.says.format(actual=_Figure(actual, units), limit=_Figure(limit, units))
 
 
 class UnknownRefusal(Refused):
@@ -50,11 +77,20 @@ class UnknownRefusal(Refused):
         self.name = f"CODE_{code}"
 
 
-class _Figure(int):
+def _base_units(word: int) -> str:
+    return f"{word} base units"
+
+
+class _Figure:
     """A word of the contract that formats itself by what it is, `{actual:time}`; else as a number."""
 
+    def __init__(self, word: int, units: Units) -> None:
+        self._word, self._units = word, units
+
     def __format__(self, kind: str) -> str:
-        return _WRITERS[kind](int(self)) if kind else str(int(self))
+        if kind == "units":
+            return self._units(self._word)
+        return _WRITERS[kind](self._word) if kind else str(self._word)
 
 
 def _time(word: int) -> str:
@@ -80,7 +116,7 @@ _WRITERS: dict[str, Callable[[int], str]] = {
     "address": lambda word: f"0x{word:040x}",
     "hash": lambda word: f"0x{word:064x}",
     "bits": lambda word: f"0b{word:b}",
-    "units": lambda word: f"{word} base units",
+    "gpus": lambda word: counted(word, "GPU"),
     "used": lambda word: f"{word} GPU-seconds",
 }
 
@@ -462,7 +498,7 @@ class OrderAlreadyOpened(CodedRefusal):
 class CapacityExceeded(CodedRefusal):
     """The offer's GPUs are in use: ask for fewer, wait, or take another offer."""
 
-    says = "{actual} GPUs would be in use, the offer has {limit}: ask for fewer or take another offer"
+    says = "{actual:gpus} would be in use, the offer has {limit}: ask for fewer or take another offer"
 
 
 class ArbiterIsParty(CodedRefusal):

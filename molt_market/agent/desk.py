@@ -49,8 +49,8 @@ class Desk:
         """Take up the deals that are new, and let each one go on, in a thread of its own."""
         self.take_up()
         for handling in self._here.at_work():
-            deal_id, thread = handling.deal_id, self._at_work.get(handling.deal_id)
-            if thread is None or not thread.is_alive():
+            deal_id = handling.deal_id
+            if not self._is_at_work(deal_id):
                 # Daemons: what is under way must not keep the process alive; the next one does it again.
                 self._at_work[deal_id] = Thread(target=self._step, args=(deal_id,), daemon=True)
                 self._at_work[deal_id].start()
@@ -59,18 +59,22 @@ class Desk:
             self.tidy()
 
     def take_up(self) -> None:
-        """Assign GPUs to the deals of this agent that are locked and have none yet."""
+        """Assign GPUs to the deals of this agent that are locked and have none yet, the oldest first."""
         known = {each.deal_id: each for each in self._here.usage.handlings(AT_WORK)}
-        for record in self._here.facts.live():
-            if record.deal.status is not DealStatus.LOCKED or record.id in known:
+        for record in sorted(self._here.facts.live(), key=lambda each: each.deal.opened_at):
+            if record.deal.status is not DealStatus.LOCKED or not self._here.serves(record):
                 continue
-            if self._here.serves(record) and self._here.usage.handling(record.id) is None:
-                if any(self._goes_on_in(record, each) for each in known.values()):
-                    continue  # the step that closes the deal before hands over
-                taken = {device for each in known.values() for device in each.devices}
-                handling = self._assign(record, taken)
-                if handling is not None:
-                    known[record.id] = handling
+            if record.id in known:
+                if known[record.id].phase is not HandlingPhase.WAITING or self._is_at_work(record.id):
+                    continue
+            elif self._here.usage.handling(record.id) is not None:
+                continue
+            elif any(self._goes_on_in(record, each) for each in known.values()):
+                continue  # the step that closes the deal before hands over
+            taken = {device for each in known.values() for device in each.devices}
+            handling = self._assign(record, known.get(record.id), taken)
+            if handling is not None:
+                known[record.id] = handling
 
     def tidy(self) -> None:
         """Delete the files of jobs that were over long ago."""
@@ -83,7 +87,12 @@ class Desk:
 
     # ---------------------------------------------------------------- inside
 
-    def _assign(self, record: DealRecord, taken: set[int]) -> Handling | None:
+    def _is_at_work(self, deal_id: EscrowId) -> bool:
+        thread = self._at_work.get(deal_id)
+        return thread is not None and thread.is_alive()
+
+    def _assign(self, record: DealRecord, before: Handling | None, taken: set[int]) -> Handling | None:
+        """Give a deal its GPUs, or let it wait for them; None: it is not taken up, or waits as before."""
         if record.terms.provider == self._here.agent.address:
             self._tell_once(
                 record, "owners_key_is_here: the key that owns money must not lie on this machine"
@@ -91,11 +100,18 @@ class Desk:
             return None
         devices = assigned(record.terms.gpu_count, taken, self._here.devices.count())
         if devices is None:
-            self._tell_once(record, f"too few GPUs are free for its {record.terms.gpu_count}")
-            return None
-        handling = Handling(deal_id=record.id, devices=devices)
+            return self._wait(record) if before is None else None
+        ready = {"phase": HandlingPhase.READY, "devices": devices}
+        handling = (before or Handling(deal_id=record.id)).model_copy(update=ready)
         self._here.usage.put(handling)
         tell("taken_up", deal_id=record.id, devices=devices)
+        return handling
+
+    def _wait(self, record: DealRecord) -> Handling:
+        handling = Handling(deal_id=record.id, phase=HandlingPhase.WAITING)
+        self._here.usage.put(handling)
+        why = f"too few GPUs are free for its {record.terms.gpu_count}"
+        tell("not_taken_up", level=WARNING, deal_id=record.id, reason=why)
         return handling
 
     def _goes_on_in(self, record: DealRecord, handling: Handling) -> bool:

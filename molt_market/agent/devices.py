@@ -8,7 +8,7 @@ from typing import Any
 
 from molt_market.agent.ports import DeviceLost, Devices
 from molt_market.attestation.usage import GpuReading
-from molt_market.errors import InvalidValue
+from molt_market.errors import InvalidValue, counted
 
 MIB = 2**20
 
@@ -89,7 +89,9 @@ def devices_here(count: int | None = None, *, without_gpus: bool = False) -> Dev
         return NamelessDevices(count)
     found = NvmlDevices(nvml)
     if count not in {None, found.count()}:
-        raise InvalidValue(f"--devices {count}, and the driver tells of {found.count()} GPUs: leave it out")
+        raise InvalidValue(
+            f"--devices {count}, and the driver tells of {counted(found.count(), 'GPU')}: leave it out"
+        )
     return found
 
 

@@ -17,6 +17,7 @@ from molt_market.domain.documents import Document
 from molt_market.domain.handling import AT_WORK, Handling, HandlingPhase
 from molt_market.domain.ids import ZERO_HASH, Address, EscrowId
 from molt_market.domain.jobs import JobLimits
+from molt_market.errors import counted
 from molt_market.indexer.records import DealRecord
 from molt_market.sdk.api import MarketApi
 from molt_market.signing.hashes import job_spec_hash
@@ -126,6 +127,25 @@ class Here:
             return None
         wanted = self.expected_job_spec(after[0])
         return after[0] if wanted in {None, ZERO_HASH, job_spec_hash(handling.spec)} else None
+
+    def shortage(self, record: DealRecord) -> str | None:
+        """Say why a deal gets no GPUs here now, and what its buyer may do; None: enough are free.
+
+        GPUs of deals that are over are as good as free: the step that lets them go is on its way.
+        """
+        count, wanted = self.devices.count(), record.terms.gpu_count
+        if wanted > count:
+            has = counted(count, "GPU")
+            return f"this gateway has {has}, the deal is for {wanted}: stop it (`molt deal stop`)"
+        locked = {each.id for each in self.facts.live() if each.deal.status is DealStatus.LOCKED}
+        held = [each.devices for each in self.usage.handlings(AT_WORK) if each.deal_id in locked]
+        free = count - len({device for devices in held for device in devices})
+        if wanted <= free:
+            return None
+        return (
+            f"other deals have its GPUs: the deal is for {wanted}, {free} of {count} are free. It is taken up"
+            " once they are: hand the job over again later, or stop it (`molt deal stop`)"
+        )
 
     def serves(self, record: DealRecord) -> bool:
         """Tell whether a deal is this gateway's: its agent's, and of a provider that it serves."""

@@ -104,7 +104,7 @@ class Letters:
         """Return the deal with its job and what that needs, or why the job is not run."""
         spec = asked.spec
         assert spec is not None  # noqa: S101 - the caller has just set it
-        why = next(self._obstacles(asked, spec, self._here.expected_job_spec(record)), None)
+        why = next(self._obstacles(asked, spec, record), None)
         if why is not None:
             return why
         others = [each for each in self._here.usage.handlings() if each.deal_id != asked.deal_id]
@@ -123,9 +123,12 @@ class Letters:
             }
         )
 
-    def _obstacles(self, asked: Handling, spec: JobSpec, expected: Hash32 | None) -> Iterator[str]:
+    def _obstacles(self, asked: Handling, spec: JobSpec, record: DealRecord) -> Iterator[str]:
+        if asked.phase is HandlingPhase.WAITING:
+            yield self._here.shortage(record) or "its GPUs have just come free: hand the job over again"
         if asked.phase is not HandlingPhase.READY:
             yield f"the deal has its job, or is over: it is {asked.phase}"
+        expected = self._here.expected_job_spec(record)
         if expected not in {None, ZERO_HASH, job_spec_hash(spec)}:
             yield f"the order is for job {expected}, this is {job_spec_hash(spec)}"
         unable = self._here.runner.obstacle(spec)

@@ -92,7 +92,7 @@ def create_app(here: Here, *beside: Beside, limits: Limits | None = None) -> Fas
     @app.post("/pings", operation_id="answer_ping")
     def answer_ping(body: PingQuestion) -> PingAnswer:
         """Answer a ping, signed by the agent: so long is the usage log now, and it ends so."""
-        _handling(here, body.deal_id)
+        _with_gpus(here, body.deal_id)
         heartbeats, head = here.usage.length(body.deal_id)
         return sign_ping_answer(
             body.deal_id,
@@ -111,7 +111,7 @@ def create_app(here: Here, *beside: Beside, limits: Limits | None = None) -> Fas
         limit: Annotated[int, Query(ge=1, le=PAGE, description="How many at most.")] = PAGE,
     ) -> HeartbeatPage:
         """List the heartbeats of a deal's usage log: the first has the sequence number `after`."""
-        _handling(here, deal_id)
+        _with_gpus(here, deal_id)
         return HeartbeatPage(heartbeats=tuple(here.usage.heartbeats(deal_id, after, limit)))
 
     @app.post("/deals/{deal_id}/documents", status_code=201, operation_id="post_document")
@@ -150,6 +150,12 @@ def _handling(here: Here, deal_id: EscrowId) -> Handling:
     if found is None:
         raise DealNotFound(deal_id)
     return found
+
+
+def _with_gpus(here: Here, deal_id: EscrowId) -> None:
+    """Raise DealNotFound for a deal that has no GPUs here, or never had: an answer would vouch for them."""
+    if not _handling(here, deal_id).devices:
+        raise DealNotFound(deal_id)
 
 
 def _require_token(handling: Handling, given: str) -> None:

@@ -50,6 +50,8 @@ class Steps:
         if record is None or handling.phase is HandlingPhase.CLOSED:
             return
         self._say_where(deal_id)
+        if handling.phase is HandlingPhase.WAITING and self._here.shortage(record) is None:
+            return  # it gets its GPUs at the next look: what was handed over is not refused before
         handling = self._letters.read(handling, record)
         self._go_on(handling, record)
 

@@ -39,7 +39,7 @@ def quote(body: Ask, here: Here) -> QuoteAnswer:
     No more than the best 100 offers are counted, however many fit.
     """
     here.clock.reach(body.order.created_at)
-    return QuoteAnswer.of(here.market.book.quote(body.order, COUNTED))
+    return QuoteAnswer.of(here.market.book.quote(body.order, COUNTED), here.client.token)
 
 
 @router.post("/explanations", operation_id="explain")

@@ -21,7 +21,7 @@ from molt_market.domain.jobs import JobResult
 from molt_market.domain.pings import Ping, PingAnswer
 from molt_market.domain.policies import Policy
 from molt_market.domain.proofs import Attestation, ExecutionProof
-from molt_market.errors import InvalidSignature, Refused, UnknownModel
+from molt_market.errors import InvalidSignature, Refused, UnknownModel, counted
 from molt_market.signing.hashes import model_hash, result_digest
 from molt_market.signing.pings import verify_ping_answer
 from molt_market.signing.typed_data import Domain
@@ -407,7 +407,9 @@ def _gpus(case: _Case) -> Rejected | None:
             continue
         shown = frozenset(gpu.uuid for gpu in heartbeat.gpus)
         if len(shown) != case.gpus:
-            text = f"heartbeat {heartbeat.sequence} shows {len(shown)} GPUs, the deal has {case.gpus}"
+            text = (
+                f"heartbeat {heartbeat.sequence} shows {counted(len(shown), 'GPU')}, the deal has {case.gpus}"
+            )
             return Rejected(RejectionCode.GPU_COUNT, text, len(shown), case.gpus)
         first = first or shown
         if shown != first:

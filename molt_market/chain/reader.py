@@ -84,15 +84,22 @@ class EscrowReader(EscrowViews):
 
         `among`: only those in one of these statuses.
         """
-        topic = ESCROW.topic("DealOpened")
-        sides: list[list[str | None]] = [[topic]]
+        sides: list[list[str | None]] = [[]]
         if party is not None:
-            sides = [[topic, None, _padded(party)], [topic, None, None, _padded(party)]]
-        found = [each for topics in sides for each in self._logs(self.deployment.block, topics, DealOpened)]
+            sides = [[None, _padded(party)], [None, None, _padded(party)]]
+        found = [each for side in sides for each in self._openings(*side)]
         found.sort(key=lambda each: (each.block, each.log_index))
         ids = list(dict.fromkeys(each.deal_id for each in found))
         stored = stored_deals(self.node, self.deployment.escrow, ids)
         return [deal_id for deal_id, deal in zip(ids, stored, strict=True) if deal.status in among]
+
+    def deals_of(self, party: Address) -> list[EscrowId]:
+        """Return the deals in which an account has a part, also the closed ones, the oldest first.
+
+        Its part may be any: buyer, voucher signer, provider or agent. The log has an index of two of them
+        only, so that all openings are read.
+        """
+        return [each.deal_id for each in self._openings() if party in each.terms.parties]
 
     def is_open(self, deal_id: EscrowId) -> bool:
         """Tell whether a deal was ever opened."""
@@ -224,6 +231,10 @@ class EscrowReader(EscrowViews):
             self._require_terms(deal_id, log[0].terms)
             self._opened[deal_id] = log[0]
         return logs
+
+    def _openings(self, *indexed: str | None) -> tuple[DealOpened, ...]:
+        """Return the openings of all deals with these words: the deal's id, buyer, provider; None: any."""
+        return self._logs(self.deployment.block, [ESCROW.topic("DealOpened"), *indexed], DealOpened)
 
     def _opening(self, deal_id: EscrowId) -> DealOpened:
         if deal_id not in self._opened:

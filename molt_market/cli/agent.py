@@ -19,7 +19,7 @@ from molt_market.cli.serve import can_serve
 from molt_market.domain.handling import Handling
 from molt_market.domain.ids import Address
 from molt_market.domain.jobs import JobLimits
-from molt_market.errors import InvalidValue
+from molt_market.errors import InvalidValue, counted
 from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.storage.usage import SqlUsage
@@ -117,7 +117,7 @@ def run(
             fees=shared.fees,
             when_ready=lambda _: shared.output.line(
                 f"gateway of agent {agent.address} at http://{listener.getsockname()[0]}"
-                f":{listener.getsockname()[1]}, {found.count()} GPUs"
+                f":{listener.getsockname()[1]}, {counted(found.count(), 'GPU')}"
             ),
         )
 
@@ -134,12 +134,16 @@ def show(context: typer.Context, *, folder: Folder, as_json: AsJson = False) -> 
     if shared.says_json(as_json=as_json):
         shared.output.json({"deals": deals})
         return
+    if not deals:
+        where = "the database of --database or MOLT_DATABASE" if shared.database_url else str(folder)
+        shared.output.note(f"no deal was taken up by a gateway, says {where}")
+        return
     head = ("deal", "phase", "GPUs", "heartbeats", "job")
     rows = [
         (
             each["deal_id"],
             each["phase"],
-            ",".join(map(str, each["devices"])),
+            ",".join(map(str, each["devices"])) or "-",
             str(each["heartbeats"]),
             each["job"] or "-",
         )

@@ -123,8 +123,8 @@ def _machine(escrow: EscrowAccount, who: Address, held: Amount) -> dict[str, Any
 def _hours(escrow: EscrowAccount) -> tuple[str, str]:
     """Write the hours that a ruling lies between."""
     return (
-        str(hours_of(escrow, escrow.paid_gpu_seconds)),
-        str(hours_of(escrow, escrow.claimed_gpu_seconds)),
+        str(hours_of(escrow.terms, escrow.paid_gpu_seconds)),
+        str(hours_of(escrow.terms, escrow.claimed_gpu_seconds)),
     )
 
 

@@ -24,6 +24,7 @@ from molt_market.cli.options import AllowPrivate, AsJson
 from molt_market.cli.stopping import stop_on_signals
 from molt_market.domain.ids import EscrowId
 from molt_market.domain.pings import Ping
+from molt_market.errors import counted
 from molt_market.sdk.attestor import Attestor
 from molt_market.sdk.gateways import GatewayLimits
 from molt_market.storage.attestor import SqlAttestor
@@ -143,7 +144,7 @@ def tell_judged(out: Output, judged: Judged, *, as_json: bool) -> None:
 
 def _print(out: Output, found: Sequence[_Row], pings: Iterable[Ping]) -> None:
     for row in found:
-        counts = f"{row.pings.answered} pings answered, {row.pings.unanswered} not"
+        counts = f"{counted(row.pings.answered, 'ping')} answered, {row.pings.unanswered} not"
         out.line(f"{row.deal_id}  {'open' if row.open else 'over'}  {counts}")
         if row.pings.last_failure:
             out.line(f"  last not answered: {row.pings.last_failure}")

@@ -9,6 +9,7 @@ import typer
 
 from molt_market.cli.context import AppContext
 from molt_market.cli.options import AsJson
+from molt_market.errors import counted
 from molt_market.storage.backup import back_up
 from molt_market.storage.backup import restore as restore_from
 
@@ -37,4 +38,4 @@ def _tell(shared: AppContext, did: str, rows: int, file: Path, *, as_json: bool)
     if shared.says_json(as_json=as_json):
         shared.output.json({"file": str(file), "rows": rows})
     else:
-        shared.output.line(f"{did} {rows} row{'' if rows == 1 else 's'}: {file}")
+        shared.output.line(f"{did} {counted(rows, 'row')}: {file}")

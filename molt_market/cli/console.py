@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -72,9 +72,9 @@ class Output:
         """Say on stderr what does not belong to the answer."""
         self.errors.print(Text(text, "yellow"), soft_wrap=True)
 
-    def error(self, error: MoltError) -> None:
-        """Print an error, which says itself what to do, on stderr."""
-        text = " ".join(str(error).split())
+    def error(self, error: MoltError, say: Callable[[MoltError], str] = str) -> None:
+        """Print an error, which says itself what to do, on stderr; for people as `say` words it."""
+        text = " ".join((str if self.as_json else say)(error).split())
         if self.as_json:
             told = {"error": type(error).__name__, "message": text}
             self.errors.print(Text(json.dumps(told)), soft_wrap=True)

@@ -25,7 +25,7 @@ from molt_market.domain.events import DealClaimed, DealDisputed
 from molt_market.domain.evidence import Evidence
 from molt_market.domain.ids import ZERO_HASH, Address, EscrowId, Hash32
 from molt_market.domain.pings import Rejection
-from molt_market.errors import InvalidValue, utc
+from molt_market.errors import InvalidValue, counted, utc
 from molt_market.payments.explanation import held_of
 from molt_market.payments.results import hours_of
 from molt_market.signing.evidence import evidence_hash, verify_evidence
@@ -213,8 +213,9 @@ def _lines(laid: Laid, escrow: EscrowAccount) -> Iterator[str]:
         return
     found = laid.findings
     yield f"  {laid.content.reason.value}: {_shown(laid.content.text)}"
-    yield f"  {found.heartbeats} heartbeats, {found.in_log} of them proven to be in the claimed usage log"
-    yield f"  {found.pings} pings: {found.answered} with the agent's answer, {found.unanswered} without"
+    heartbeats, pings = counted(found.heartbeats, "heartbeat"), counted(found.pings, "ping")
+    yield f"  {heartbeats}, {found.in_log} of them proven to be in the claimed usage log"
+    yield f"  {pings}: {found.answered} with the agent's answer, {found.unanswered} without"
     for what, verdict in laid.hardware:
         yield f"  {what}: {verdict.outcome.value}: {_shown(verdict.text)}"
 
@@ -225,7 +226,7 @@ def _side(sender: Address, escrow: EscrowAccount) -> str:
 
 
 def _hours(escrow: EscrowAccount, gpu_seconds: int) -> str:
-    return f"{gpu_seconds} GPU-seconds, {hours_of(escrow, gpu_seconds)} hours"
+    return f"{gpu_seconds} GPU-seconds, {hours_of(escrow.terms, gpu_seconds)} hours"
 
 
 def _digest(digest: Hash32) -> str:

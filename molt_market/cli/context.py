@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 from molt_market.chain.networks import Network
 from molt_market.cli.console import Output
 from molt_market.config import settings
-from molt_market.errors import InvalidValue, NodeError, NodeUnreachable
+from molt_market.errors import ChainError, InvalidValue, MoltError, NodeError, NodeUnreachable, Refused
 from molt_market.payments.fees import GWEI, FeePolicy
+from molt_market.refusals import in_units
 
 if TYPE_CHECKING:
     from molt_market.chain.client import MoltClient
@@ -94,6 +95,18 @@ class AppContext:
     def says_json(self, *, as_json: bool) -> bool:
         """Tell whether the answer is for a program: `--json` stands before the command, or after it."""
         return as_json or self.output.as_json
+
+    def said(self, error: MoltError) -> str:
+        """Say an error as people read it: the sums of a refusal in whole tokens, if it is known which."""
+        if not isinstance(error, Refused):
+            return str(error)
+        from molt_market.chain.deployments import load_deployment
+
+        try:
+            token = load_deployment(self.network.chain_id, self.deployment).money
+        except ChainError:
+            return str(error)
+        return in_units(error, token.written)
 
     def client(self, account: Wallet | None = None) -> MoltClient:
         """Return the deployment: to read, or to send as an account."""

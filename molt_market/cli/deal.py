@@ -10,6 +10,7 @@ import typer
 
 from molt_market.cli.console import SOME_FAILED
 from molt_market.cli.context import AppContext
+from molt_market.cli.deals import list_
 from molt_market.cli.explain import explain, read_deal
 from molt_market.cli.extending import extend
 from molt_market.cli.files import read_value
@@ -35,6 +36,7 @@ Signed = Annotated[
 ]
 
 app = typer.Typer(no_args_is_help=True, help="Look at a deal, and do what its parties may.")
+app.command("list")(list_)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from molt_market.cli.options import AllowPrivate, AsJson, Deal
 from molt_market.domain.disputes import DisputeReason
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.pings import Gateway
-from molt_market.errors import ServerUnreachable
+from molt_market.errors import ServerUnreachable, counted
 from molt_market.sdk.buyer import Buyer
 from molt_market.sdk.gateways import GatewayClient, GatewayLimits, Unanswered
 
@@ -85,5 +85,6 @@ def _tell_evidence(
     shared.output.line(f"deal {deal_id}", "bold")
     shared.output.line(f"evidence {digest}")
     shared.output.line(
-        f"{len(content.pings)} pings, {answered} answered; {len(content.heartbeats)} heartbeats of the log"
+        f"{counted(len(content.pings), 'ping')}, {answered} answered;"
+        f" {counted(len(content.heartbeats), 'heartbeat')} of the log"
     )

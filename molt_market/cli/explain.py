@@ -18,8 +18,9 @@ from molt_market.domain.amounts import Amount
 from molt_market.domain.clock import SystemClock
 from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.events import Event
+from molt_market.domain.fields import SECONDS_PER_HOUR
 from molt_market.domain.ids import Address, EscrowId
-from molt_market.errors import NodeError
+from molt_market.errors import NodeError, counted
 from molt_market.payments.explanation import DealExplanation, Move, explain_deal
 from molt_market.payments.outlook import Outlook, View, first_nonces, outlook
 from molt_market.payments.ports import EscrowChain
@@ -99,9 +100,10 @@ def _print(out: Output, told: DealExplanation, payments: Sequence[Outlook], own:
     out.line(f"deal {escrow.id}", "bold")
     out.line(f"{escrow.status.name}: {told.says}")
     out.line()
-    hours = escrow.terms.duration // 3_600
-    price = Amount(escrow.terms.price_per_gpu_hour, escrow.token)
-    out.line(f"{escrow.terms.gpu_count} GPUs for {hours} hours at {price} for each GPU and hour")
+    terms = escrow.terms
+    gpus, hours = counted(terms.gpu_count, "GPU"), counted(terms.duration // SECONDS_PER_HOUR, "hour")
+    price = Amount(terms.price_per_gpu_hour, escrow.token)
+    out.line(f"{gpus} for {hours} at {price} for each GPU and hour")
     for name, account in (
         ("buyer", escrow.buyer),
         ("provider", escrow.provider),

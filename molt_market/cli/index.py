@@ -15,6 +15,7 @@ from molt_market.cli.console import Output
 from molt_market.cli.context import AppContext
 from molt_market.cli.options import AsJson
 from molt_market.cli.stopping import stop_on_signals
+from molt_market.errors import counted
 from molt_market.indexer.follower import Change, Follower
 
 Once = Annotated[bool, typer.Option("--once", help="Do what there is to do now, and end.")]
@@ -85,4 +86,4 @@ def _tell(shared: AppContext, follower: Follower, *, as_json: bool) -> None:
     elif block is None:
         shared.output.line("nothing is confirmed yet")
     else:
-        shared.output.line(f"followed up to block {block}; {live} deal{'' if live == 1 else 's'} live")
+        shared.output.line(f"followed up to block {block}; {counted(live, 'deal')} live")

@@ -104,10 +104,10 @@ def list_(
     provider: Annotated[str | None, typer.Option(help="Whose; default: your account's.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the offers of a provider that stand."""
+    """List the offers of a provider that stand, the newest first."""
     shared: AppContext = context.obj
     whose = Address(provider) if provider else shared.account_of_wallet()
-    found = list(shared.api().offers(whose))
+    found = sorted(shared.api().offers(whose), key=lambda each: each.created_at, reverse=True)
     if shared.says_json(as_json=as_json):
         shared.output.json({"offers": [each.model_dump(mode="json") for each in found]})
         return

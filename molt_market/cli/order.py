@@ -17,7 +17,7 @@ from molt_market.domain.deals import EscrowAccount
 from molt_market.domain.ids import Address, OrderId
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.orders import OrderStatus
-from molt_market.errors import InvalidValue, utc
+from molt_market.errors import InvalidValue, counted, utc
 from molt_market.sdk.buyer import Buyer
 from molt_market.signing.hashes import order_hash
 from molt_market.wire.messages import Match, Matches, OrderState, QuoteAnswer
@@ -52,7 +52,7 @@ def _print_quote(out: Output, answer: QuoteAnswer) -> None:
         out.line(f"costs {answer.total_cost}", "bold")
         _print_matches(out, answer.fill)
     if answer.missing_gpus and answer.fill:
-        out.line(f"{answer.missing_gpus} GPUs of it are not to be had now")
+        out.line(f"not to be had now: {counted(answer.missing_gpus, 'GPU')} of it")
     if answer.least_cost is not None:
         fits = "1 offer fits" if answer.offers == 1 else f"{answer.offers} offers fit"
         same = answer.least_cost == answer.most_cost
@@ -152,8 +152,11 @@ def _tell_opened(out: Output, escrow: EscrowAccount) -> None:
 def post(context: typer.Context, *, needs: Needs, as_json: AsJson = False) -> None:
     """Sign an order and let it wait: the market opens its deal when an offer fits.
 
-    Its whole budget has to lie in the escrow: `molt wallet deposit`. It names a --policy and one --model.
+    Its whole budget has to lie in the escrow: `molt wallet deposit`. It names a --policy, and at most one
+    --model.
     """
+    if needs.file is None and needs.policy is None:
+        raise InvalidValue("an order that waits names its --policy: `molt market info` shows some")
     shared: AppContext = context.obj
     buyer = shared.party(Buyer)
     _tell(shared, buyer.post(needs.order(buyer)), as_json=as_json)
@@ -169,12 +172,15 @@ def list_(
     buyer: Annotated[str | None, typer.Option(help="Whose; default: your account's.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List all orders of a buyer that the market knows."""
+    """List all orders of a buyer that the market knows, the newest first."""
     shared: AppContext = context.obj
     whose = Address(buyer) if buyer else shared.account_of_wallet()
-    found = list(shared.api().orders(whose))
+    found = sorted(shared.api().orders(whose), key=lambda each: each.order.created_at, reverse=True)
     if shared.says_json(as_json=as_json):
         shared.output.json({"orders": [each.model_dump(mode="json") for each in found]})
+        return
+    if not found:
+        shared.output.note(f"the market knows no order of {whose}; `molt deal list` shows deals")
         return
     rows = [
         (

@@ -12,7 +12,7 @@ from molt_market.cli.console import Output, ago, iso
 from molt_market.cli.context import AppContext, OpenJournal
 from molt_market.cli.options import AsJson
 from molt_market.domain.clock import SystemClock
-from molt_market.errors import utc
+from molt_market.errors import counted, utc
 from molt_market.payments.fees import gwei
 from molt_market.payments.journal import UNFINISHED, Dispatch, EntryState
 from molt_market.payments.outlook import Outlook, View, first_nonces, outlook
@@ -61,7 +61,7 @@ def _print(out: Output, rows: Sequence[Outlook], opened: OpenJournal, now: datet
     if opened.head is None:
         out.note(f"no node of chain {chain} answers, so this is what the database says ({opened.why})")
     at = "" if opened.head is None else f" at block {opened.head}"
-    what = "no payments" if not rows else f"{len(rows)} payment{'' if len(rows) == 1 else 's'}"
+    what = "no payments" if not rows else counted(len(rows), "payment")
     out.line(f"{what} on chain {chain}{at}", "bold")
     for row in rows:
         out.line()

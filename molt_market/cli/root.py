@@ -122,7 +122,10 @@ class Root(LaterGroup):
         try:
             return super().invoke(ctx)
         except MoltError as error:
-            (ctx.obj.output if ctx.obj else Output()).error(error)
+            if ctx.obj:
+                ctx.obj.output.error(error, ctx.obj.said)
+            else:
+                Output().error(error)
             raise typer.Exit(code_of(error)) from error
 
 

@@ -15,7 +15,7 @@ from molt_market.cli.console import iso
 from molt_market.cli.context import AppContext
 from molt_market.domain.amounts import Token
 from molt_market.domain.ids import Address
-from molt_market.errors import InvalidValue
+from molt_market.errors import InvalidValue, counted
 from molt_market.indexer.statements import Statement, machine_row, require_span, signed_decimal, write_csv
 
 
@@ -94,7 +94,7 @@ def _json(found: Statement) -> str:
 def _summary(found: Statement) -> str:
     """Say on one line what no row says."""
     opening, closing = (_money(units, found.token) for units in (found.opening, found.closing))
-    return f"{len(found.rows)} rows up to block {found.block}: from {opening} to {closing}"
+    return f"{counted(len(found.rows), 'row')} up to block {found.block}: from {opening} to {closing}"
 
 
 def _money(base_units: int, token: Token) -> str:

@@ -19,7 +19,7 @@ from molt_market.domain.amounts import Amount
 from molt_market.domain.balances import Balances
 from molt_market.domain.ids import Address
 from molt_market.domain.transactions import TransactionReceipt
-from molt_market.errors import EscrowError, InvalidValue, NotYet, utc
+from molt_market.errors import EscrowError, InvalidValue, NotYet, counted, utc
 from molt_market.payments.explanation import held_of
 from molt_market.signing.wallet import Wallet
 
@@ -268,7 +268,7 @@ def coins(wei: int) -> str:
 
 
 def _deals(number: int) -> str:
-    return f"locked in {number} live deal{'' if number == 1 else 's'}"
+    return f"locked in {counted(number, 'live deal')}"
 
 
 def _machine(found: Possessions) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from molt_market.domain.updates import (
     Reserved,
     Update,
 )
+from molt_market.errors import counted
 
 
 def place_of(region: str | None, country: str | None) -> str:
@@ -48,8 +49,9 @@ def hours_of(offer: CapacityOffer) -> str:
 def wanted_by(order: JobOrder) -> str:
     """Write what an order asks for."""
     needs = order.requirements
-    models = " or ".join(needs.required_models) or "GPUs"
-    return f"{needs.min_gpu_count} {models} {needs.min_vram_gb} GB for {needs.estimated_hours} h"
+    models = " or ".join(needs.required_models)
+    wanted = f"{needs.min_gpu_count} {models}" if models else counted(needs.min_gpu_count, "GPU")
+    return f"{wanted} {needs.min_vram_gb} GB for {needs.estimated_hours} h"
 
 
 def told(update: Update) -> str:
@@ -64,10 +66,10 @@ def told(update: Update) -> str:
         case OrderRemoved():
             says = f"{update.reason}, order {update.order_id}"
         case DealOpened():
-            says = f"{update.gpu_count} GPUs for {update.hours} h at {update.price_per_hour}"
+            says = f"{counted(update.gpu_count, 'GPU')} for {update.hours} h at {update.price_per_hour}"
             says += f", deal {update.deal_id}"
         case Reserved() | Released() | DealFreed():
-            says = f"{update.gpu_count} GPUs, deal {update.deal_id}"
+            says = f"{counted(update.gpu_count, 'GPU')}, deal {update.deal_id}"
         case DocumentPosted():
             says = f"{update.document} by {update.sender}, deal {update.deal_id}"
     return f"{update.kind.replace('_', ' ')}: {says}"

@@ -48,6 +48,14 @@ class Token:
         """Make an amount of `value` whole tokens. Raises InexactAmount for a float or too many decimals."""
         return Amount(_base_units(value, self), self)
 
+    def written(self, base_units: int) -> str:
+        """Write base units as whole tokens, to the unit.
+
+        >>> Token("USDC", 6).written(1_500_000)
+        '1.5 USDC'
+        """
+        return str(Amount(base_units, self))
+
 
 MOLT = Token("MOLT", 18)
 

@@ -11,12 +11,14 @@ from molt_market.domain.proofs import Confirmation
 
 
 class HandlingPhase(StrEnum):
-    """How far a gateway is with a deal: its GPUs are assigned in all phases but the last.
+    """How far a gateway is with a deal: its GPUs are assigned in all phases but the first and the last.
 
-    READY: they wait for a job. PREPARING: a job was handed over, and gets its inputs. RUNNING: it runs.
+    WAITING: other deals have them, a job that is handed over is refused. READY: they wait for a job.
+    PREPARING: a job was handed over, and gets its inputs. RUNNING: it runs.
     ENDED: no heartbeats any more, the receipt is made. CLOSED: the deal's GPUs are free on the chain.
     """
 
+    WAITING = "waiting"
     READY = "ready"
     PREPARING = "preparing"
     RUNNING = "running"
@@ -34,11 +36,12 @@ AT_WORK = tuple(each for each in HandlingPhase if each is not HandlingPhase.CLOS
 class Handling(Value):
     """A deal as its gateway handles it.
 
-    `devices` are positions in the inventory. Of a job: `user` is the id of the system's user that it runs
-    as, `ports` are the deal's, `token` opens its files; `reply_to` is whom answers go to, `reply_key` what
-    they are sealed to, `asked` the number of the letter that wants them. `documents` is the number of the
-    last document in the deal's mail that was read, `voucher` the largest that was there. `removed`: the
-    job's files are gone. `job`: the deal that the job was started for, if this one took that one's place.
+    `devices` are positions in the inventory, none while it waits for them. Of a job: `user` is the id of
+    the system's user that it runs as, `ports` are the deal's, `token` opens its files; `reply_to` is whom
+    answers go to, `reply_key` what they are sealed to, `asked` the number of the letter that wants them.
+    `documents` is the number of the last document in the deal's mail that was read, `voucher` the largest
+    that was there. `removed`: the job's files are gone. `job`: the deal that the job was started for, if
+    this one took that one's place.
     """
 
     deal_id: EscrowId

@@ -27,7 +27,7 @@ from molt_market.domain.fields import (
 )
 from molt_market.domain.gpus import Features, Location, ModelNames
 from molt_market.domain.ids import ZERO_ADDRESS, ZERO_HASH, Address, Hash32, OrderId, PartyId, Signature
-from molt_market.errors import InvalidStateTransition, InvalidValue, TokenMismatch
+from molt_market.errors import InvalidStateTransition, InvalidValue, TokenMismatch, counted
 
 LIFETIME = timedelta(hours=1)
 MAX_ID_OF_PARTS = 128 - len(".4294967295")
@@ -203,7 +203,7 @@ class JobOrder(Value):
         whole = self.requirements.min_gpu_count
         if self.least_gpus > whole:
             raise InvalidValue(
-                f"min_quantity {self.least_gpus} is above the {whole} GPUs asked for: lower it"
+                f"min_quantity {self.least_gpus} is above the {counted(whole, 'GPU')} asked for: lower it"
             )
         if self.least_gpus < whole and self.time_in_force is TimeInForce.FOK:
             raise InvalidValue("a fill-or-kill order is filled whole: leave min_quantity out")
@@ -257,7 +257,9 @@ class JobOrder(Value):
         """
         whole = self.requirements.min_gpu_count
         if sum(gpu_counts) != whole:
-            raise InvalidValue(f"parts of {sum(gpu_counts)} GPUs, the order is for {whole}: make them add up")
+            raise InvalidValue(
+                f"parts of {counted(sum(gpu_counts), 'GPU')}, the order is for {whole}: make them add up"
+            )
         if self.is_bound:
             raise InvalidValue(
                 f"order {self.id} is signed, or has a slot or an offer, which go for one deal: unset them"

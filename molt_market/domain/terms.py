@@ -41,6 +41,11 @@ class Terms:
         _require_within("gpu_count x duration", self.gpu_seconds, 1, MAX_UINT40)
 
     @property
+    def parties(self) -> tuple[Address, ...]:
+        """Who has a part in the deal: buyer, voucher signer, provider and agent; some may be the same."""
+        return self.buyer, self.voucher_signer, self.provider, self.agent
+
+    @property
     def gpu_seconds(self) -> int:
         """The whole allocation."""
         return self.gpu_count * self.duration

@@ -12,6 +12,7 @@ from molt_market.domain.fields import MAX_UINT40, MAX_UINT96, SECONDS_PER_HOUR
 from molt_market.domain.gpus import Location, features_from_bits
 from molt_market.domain.matches import OrderMatch
 from molt_market.domain.orders import JobOrder, JobRequirements
+from molt_market.errors import counted
 from molt_market.orderbook.constraints import names_broken
 from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.listing import Listing
@@ -226,12 +227,14 @@ def _place(field: str) -> Callable[[Listing, JobOrder], Change]:
 def _hours(hours: int, order: JobOrder) -> Change:
     asked = order.requirements.estimated_hours
     direction = "longer" if hours > asked else "shorter"
-    return Change(direction, "estimated_hours", hours, abs(hours - asked), f"run for {hours} hours")
+    return Change(
+        direction, "estimated_hours", hours, abs(hours - asked), f"run for {counted(hours, 'hour')}"
+    )
 
 
 def _gpus(gpus: int, order: JobOrder) -> Change:
     less = order.requirements.min_gpu_count - gpus
-    return Change("gpus", "min_gpu_count", gpus, less, f"ask for {gpus} GPUs")
+    return Change("gpus", "min_gpu_count", gpus, less, f"ask for {counted(gpus, 'GPU')}")
 
 
 def _policy(listing: Listing, order: JobOrder) -> Change:  # noqa: ARG001

@@ -14,7 +14,7 @@ from molt_market.domain.events import Event
 from molt_market.domain.ids import Address
 from molt_market.domain.policies import Policy
 from molt_market.domain.settlement import SettlementQuote, owed, quote_settlement
-from molt_market.errors import EscrowError, utc
+from molt_market.errors import EscrowError, counted, utc
 from molt_market.payments.results import Ledger, hours_of, refunded, settlement_of
 from molt_market.payments.steps import CLOSED
 
@@ -157,20 +157,20 @@ def _shares(escrow: EscrowAccount, log: Ledger) -> tuple[Share, ...]:
 
 def status_of(escrow: EscrowAccount, events: Sequence[Event], now: datetime) -> str:
     """Say in words how a deal stands at the chain's time; `escrow` and `events` have to be of one moment."""
-    claim, paid = hours_of(escrow, escrow.claimed_gpu_seconds), hours_of(escrow, escrow.paid_gpu_seconds)
+    used = (escrow.claimed_gpu_seconds, escrow.paid_gpu_seconds)
+    claim, paid = (hours_of(escrow.terms, each) for each in used)
+    claimed = counted(claim, "hour")
     match escrow.status:
         case DealStatus.LOCKED:
             return _running(escrow, now)
         case DealStatus.CLAIMED:
-            return f"attestors signed for {claim} hours; the buyer may contest that"
+            return f"attestors signed for {claimed}; the buyer may contest that"
         case DealStatus.DISPUTED if escrow.attested:
             return (
                 f"the buyer accepts {paid} of the {claim} hours that attestors signed; the arbiter may rule"
             )
         case DealStatus.DISPUTED:
-            return (
-                f"the provider claims {claim} hours without attestors, {paid} are paid; the arbiter may rule"
-            )
+            return f"the provider claims {claimed} without attestors, {paid} are paid; the arbiter may rule"
         case _:
             reason = getattr(settlement_of(escrow, events).status, "reason", "the whole price was paid")
             at = f" at {utc(escrow.released_at)}" if escrow.released_at else ""
@@ -265,7 +265,7 @@ def _of_claimed(escrow: EscrowAccount) -> Iterator[Move]:
 
 def _of_disputed(escrow: EscrowAccount, policy: Policy) -> Iterator[Move]:
     counter, claim = (
-        hours_of(escrow, each) for each in (escrow.paid_gpu_seconds, escrow.claimed_gpu_seconds)
+        hours_of(escrow.terms, each) for each in (escrow.paid_gpu_seconds, escrow.claimed_gpu_seconds)
     )
     percent, rest = divmod(policy.arbiter_share_bps, 100)
     share = f"{percent}.{rest:02d}".rstrip("0").rstrip(".")
@@ -283,7 +283,7 @@ def _of_disputed(escrow: EscrowAccount, policy: Policy) -> Iterator[Move]:
     yield Move(
         "concede",
         "the provider",
-        f"gives in: it stays at {counter} hours",
+        f"gives in: it stays at {counted(counter, 'hour')}",
         accounts=(escrow.provider,),
         before=before,
     )
@@ -298,7 +298,7 @@ def _release(escrow: EscrowAccount, closes: str) -> Move:
 def _split(escrow: EscrowAccount) -> Move:
     disputed = escrow.status is DealStatus.DISPUTED
     most = escrow.claimed_gpu_seconds if disputed else escrow.terms.gpu_seconds
-    between = f"{hours_of(escrow, escrow.paid_gpu_seconds)} and {hours_of(escrow, most)} hours"
+    between = f"{hours_of(escrow.terms, escrow.paid_gpu_seconds)} and {hours_of(escrow.terms, most)} hours"
     stakes = "each side gets its stake back" if disputed else "the provider gets the bond back"
     return Move(
         "settle_split",

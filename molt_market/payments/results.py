@@ -21,6 +21,7 @@ from molt_market.domain.settlement import (
     price,
     quote_settlement,
 )
+from molt_market.domain.terms import Terms
 from molt_market.errors import EscrowError
 from molt_market.payments.steps import CLOSED
 
@@ -161,7 +162,9 @@ def _status(escrow: EscrowAccount, events: Sequence[Event]) -> SettlementStatus:
         return SettlementStatus.Pending(claimable_at=escrow.locked_until)
     if escrow.paid_gpu_seconds == escrow.terms.gpu_seconds:
         return SettlementStatus.Success()
-    paid, allocated = hours_of(escrow, escrow.paid_gpu_seconds), hours_of(escrow, escrow.terms.gpu_seconds)
+    paid, allocated = (
+        hours_of(escrow.terms, each) for each in (escrow.paid_gpu_seconds, escrow.terms.gpu_seconds)
+    )
     reason = f"{paid} of {allocated} hours{_how(escrow, events)}"
     if escrow.paid_gpu_seconds == 0:
         return SettlementStatus.FullRefund(reason=reason)
@@ -184,7 +187,7 @@ def _how(escrow: EscrowAccount, events: Sequence[Event]) -> str:
             return ", as nobody ruled"
 
 
-def hours_of(escrow: EscrowAccount, gpu_seconds: int) -> str:
+def hours_of(terms: Terms, gpu_seconds: int) -> str:
     """Write GPU-seconds as hours of the whole allocation, rounded down to a ten-thousandth."""
-    hours, rest = divmod(gpu_seconds * 10_000 // (escrow.terms.gpu_count * SECONDS_PER_HOUR), 10_000)
+    hours, rest = divmod(gpu_seconds * 10_000 // (terms.gpu_count * SECONDS_PER_HOUR), 10_000)
     return f"{hours}.{rest:04d}".rstrip("0").removesuffix(".")

@@ -65,17 +65,18 @@ class DealJob:
     def hand_over(self, spec: JobSpec, wait: float = WAIT_SECONDS) -> Access:
         """Seal a job to the agent, leave it for him, and return the access once the job is ready.
 
-        To call it again, with the same job, is harmless.
+        To call it again, with the same job, is harmless; what was refused before does not count then.
 
         Raises:
-            JobRefused: the agent does not run it. AgentSilent: nothing came after `wait` seconds.
+            JobRefused: the agent does not run it, or not now: the reason says what to do.
+            AgentSilent: nothing came after `wait` seconds.
         """
         given = HandOver(spec=spec, reply_key=self._key.public)
         sealed = seal(given.model_dump_json().encode(), self.gateway(wait).sealing_key)
         agent = self.escrow.terms.agent
         letter = sign_letter(self.escrow.id, agent, sealed, self._wallet, self._client.domain)
-        self._mailbox.post_document(Document(letter=letter))
-        return self.access(wait)
+        number = self._mailbox.post_document(Document(letter=letter))
+        return self._awaited(lambda: self._access(number), wait, "an access")
 
     def access(self, wait: float = WAIT_SECONDS) -> Access:
         """Return how the job is reached. Raises JobRefused, AgentSilent."""
@@ -130,20 +131,25 @@ class DealJob:
             return False
         return gateway.deal_id == self.escrow.id
 
-    def _access(self) -> Access | None:
-        found = (each.access for each in self._accepted() if each.access is not None)
+    def _access(self, letter: int = 0) -> Access | None:
+        found = (each.access for each in self._accepted(letter) if each.access is not None)
         return next((each for each in found if each.deal_id == self.escrow.id), None)
 
     def _result(self) -> JobResult | None:
         found = (each.result for each in self._accepted() if each.result is not None)
         return next((each for each in found if each.deal_id == self.escrow.id), None)
 
-    def _accepted(self) -> list[HandOverAnswer]:
-        """Return the agent's answers, the newest first. Raises JobRefused if that one is a refusal."""
+    def _accepted(self, letter: int = 0) -> list[HandOverAnswer]:
+        """Return the agent's answers, the newest first.
+
+        Raises JobRefused if that one is a refusal, and came after the document with the number `letter`.
+        """
         answers = list(self._answers())
-        if answers and answers[0].refusal is not None:
-            raise JobRefused(answers[0].refusal)
-        return answers
+        if answers:
+            number, newest = answers[0]
+            if newest.refusal is not None and number > letter:
+                raise JobRefused(newest.refusal)
+        return [answer for _, answer in answers]
 
     def _receipt(self) -> Attestation | None:
         agent = self.escrow.terms.agent
@@ -154,8 +160,11 @@ class DealJob:
                 return receipt
         return None
 
-    def _answers(self) -> Iterator[HandOverAnswer]:
-        """Yield the agent's answers that are for us, the newest first. What does not open is not ours."""
+    def _answers(self) -> Iterator[tuple[int, HandOverAnswer]]:
+        """Yield the agent's answers that are for us, the newest first, each with its number in the mailbox.
+
+        What does not open is not ours.
+        """
         agent, me = self.escrow.terms.agent, self._wallet.address
         for posted in reversed(list(self._mailbox.documents(self.escrow.id, DocumentKind.LETTER))):
             letter = posted.document.letter
@@ -163,9 +172,10 @@ class DealJob:
                 continue
             try:
                 verify_letter(letter, self._client.domain, self._client.is_approved)
-                yield HandOverAnswer.model_validate_json(self._key.open(letter.sealed))
+                answer = HandOverAnswer.model_validate_json(self._key.open(letter.sealed))
             except (InvalidSignature, CannotOpen, ValidationError):
                 continue
+            yield posted.number, answer
 
     def _awaited(self, look: Callable[[], Found | None], wait: float, what: str) -> Found:
         until = time.monotonic() + wait

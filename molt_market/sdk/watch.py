@@ -18,7 +18,7 @@ from molt_market.domain.documents import Document
 from molt_market.domain.ids import EscrowId, Hash32
 from molt_market.domain.pings import Ping
 from molt_market.domain.proofs import Confirmation
-from molt_market.errors import ChainError, InvalidValue, MoltError, ServerError, ServerUnreachable
+from molt_market.errors import ChainError, InvalidValue, MoltError, ServerError, ServerUnreachable, counted
 from molt_market.sdk.direct import Mailbox
 from molt_market.sdk.gateways import GatewayClient, Unanswered
 from molt_market.signing.signers import Signer
@@ -227,7 +227,7 @@ class Watch:
         last = self.log.heartbeats[-1] if self.log.heartbeats else None
         wanted = self.policy.gpus
         if wanted is not None and last is not None and len(last.gpus) < wanted:
-            return f"the last heartbeat shows {len(last.gpus)} GPUs of {wanted}"
+            return f"the last heartbeat shows {counted(len(last.gpus), 'GPU')} of {wanted}"
         if self._idle_since is not None and now - self._idle_since >= self.policy.patience:
             return f"the GPUs have done less than {self.policy.least_utilization}% since {self._idle_since}"
         return None

@@ -26,6 +26,7 @@ from molt_market.errors import MarketError
 from molt_market.indexer.records import DealRecord
 from molt_market.orderbook import Explanation, Quote, Reservation
 from molt_market.orderbook.market_data import BestPrice, Depth, PriceStatistics, Trade
+from molt_market.refusals import in_units
 
 AT_ONCE = 100  # things in one request
 PAGE = 100  # things in one answer
@@ -192,14 +193,14 @@ class QuoteAnswer(Value):
     dispute_reserve: Amount | None
 
     @classmethod
-    def of(cls, quote: Quote) -> Self:
+    def of(cls, quote: Quote, token: Token) -> Self:
         fill, obstacle = quote.fill, quote.obstacle
         return cls(
             fill=() if fill is None else tuple(map(Match.of, fill.matches)),
             total_cost=None if fill is None else fill.total_cost,
             obstacle=None
             if obstacle is None
-            else Obstacle(code=type(obstacle).__name__, detail=str(obstacle)),
+            else Obstacle(code=type(obstacle).__name__, detail=in_units(obstacle, token.written)),
             offers=quote.offers,
             least_cost=quote.least_cost,
             most_cost=quote.most_cost,

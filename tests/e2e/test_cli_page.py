@@ -69,6 +69,8 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             "doctor": molt("doctor"),
             "wallet balance $BUYER": molt("wallet", "balance", escrow.buyer),
         }
+        environment.setenv("MOLT_WALLET", str(key_file(net.buyer, folder / "buyer.json")))
+        told["deal list"] = molt("deal", "list")
         told |= at_the_market(net, folder, environment)
         environment.setenv("MOLT_WALLET", str(key_file(net.provider, folder / "provider.json")))
         environment.setenv("MOLT_WALLET_PASSWORD", PASSWORD)

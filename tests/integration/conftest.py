@@ -27,6 +27,7 @@ ONCE = {
     "test_busy_market.py": "6",
     "test_cli.py": "18",
     "test_cli_deal.py": "6",
+    "test_cli_deals.py": "6",
     "test_cli_devnet.py": "18",
     "test_cli_doctor.py": "18",
     "test_cli_keeper.py": "6",

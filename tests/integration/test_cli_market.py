@@ -151,6 +151,41 @@ def test_explain__says_what_would_make_it_match(net: Devnet, market: Server, as_
     refused("order", "open", *low, "--yes")
 
 
+def test_sums_of_a_refusal__are_whole_tokens_for_people__base_units_for_programs(
+    net: Devnet, market: Server, as_: As
+) -> None:
+    offered(net, as_)
+    as_(net.stranger)  # has no tokens
+    symbol, whole = net.deployment.token.symbol, net.deployment.token.amount(80).base_units
+    says = f"the buyer's balance is 0 {symbol}, 80 {symbol} are needed: deposit the difference"
+    assert refused("order", "match", *FITS) == f"error: {says}\n"
+    assert molt("order", "quote", *FITS).startswith(f"nothing now: {says}\n")
+    told = json.loads(refused("--json", "order", "match", *FITS))
+    assert told["error"] == "BuyerBalance"
+    assert told["message"].startswith(f"the buyer's balance is 0 base units, {whole} base units are needed")
+
+
+def test_lists__the_newest_first(net: Devnet, market: Server, as_: As) -> None:
+    offers = []
+    for slot in ("0", "8", "16"):
+        offers.append(offered(net, as_, "--slot", slot)["id"])
+        net.warp(1)
+    assert [each["id"] for each in asked("offer", "list", "--provider", net.provider.address)["offers"]] == (
+        offers[::-1]
+    )
+    molt("wallet", "deposit", "300")
+    orders = []
+    for _ in range(3):
+        needs = (*NEEDS, "--max-price", "1", "--policy", net.policy_id, "--model", "H100")
+        orders.append(asked("order", "post", *needs)["order"]["id"])
+        net.warp(1)
+    assert [each["order"]["id"] for each in asked("order", "list")["orders"]] == orders[::-1]
+    listed = molt("order", "list").splitlines()[1:]
+    assert [line.rpartition("  ")[2] for line in listed] == orders[::-1]
+    stranger = run("order", "list", "--buyer", net.stranger.address)
+    assert (stranger.stdout, stranger.stderr.count("the market knows no order of")) == ("", 1)
+
+
 # ---------------------------------------------------------------- asked before money is locked
 
 
@@ -279,7 +314,7 @@ def test_market__that_is_not_given__or_does_not_answer(
         (("order", "match", *NEEDS, "--max-price", "0"), "this is no order"),
         (("order", "match", *FITS, "--policy", "x"), "'x' is not"),
         (("offer", "post", "--gpus", "8"), "missing --model, --vram, --price, --hours, --policy"),
-        (("order", "post", *FITS), "polic"),
+        (("order", "post", *FITS), "an order that waits names its --policy: `molt market info` shows some"),
         (("deal", "release", "0x" + "11" * 32, "--hours", "1", "--gpu-seconds", "1"), "give one of them"),
     ],
 )

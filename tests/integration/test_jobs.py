@@ -6,7 +6,8 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,7 @@ from molt_market.signing.statements import sign_receipt
 from molt_market.testing import Devnet
 from tests.gateway import gateway
 from tests.integration.agents import Machine, agent, readings
-from tests.integration.commands import PASSWORD, asked, key_file, molt
+from tests.integration.commands import PASSWORD, asked, key_file, molt, refused
 from tests.integration.test_agent import serving
 from tests.service import server
 from tests.unit.agent.places import open_folder
@@ -121,6 +122,23 @@ class Parties:
         buyer, net = escrow.terms.buyer, self.net
         letter = sign_letter(escrow.id, buyer, sealed, net.agent, net.domain)
         self.buyer.api.post_document(Document(letter=letter))
+
+    @contextmanager
+    def answering(self, escrow: EscrowAccount, answer: HandOverAnswer) -> Iterator[None]:
+        """Have the agent answer the next letter, for the length of the block."""
+        letters = partial(self.buyer.api.documents, escrow.id, DocumentKind.LETTER)
+        before, until = len(list(letters())), time.monotonic() + 20
+
+        def say() -> None:
+            while len(list(letters())) == before:
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            self.say(escrow, answer)
+
+        with ThreadPoolExecutor(1) as pool:
+            said = pool.submit(say)
+            yield
+            said.result()
 
     def announce(self, escrow: EscrowAccount, url: str) -> None:
         found = sign_gateway(escrow.id, url, AGENTS.public, self.net.agent, self.net.domain)
@@ -199,8 +217,41 @@ def test_job__by_the_command_line__from_the_order_to_the_arbiter(parties: Partie
         assert (evidence["heartbeats"], evidence["heartbeats_in_log"]) == (1, 1)
         assert (evidence["pings"], evidence["pings_answered"], evidence["pings_unanswered"]) == (2, 2, 0)
         text = molt("dispute", "show", deal)
-        assert "1 heartbeats, 1 of them proven to be in the claimed usage log" in text
+        assert "1 heartbeat, 1 of them proven to be in the claimed usage log" in text
         assert "\x1b" not in text
+
+
+def test_hand_over__to_a_full_gateway__is_refused__and_runs_once_gpus_are_free(
+    parties: Parties, place: Path
+) -> None:
+    spec = JobSpec(command=("sh", "-c", "echo done > done.txt"), outputs=("done.txt",))
+    (place / "job.json").write_text(spec.model_dump_json())
+    with gateway(parties.net, parties.buyer.api.transport.url, place) as machine:  # of 4 GPUs, 8 are offered
+        first, second = parties.open(4), parties.open(2)
+        hand_over = ("job", "hand-over", second.id, place / "job.json")
+        for _ in range(2):
+            said = refused(*hand_over)
+            assert (
+                "the agent does not run the job: other deals have its GPUs: the deal is for 2, 0 of 4" in said
+            )
+            assert "hand the job over again later, or stop it (`molt deal stop`)" in said
+        assert {each["deal_id"]: each["phase"] for each in machine.deals()} == {
+            first.id: "ready",
+            second.id: "waiting",
+        }
+        molt("deal", "release", first.id)  # all of it: the gateway redeems it, and frees the GPUs
+        parties.provider.redeem(first.id)
+        parties.until(first.id, DealStatus.RELEASED)
+        until = time.monotonic() + 30
+        while {each["phase"] for each in machine.deals()} != {"closed", "ready"}:
+            assert time.monotonic() < until, machine.deals()
+        assert asked(*hand_over)["deal_id"] == second.id
+        assert asked("job", "result", second.id)["exit_code"] == 0
+        assert parties.buyer.hand_over(second, spec, _key(place), wait=30).deal_id == second.id
+
+
+def _key(place: Path) -> SealingKey:
+    return SealingKey.from_file(place / "buyer.sealing")
 
 
 # ---------------------------------------------------------------- with agents that lie
@@ -218,9 +269,13 @@ def test_hand_over__waits_for_the_agent__and_says_why_not(parties: Parties) -> N
     given = HandOver.model_validate_json(AGENTS.open(letter.sealed))
     assert (given.spec, given.reply_key) == (spec, KEY.public)
 
-    parties.say(escrow, HandOverAnswer(refusal="too \x1b[31mlarge"))
-    with pytest.raises(JobRefused, match=r"too  \[31mlarge"):
+    refusal = HandOverAnswer(refusal="too \x1b[31mlarge")
+    with parties.answering(escrow, refusal), pytest.raises(JobRefused, match=r"too  \[31mlarge"):
+        parties.buyer.hand_over(escrow, spec, KEY, wait=20)
+    with pytest.raises(AgentSilent, match="an access"):  # that one was for the letter before
         parties.buyer.hand_over(escrow, spec, KEY, wait=0)
+    with pytest.raises(JobRefused, match=r"too  \[31mlarge"):
+        parties.buyer.job_result(escrow, KEY, wait=0)
     access = Access(deal_id=escrow.id, token="t", files_url="http://127.0.0.1:9/")
     parties.say(escrow, HandOverAnswer(access=access))
     assert parties.buyer.hand_over(escrow, spec, KEY, wait=0) == access  # the newest answer counts

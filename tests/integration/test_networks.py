@@ -93,6 +93,7 @@ def test_node__that_gives_out_few_blocks_at_once__is_asked_in_spans_that_it_take
         assert client.deals([early.id, late.id]) == whole.deals([early.id, late.id])
         assert client.policy(net.policy_id) == whole.policy(net.policy_id)
         assert client.live_deals() == whole.live_deals() == [early.id]
+        assert client.deals_of(net.buyer.address) == [early.id, late.id]
         assert proxy.asked["refused"] < 10  # it learns once what the node takes
         last = net.node.number("eth_blockNumber")
         contracts = [Contract(node, net.deployment.escrow) for node in (client.node, net.node)]

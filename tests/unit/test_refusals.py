@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from molt_market import refusals
+from molt_market.domain.amounts import Token
 from molt_market.domain.deals import DealStatus
 from molt_market.errors import EscrowError, InvalidValue, Refused
-from molt_market.refusals import REFUSALS, CodedRefusal, UnknownRefusal, refusal
+from molt_market.refusals import REFUSALS, CodedRefusal, UnknownRefusal, in_units, refusal
 
 INTERFACE = Path(__file__).parents[2] / "contracts" / "interfaces" / "IMoltEscrow.sol"
 NOON = 1_767_268_800  # 2026-01-01 12:00:00 UTC
@@ -103,6 +104,24 @@ def test_addresses__are_written_with_all_digits() -> None:
 def test_gpu_seconds_and_amounts__are_written_with_their_unit() -> None:
     assert "5 GPU-seconds" in str(refusals.NotAbovePaid(5, 6))
     assert "7 base units" in str(refusals.BuyerBalance(7, 8))
+    assert "1 GPU would be in use" in str(refusals.CapacityExceeded(1, 0))
+
+
+def test_amounts__in_a_tokens_unit() -> None:
+    error = refusals.BuyerBalance(2_500_000, 3_000_000)
+    says = "the buyer's balance is 2.5 USDC, 3 USDC are needed: deposit the difference"
+    assert in_units(error, Token("USDC", 6).written) == says
+    assert in_units(refusals.Quorum(1, 2), Token("USDC", 6).written) == str(refusals.Quorum(1, 2))
+    assert in_units(InvalidValue("no sum"), Token("USDC", 6).written) == "no sum"
+
+
+@pytest.mark.parametrize("values", [{}, {"actual": "1", "limit": 2}, {"actual": -1, "limit": 2}])
+def test_amounts__of_a_refusal_over_the_wire_without_figures__are_left_as_they_came(
+    values: dict[str, object],
+) -> None:
+    error = refusals.BuyerBalance.__new__(refusals.BuyerBalance, "as it came")
+    error.__dict__.update(values)
+    assert in_units(error, Token("USDC", 6).written) == "as it came"
 
 
 def test_statuses__are_written_by_name() -> None:

@@ -16,13 +16,14 @@ from fastapi import FastAPI
 from molt_market.agent.server import create_app
 from molt_market.api.limits import Limits
 from molt_market.attestation.usage import Heartbeat
+from molt_market.domain.handling import HandlingPhase
 from molt_market.domain.ids import ZERO_HASH, Hash32
 from molt_market.domain.pings import PingAnswer
 from molt_market.errors import InvalidSignature
 from molt_market.signing.pings import verify_ping_answer
 from molt_market.storage.database import Database
 from molt_market.wire.problems import MEDIA_TYPE
-from tests.unit.agent.machine import Play, deal_id, record
+from tests.unit.agent.machine import BATCH, Play, deal_id, record
 from tests.unit.attestation.deals import DOMAIN
 from tests.unit.signing.keys import AGENT, STRANGER
 
@@ -93,6 +94,21 @@ def test_problem__says_what_is_wrong(http: httpx.Client, path: str, status: int,
     answer = http.get(path)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == MEDIA_TYPE
+
+
+def test_deal__that_waits_for_gpus__answers_for_none_and_takes_letters(
+    play: Play, http: httpx.Client
+) -> None:
+    play.facts.put(record(2), record(3))
+    play.desk.take_up()
+    assert play.of(3).phase is HandlingPhase.WAITING
+    asked = {"deal_id": deal_id(3), "nonce": "0x" + "ab" * 32}
+    assert http.post("/pings", json=asked).json()["code"] == "DealNotFound"
+    assert http.get(f"/deals/{deal_id(3)}/heartbeats").json()["code"] == "DealNotFound"
+    given = play.letter(3, BATCH).model_dump_json(exclude_none=True)
+    headers = {"Content-Type": "application/json"}
+    taken = http.post(f"/deals/{deal_id(3)}/documents", content=given, headers=headers)
+    assert taken.json() == {"deal_id": deal_id(3), "number": 1}
 
 
 def test_file__of_a_deal_without_a_job__has_no_token_that_fits(http: httpx.Client) -> None:

@@ -41,6 +41,7 @@ def test_deals__are_taken_up_while_gpus_are_free_and_never_share_one(play: Play)
     play.go()
     assert {each.deal_id: each.devices for each in play.usage.handlings()} == {
         deal_id(1): (0, 1),
+        deal_id(2, gpus=3): (),
         deal_id(3): (2, 3),
     }
     play.later(1, status=DealStatus.RELEASED)
@@ -48,6 +49,65 @@ def test_deals__are_taken_up_while_gpus_are_free_and_never_share_one(play: Play)
     play.go(times=2)
     assert play.of(1).phase is play.of(3).phase is HandlingPhase.CLOSED
     assert play.of(2, gpus=3).devices == (0, 1, 2)
+
+
+def test_deal__without_free_gpus__refuses_its_job_and_is_taken_up_once_there_are(play: Play) -> None:
+    play.facts.put(record(1), record(2), record(3))
+    play.go()
+    assert (play.of(3).phase, play.of(3).devices) == (HandlingPhase.WAITING, ())
+    assert play.market.kinds(deal_id(3)) == ["gateway"]  # so that a letter can be sealed
+    play.hand_over(3, BATCH)
+    play.go(times=2)
+    [told] = play.answers(3)
+    assert told.refusal is not None
+    assert told.refusal.startswith("other deals have its GPUs: the deal is for 2, 0 of 4 are free. It is")
+    assert play.usage.length(deal_id(3)) == (0, ZERO_HASH)
+    play.later(1, status=DealStatus.CLAIMED)
+    play.go(times=3)
+    assert (play.of(3).phase, play.of(3).devices) == (HandlingPhase.READY, play.of(1).devices)
+    assert (play.machine.started, len(play.answers(3))) == ([], 1)  # what was refused is not run later
+    play.hand_over(3, BATCH)
+    play.go(times=2)
+    assert play.of(3).phase is HandlingPhase.RUNNING
+    assert play.answers(3)[-1].access is not None
+
+
+def test_deal__whose_gpus_come_free_at_this_moment__is_not_refused(play: Play) -> None:
+    play.facts.put(record(1), record(2))
+    play.hand_over(1, LEASE)
+    play.go(times=2)
+    play.facts.put(record(3))
+    play.later(1, status=DealStatus.RELEASED)
+    play.hand_over(3, BATCH)
+    play.desk.take_up()
+    assert play.of(3).phase is HandlingPhase.WAITING
+    for _ in range(2):  # before the job of the first one is stopped
+        AtMarket(play.here).look()
+        Steps(play.here).step(deal_id(3))
+    play.go(times=2)
+    assert play.of(3).phase is HandlingPhase.RUNNING
+    assert [each.refusal for each in play.answers(3)] == [None]
+
+
+def test_deal__for_more_gpus_than_there_are__is_told_so(play: Play) -> None:
+    big = record(1, gpus=5)
+    play.facts.put(big)
+    play.go()
+    assert play.here.shortage(big) == (
+        "this gateway has 4 GPUs, the deal is for 5: stop it (`molt deal stop`)"
+    )
+
+
+def test_deal__that_waits_for_gpus_to_its_end__has_no_receipt(play: Play) -> None:
+    play.facts.put(record(1), record(2), record(3))
+    play.go()
+    play.go(HOUR)
+    assert play.of(3).phase is HandlingPhase.ENDED
+    assert play.usage.left(deal_id(3), "receipt") is None
+    assert play.usage.length(deal_id(3)) == (0, ZERO_HASH)
+    play.later(3, status=DealStatus.REFUNDED)
+    play.go()
+    assert (play.of(3).phase, play.of(3).devices) == (HandlingPhase.CLOSED, ())
 
 
 def test_deals__of_other_agents_and_providers__are_none_of_its_business(play: Play) -> None:
