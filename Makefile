@@ -23,6 +23,9 @@ export PATH := $(CURDIR)/.toolchain/bin:$(PATH)
 export SOLCX_BINARY_PATH := $(CURDIR)/.toolchain
 export APE_DATA_FOLDER := $(CURDIR)/.toolchain/ape
 export UV_PYTHON_DOWNLOADS := never
+# Many containers set this. Here it costs much: tests start hundreds of processes, and each would compile again all that
+# it imports, which takes longer than what it then does.
+unexport PYTHONDONTWRITEBYTECODE
 
 python := .venv/bin/python
 pytest := .venv/bin/python -m pytest
