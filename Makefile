@@ -47,11 +47,11 @@ demo: $(PRODUCT) $(NODE)
 
 # --- tests: one stage after the other, each also a target of its own: make test-unit ARGS='-k price' ---
 
-STAGES := unit contracts forge parity integration hardhat kills e2e wheel mutation
+STAGES := unit agent contracts forge parity integration hardhat kills e2e wheel mutation
 .PHONY: $(STAGES:%=test-%)
 # Where a stage keeps one core busy, another one goes beside it; contracts, forge and integration use two themselves.
 test: check $(APE)
-	@scripts/make/beside test-unit 'test-parity test-wheel'
+	@scripts/make/beside test-unit 'test-agent test-parity test-wheel'
 	@$(MAKE) test-contracts
 	@$(MAKE) test-forge
 	@$(MAKE) test-integration
@@ -62,8 +62,12 @@ test: check $(APE)
 check: $(PRODUCT) $(NODE) $(PROVE)
 	@$(stage) check scripts/make/check
 
+# all but the gateway's, which run beside them: many of those wait for jobs of theirs
 test-unit: $(PRODUCT) $(NODE)
-	@$(stage) unit $(pytest) tests/unit $(ARGS)
+	@$(stage) unit $(pytest) tests/unit --ignore=tests/unit/agent $(ARGS)
+
+test-agent: $(PRODUCT) $(NODE)
+	@$(stage) agent $(pytest) tests/unit/agent $(ARGS)
 
 # ape compiles a file again when it changed itself, not when a library that it imports or a setting did: without what it
 # remembers it asks for everything, which the compiler's own cache (scripts/make/solc.js) answers at once. In a checkout
