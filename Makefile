@@ -23,6 +23,9 @@ export PATH := $(CURDIR)/.toolchain/bin:$(PATH)
 export SOLCX_BINARY_PATH := $(CURDIR)/.toolchain
 export APE_DATA_FOLDER := $(CURDIR)/.toolchain/ape
 export UV_PYTHON_DOWNLOADS := never
+# Many containers set this. Here it costs much: tests start hundreds of processes, and each would compile again all that
+# it imports, which takes longer than what it then does.
+unexport PYTHONDONTWRITEBYTECODE
 
 python := .venv/bin/python
 pytest := .venv/bin/python -m pytest
@@ -44,11 +47,11 @@ demo: $(PRODUCT) $(NODE)
 
 # --- tests: one stage after the other, each also a target of its own: make test-unit ARGS='-k price' ---
 
-STAGES := unit contracts forge parity integration hardhat kills e2e wheel mutation
+STAGES := unit agent contracts forge parity integration hardhat kills e2e wheel mutation
 .PHONY: $(STAGES:%=test-%)
 # Where a stage keeps one core busy, another one goes beside it; contracts, forge and integration use two themselves.
 test: check $(APE)
-	@scripts/make/beside test-unit 'test-parity test-wheel'
+	@scripts/make/beside test-unit 'test-agent test-parity test-wheel'
 	@$(MAKE) test-contracts
 	@$(MAKE) test-forge
 	@$(MAKE) test-integration
@@ -59,8 +62,12 @@ test: check $(APE)
 check: $(PRODUCT) $(NODE) $(PROVE)
 	@$(stage) check scripts/make/check
 
+# all but the gateway's, which run beside them: many of those wait for jobs of theirs
 test-unit: $(PRODUCT) $(NODE)
-	@$(stage) unit $(pytest) tests/unit $(ARGS)
+	@$(stage) unit $(pytest) tests/unit --ignore=tests/unit/agent $(ARGS)
+
+test-agent: $(PRODUCT) $(NODE)
+	@$(stage) agent $(pytest) tests/unit/agent $(ARGS)
 
 # ape compiles a file again when it changed itself, not when a library that it imports or a setting did: without what it
 # remembers it asks for everything, which the compiler's own cache (scripts/make/solc.js) answers at once. In a checkout

@@ -27,6 +27,9 @@ KERNELS = sorted(Path(__file__).parents[1].glob("molt_market/orderbook/compiled/
 DIGEST = hashlib.sha256(b"".join(each.read_bytes() for each in KERNELS)).hexdigest()[:16]
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parents[1] / ".cache" / "numba" / DIGEST)
 
+# Many containers set it, and then each process that a test starts would compile again all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # No deadlines: how long one example takes says more about a busy machine than about the code.
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

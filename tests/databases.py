@@ -1,4 +1,7 @@
-"""Real databases for tests: SQLite in a file, and a PostgreSQL of its own, started when first wanted."""
+"""Real databases for tests: SQLite in a file, and a PostgreSQL of its own, started when first wanted.
+
+Their tables are made once in each run of tests, by the product, and copied: it takes longer than most tests.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,50 @@ from functools import cache
 from importlib import import_module
 from itertools import count
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from sqlalchemy import create_engine, text
+
+from molt_market.storage.database import Database
 
 KINDS = ("sqlite", "postgresql")
 _numbers = count(1)
 
 
 @contextmanager
-def database_url(kind: str, folder: Path) -> Iterator[str]:
-    """Give the URL of an empty database."""
+def database_url(kind: str, folder: Path, *, without_tables: bool = False) -> Iterator[str]:
+    """Give the URL of a database of its own that has the tables and nothing in them, or not even tables."""
     if kind == "sqlite":
-        yield f"sqlite:///{folder / 'market.db'}"
+        path = folder / "market.db"
+        yield f"sqlite:///{path if without_tables else with_tables(path)}"
         return
-    name = f"market_{next(_numbers)}"
-    server = _server()
-    _run(server, f"CREATE DATABASE {name}")
+    name, server = f"market_{next(_numbers)}", _server()
+    _run(server, f"CREATE DATABASE {name} TEMPLATE {'template1' if without_tables else _template()}")
     yield server.replace("/postgres?", f"/{name}?")
     _run(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def with_tables(path: Path) -> Path:
+    """Lay a SQLite file there that has the tables and nothing in them; return where."""
+    path.write_bytes(_sqlite_file())
+    return path
+
+
+@cache
+def _sqlite_file() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "tables.db"
+        Database(path).close()
+        return path.read_bytes()
+
+
+@cache
+def _template() -> str:
+    name, server = "tables", _server()
+    _run(server, f"CREATE DATABASE {name}")
+    Database(server.replace("/postgres?", f"/{name}?")).close()
+    return name
 
 
 class Postgres:

@@ -83,7 +83,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A desk with a devnet that runs in one of its terminals."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MOLT_")}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # each command imports the same again
     ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
     made = Desk(tmp_path_factory.mktemp("desk"), ports, environment)
     with made.goes_on(f"{DEVNET} --port 8545 --server-port 8080") as process:

@@ -34,6 +34,7 @@ ONCE = {
     "test_cli_market.py": "6",
     "test_cli_relay.py": "18",
     "test_cli_roles.py": "6",
+    "test_direct.py": "6",
     "test_export.py": "18",
     "test_faults.py": "18",
     "test_relayer.py": "6",

@@ -32,7 +32,10 @@ def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
     kinds = request.param
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
-    with database_url(kinds[0], tmp_path / "old") as old, database_url(kinds[1], tmp_path / "new") as new:
+    with (
+        database_url(kinds[0], tmp_path / "old") as old,
+        database_url(kinds[1], tmp_path / "new", without_tables=True) as new,
+    ):
         yield old, new
 
 

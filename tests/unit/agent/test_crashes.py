@@ -13,6 +13,7 @@ from molt_market.agent.ports import Ended, Running
 from molt_market.domain.handling import HandlingPhase
 from molt_market.storage.database import Database
 from molt_market.storage.usage import SqlUsage
+from tests.databases import with_tables
 from tests.unit.agent.machine import BATCH, Play, deal_id, record
 
 WRITES = ("put", "beat", "leave", "posted", "receive")
@@ -57,7 +58,7 @@ def story(play: Play, dying: Dying) -> None:
 
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dying: Dying) -> None:
     with (
-        closing(Database(tmp_path / f"{dying.at}-{dying.after}.db")) as database,
+        closing(Database(with_tables(tmp_path / f"{dying.at}-{dying.after}.db"))) as database,
         monkeypatch.context() as here,
     ):
         for name in WRITES:

@@ -24,7 +24,7 @@ from molt_market.errors import ChainError, MarketError, NodeError, NodesDisagree
 from molt_market.indexer.follower import STATE_KEPT, Change, Follower
 from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
-from tests.databases import KINDS, database_url
+from tests.databases import KINDS, database_url, with_tables
 from tests.unit.indexer.fakes import DOMAIN, GENESIS, Chain, FakeNode
 from tests.unit.indexer.tables import tables
 
@@ -378,7 +378,7 @@ class Market(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.database = Database(Path(self.folder.name) / "market.db")
+        self.database = Database(with_tables(Path(self.folder.name) / "market.db"))
         self.chain = Chain()
 
     @initialize(seed=st.integers(0, 2**32))

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
@@ -21,8 +22,15 @@ from molt_market.errors import InvalidValue, StorageUnavailable
 from molt_market.storage import database as storage_database
 from molt_market.storage.database import Database, _engine, _url
 from molt_market.storage.schema import VERSION, accounts, entries, feeds, metadata
+from tests.databases import KINDS, database_url
 
 ENTRY = {"chain": "c", "key": "k", "note": "", "first_item": 0, "items": 1}
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with database_url(request.param, tmp_path, without_tables=True) as url:
+        yield url
 
 
 def test_migrations__give_the_tables_of_the_schema(database: Database) -> None:
