@@ -6,7 +6,7 @@ and the score is the sum of what the parts add: whole numbers throughout, so the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 
 from molt_market.domain.gpus import Feature, features_from_bits
@@ -66,7 +66,7 @@ class Scoring:
         weights = self.weights
         return (
             _part("price", weights.price, _price(listing.price, demand)),
-            _part("model", weights.model, model_share(listing.model, demand)),
+            _part("model", weights.model, _model(listing.model, demand.preferred_models)),
             _part("utilization", weights.utilization, _utilization(listing)),
             _part("bandwidth", weights.bandwidth, _bandwidth(listing)),
             _part("features", weights.features, _features(listing.features, demand)),
@@ -78,7 +78,7 @@ class Scoring:
         weights = self.weights
         known = (
             (weights.price, _price(price, demand)[0]),
-            (weights.model, model_share(model, demand)[0]),
+            (weights.model, share_of_model(model, demand.preferred_models)),
             (weights.features, _features(features, demand)[0]),
         )
         others = weights.utilization + weights.bandwidth + self.by_reliability()[1]
@@ -112,14 +112,20 @@ def _price(price: int, demand: Demand) -> Share:
     return saved, f"{saved // 10_000} % below the limit price"
 
 
-def model_share(model: str, demand: Demand) -> Share:
-    preferred = demand.preferred_models
+def share_of_model(model: str, preferred: Sequence[str]) -> int:
+    """Return the share of a model: of the first choice all, of what is not preferred nothing."""
     if not preferred:
-        return MILLION, "no model is preferred"
+        return MILLION
     if model not in preferred:
-        return 0, f"{model} is not preferred"
-    rank = preferred.index(model)
-    return (len(preferred) - rank) * MILLION // len(preferred), f"{model} is choice {rank + 1}"
+        return 0
+    return (len(preferred) - preferred.index(model)) * MILLION // len(preferred)
+
+
+def _model(model: str, preferred: Sequence[str]) -> Share:
+    share = share_of_model(model, preferred)
+    if not preferred:
+        return share, "no model is preferred"
+    return share, f"{model} is choice {preferred.index(model) + 1}" if share else f"{model} is not preferred"
 
 
 def _utilization(listing: Listing) -> Share:

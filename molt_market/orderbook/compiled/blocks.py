@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from molt_market.domain.amounts import Amount, Token
-from molt_market.domain.fields import MAX_UINT96, seconds
+from molt_market.domain.fields import MAX_UINT96
 from molt_market.domain.gpus import GpuCapacity
 from molt_market.domain.ids import Hash32, PartyId
 from molt_market.domain.matches import MILLION
@@ -45,7 +45,7 @@ from molt_market.orderbook.demand import Demand
 from molt_market.orderbook.index import one_by_one, ranking
 from molt_market.orderbook.listing import Listing, Pool
 from molt_market.orderbook.ranked import Ranked
-from molt_market.orderbook.scoring import FULL_BANDWIDTH_GB_PER_SECOND, ScoreWeights, Scoring, model_share
+from molt_market.orderbook.scoring import FULL_BANDWIDTH_GB_PER_SECOND, ScoreWeights, Scoring, share_of_model
 from molt_market.orderbook.surplus import Outcome, Refused
 
 AT_ONCE = 256  # keys that become Python's numbers together
@@ -151,7 +151,7 @@ class BlockIndex:
         self._models: dict[str, int] = {}
         self._tokens: dict[Token, int] = {}
         self._groups_by_key: dict[tuple[int, str, int], int] = {}
-        self._last_token: tuple[Token | None, int] = (None, 0)
+        self._last_token: tuple[Token | None, int | None] = (None, None)
         self._providers: dict[str, int] = {}  # with the number of their offers
         self._agents: dict[str, int] = {}  # of others than themselves
         self._named: dict[Hash32, list[Listing]] = {}
@@ -394,18 +394,38 @@ class BlockIndex:
     def _write(
         self, demand: Demand, limit: int, cap: int, worth: tuple[int, int, int, int, int, int], gpus: int
     ) -> bool | None:
-        token = self._tokens.get(demand.token)
-        region = ANY if demand.region is None else self._regions.known.get(demand.region)
-        country = ANY if demand.country is None else self._countries.known.get(demand.country)
-        if token is None or region is None or country is None:
+        token = self._known_token(demand.token)
+        region, country, policy = demand.region, demand.country, demand.policy_id
+        in_region = ANY if region is None else self._regions.known.get(region)
+        in_country = ANY if country is None else self._countries.known.get(country)
+        if token is None or in_region is None or in_country is None:
             return None
-        if region > NONE and country > NONE and (demand.region, demand.country) not in self._places:
+        if in_region > NONE and in_country > NONE and (region, country) not in self._places:
             return None
-        policy = ANY if demand.policy_id is None else self._policies.known.get(demand.policy_id, NONE)
+        by_policy = ANY if policy is None else self._policies.known.get(policy, NONE)
         self._choose_models(demand)
-        now = max(seconds(demand.now), 0)
-        is_late = now >= MOST_4
-        shift = max(limit.bit_length() - 32, 0)
+        vram, hours, now = demand.min_vram_gb, demand.hours, int(demand.now.timestamp())
+        is_exact = (
+            gpus < MOST_2
+            and vram < MOST_2
+            and now < MOST_4
+            and in_region != MOST_2
+            and OTHER not in {in_country, by_policy}
+            and demand.buyer not in self._providers
+            and (
+                demand.voucher_signer is None
+                or (
+                    demand.voucher_signer not in self._providers and demand.voucher_signer not in self._agents
+                )
+            )
+        )
+        born = now
+        if not 0 <= now < MOST_4:
+            now, born = (MOST_4 - 1, MOST_4) if now > 0 else (0, 0)
+        if hours > MOST_2 or not is_exact:
+            gpus, vram, hours = min(gpus, MOST_2), min(vram, MOST_2), min(hours, MOST_2)
+        size = gpus.bit_length()
+        shift = limit.bit_length() - 32 if limit >> 32 else 0
         PACK_QUESTION(
             self._question_bytes,
             0,
@@ -418,26 +438,17 @@ class BlockIndex:
             *worth,
             token,
             demand.features,
-            MOST_4 - 1 if is_late else now,
-            MOST_4 if is_late else now,
-            min(gpus, MOST_2),
-            min(gpus.bit_length(), SIZES - 1),
-            min(demand.min_vram_gb, MOST_2),
-            min(demand.hours, MOST_2),
-            region,
-            country,
-            policy,
+            now,
+            born,
+            gpus,
+            size if size < SIZES else SIZES - 1,
+            vram,
+            hours,
+            in_region,
+            in_country,
+            by_policy,
         )
-        return (
-            not is_late
-            and gpus < MOST_2
-            and demand.min_vram_gb < MOST_2
-            and region != MOST_2
-            and OTHER not in (country, policy)
-            and demand.buyer not in self._providers
-            and (demand.voucher_signer not in self._providers or demand.voucher_signer is None)
-            and (demand.voucher_signer not in self._agents or demand.voucher_signer is None)
-        )
+        return is_exact
 
     def _choose_models(self, demand: Demand) -> None:
         """Write down the share of each model, -1 for those that do not do."""
@@ -453,11 +464,13 @@ class BlockIndex:
     def _worth_of_models(self, demand: Demand) -> tuple[int, list[tuple[int, int]]]:
         """Return the share of each model that a demand names, by its code, and that of all others; -1: they
         do not do."""
-        if not demand.required_models and not demand.preferred_models:
+        required, preferred = demand.required_models, demand.preferred_models
+        if not required and not preferred:
             return MILLION, []
-        named = demand.required_models or demand.preferred_models
-        known = [(code, model) for model in named if (code := self._models.get(model)) is not None]
-        return -1 if demand.required_models else 0, [(c, model_share(m, demand)[0]) for c, m in known]
+        known = [
+            (code, model) for model in required or preferred if (code := self._models.get(model)) is not None
+        ]
+        return -1 if required else 0, [(code, share_of_model(model, preferred)) for code, model in known]
 
     # ------------------------------------------------------------------------------------ listings
 
@@ -554,13 +567,21 @@ class BlockIndex:
         return codes
 
     def _group(self, listing: Listing) -> int:
-        last, token = self._last_token
-        if listing.token is not last:  # to hash a token takes longer than all else here
-            token = self._tokens.setdefault(listing.token, len(self._tokens))
-            self._last_token = (listing.token, token)
+        token = self._known_token(listing.token)
+        if token is None:
+            token = self._tokens[listing.token] = len(self._tokens)
         key = (token, listing.model, listing.features)
         group = self._groups_by_key.get(key)
         return self._new_group(*key) if group is None else group
+
+    def _known_token(self, token: Token) -> int | None:
+        last, code = self._last_token
+        if token is last:  # to hash a token takes longer than all else that an offer is filed by
+            return code
+        code = self._tokens.get(token)
+        if code is not None:
+            self._last_token = (token, code)
+        return code
 
     def _new_group(self, token: int, model: str, features: int) -> int:
         group = self._groups_by_key[token, model, features] = len(self._groups_by_key)
