@@ -16,6 +16,7 @@ PROOFS = ROOT / "tests" / "proofs"
 RESULTS = ROOT / ".cache" / "proofs"
 BIN = ROOT / ".venv-prove" / "bin"
 TOOLS = ROOT / ".toolchain" / "bin"  # forge
+BASES = {"Proof", "Ledger"}  # what several files of proofs share
 HOLDS, REFUTED = 0, 1  # exit codes of halmos, of one test
 OPTIONS = [
     "--early-exit",
@@ -28,7 +29,7 @@ OPTIONS = [
 def main(contracts: list[str]) -> int:
     RESULTS.mkdir(parents=True, exist_ok=True)
     wrong = passed = 0
-    for contract in contracts or sorted(file.stem for file in PROOFS.glob("*.sol") if file.stem != "Proof"):
+    for contract in contracts or sorted(file.stem for file in PROOFS.glob("*.sol") if file.stem not in BASES):
         for prefix, wanted in (("check_", HOLDS), ("fails_", REFUTED)):
             for test in prove(contract, prefix):
                 name, ok = test["name"].split("(")[0], is_shown(test, wanted)

@@ -14,7 +14,7 @@ from pathlib import Path
 import cvc5
 
 YICES = Path(sys.executable).with_name("yices-smt2")
-QUICK, LONG = 2, 60  # seconds
+QUICK, LONG = 2, 100  # seconds
 CVC5_OPTIONS = {"solve-bv-as-int": "sum", "produce-models": "true", "tlimit": "60000"}
 
 PRODUCT = "f_evm_bvmul_256"

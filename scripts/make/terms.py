@@ -4,6 +4,7 @@ A balance of 96 bits that grows by an amount of 256 is easy to compare with what
 of the same terms; as circuits of adders they are not. It runs in .venv-prove.
 """
 
+from collections.abc import Iterable
 from functools import reduce
 from operator import add, mul, sub
 
@@ -17,9 +18,39 @@ def simplified(text: str) -> str:
     """Return the same query in simpler terms."""
     done: dict[int, z3.ExprRef] = {}
     solver = z3.Solver()
-    for assertion in z3.parse_smt2_string(text):
+    for assertion in _decided(list(z3.parse_smt2_string(text))):
         solver.add(z3.simplify(_rewritten(assertion, done)))
     return f"(set-logic QF_AUFBV)\n{solver.to_smt2()}"
+
+
+def _decided(assertions: list[z3.BoolRef]) -> list[z3.BoolRef]:
+    """Write true or false for what is asserted wherever it is asked again, as in a branchless minimum."""
+    facts = [(each, _fact(each)) for each in assertions]
+    asked = _conditions_within(term for _, (term, _) in facts)
+    used = [(source, fact) for source, fact in facts if fact[0].get_id() in asked]
+    return [
+        z3.substitute(each, *[fact for source, fact in used if not source.eq(each)]) for each in assertions
+    ]
+
+
+def _fact(assertion: z3.BoolRef) -> tuple[z3.ExprRef, z3.BoolRef]:
+    if z3.is_not(assertion):
+        return assertion.arg(0), z3.BoolVal(val=False)
+    return assertion, z3.BoolVal(val=True)
+
+
+def _conditions_within(terms: Iterable[z3.ExprRef]) -> set[int]:
+    """Return the ids of what is true or false and lies within one of these terms."""
+    waiting = [child for term in terms for child in term.children()]
+    seen, found = set[int](), set[int]()
+    while waiting:
+        each = waiting.pop()
+        if each.get_id() not in seen:
+            seen.add(each.get_id())
+            waiting += each.children()
+            if z3.is_bool(each):
+                found.add(each.get_id())
+    return found
 
 
 def _rewritten(term: z3.ExprRef, done: dict[int, z3.ExprRef]) -> z3.ExprRef:
