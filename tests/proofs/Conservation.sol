@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IMoltEscrow, Status, Terms} from "../../contracts/interfaces/IMoltEscrow.sol";
+import {IMoltEscrow, Status} from "../../contracts/interfaces/IMoltEscrow.sol";
 import {DealWord, Deals} from "../../contracts/libraries/Deals.sol";
 import {Money} from "../../contracts/libraries/Money.sol";
 
@@ -9,8 +9,7 @@ import {Ledger} from "./Ledger.sol";
 
 /// @title What an undisputed deal holds goes out to the unit: to the provider, to the fee account, and the rest to the buyer
 /// @dev For each verb: provider and fee account get what the formulas of Money say, together no more than the deal held,
-/// and all else that it held, and does not hold any more, the buyer gets. Signatures are empty, as in Verbs.sol. Taken for
-/// granted: a deal holds less than 2^96 base units, as all tokens of the escrow are fewer.
+/// and all else that it held, and does not hold any more, the buyer gets. Signatures are empty, as in Verbs.sol.
 contract Conservation is Ledger {
     // ---------------------------------------------------------------- nothing moves
 
