@@ -4,7 +4,8 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.NOTPARALLEL:
+# Set-up is one thing after the other, whatever -j says; stages of the tests are two at a time.
+$(if $(TWO_AT_A_TIME),,$(eval .NOTPARALLEL:))
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 $(if $(filter oneshell,$(.FEATURES)),,$(error GNU make 4 or newer is needed, this is $(MAKE_VERSION)))
 
@@ -31,6 +32,7 @@ python := .venv/bin/python
 pytest := .venv/bin/python -m pytest
 step := scripts/make/step
 stage := scripts/make/stage
+two_at_a_time = $(MAKE) TWO_AT_A_TIME=yes -j2 --output-sync
 install := scripts/make/install
 
 .PHONY: help demo test check deep bench dev
@@ -45,24 +47,23 @@ help:
 demo: $(PRODUCT) $(NODE)
 	@$(python) -m scripts.demo
 
-# --- tests: one stage after the other, each also a target of its own: make test-unit ARGS='-k price' ---
+# --- tests: each stage is also a target of its own: make test-unit ARGS='-k price' ---
 
-STAGES := unit agent contracts forge parity integration hardhat kills e2e wheel mutation
-.PHONY: $(STAGES:%=test-%)
-# Where a stage keeps one core busy, another one goes beside it; contracts, forge and integration use two themselves.
-test: check $(APE)
-	@scripts/make/beside test-unit 'test-agent test-parity test-wheel'
-	@$(MAKE) test-contracts
-	@$(MAKE) test-forge
-	@$(MAKE) test-integration
-	@scripts/make/beside test-kills test-e2e
-	@scripts/make/beside test-mutation test-hardhat
-	@$(stage) --total check $(STAGES)
+# Two run at a time, in this order: each keeps about one core busy, and the last two take as long. What runs with two
+# tokens is two stages (tests/tokens.py).
+STAGES := unit integration-18 integration-6 agent parity forge wheel e2e kills hardhat mutation contracts-18 contracts-6
+.PHONY: $(STAGES:%=test-%) test-contracts test-integration compiled
+test: $(PRODUCT) $(NODE) $(APE) $(PROVE)
+	@echo 'Two stages at a time; each shows what it said when it is over, and until then in .cache/stages/.'
+	@$(two_at_a_time) check compiled $(STAGES:%=test-%) && $(stage) --total $$SECONDS check $(STAGES)
+
+test-contracts test-integration:
+	@$(two_at_a_time) $@-18 $@-6
 
 check: $(PRODUCT) $(NODE) $(PROVE)
 	@$(stage) check scripts/make/check
 
-# all but the gateway's, which run beside them: many of those wait for jobs of theirs
+# all but the gateway's: many of those wait for jobs of theirs
 test-unit: $(PRODUCT) $(NODE)
 	@$(stage) unit $(pytest) tests/unit --ignore=tests/unit/agent $(ARGS)
 
@@ -73,11 +74,13 @@ test-agent: $(PRODUCT) $(NODE)
 # remembers it asks for everything, which the compiler's own cache (scripts/make/solc.js) answers at once. In a checkout
 # inside the system's temporary folder ape would compile in place, and leave a copy of its dependency in contracts/. It
 # compiles before both runs start: side by side they would take each other's files away.
-test-contracts: $(APE) $(NODE)
+compiled: $(APE) $(NODE)
 	@mkdir -p .cache/tmp
 	@rm -f .build/__local__.json
 	@TMPDIR=$(CURDIR)/.cache/tmp $(step) 'compiling the contracts with ape' .venv-ape/bin/ape compile
-	@TMPDIR=$(CURDIR)/.cache/tmp $(stage) contracts scripts/make/both-tokens .venv-ape/bin/ape test tests/contracts $(ARGS)
+
+test-contracts-18 test-contracts-6: test-contracts-%: compiled
+	@TOKEN_DECIMALS=$* TMPDIR=$(CURDIR)/.cache/tmp $(stage) contracts-$* .venv-ape/bin/ape test tests/contracts $(ARGS)
 
 # fuzz tests and invariants in Solidity: make test-forge ARGS='--match-contract Claim'
 test-forge: $(PRODUCT) $(NODE)
@@ -86,8 +89,8 @@ test-forge: $(PRODUCT) $(NODE)
 test-parity: $(PRODUCT) $(NODE)
 	@$(stage) parity $(pytest) tests/parity $(ARGS)
 
-test-integration: $(PRODUCT) $(NODE)
-	@$(stage) integration scripts/make/both-tokens $(pytest) tests/integration $(ARGS)
+test-integration-18 test-integration-6: test-integration-%: $(PRODUCT) $(NODE)
+	@TOKEN_DECIMALS=$* $(stage) integration-$* $(pytest) tests/integration $(ARGS)
 
 # the same against Hardhat's node, which differs from Anvil in what it knows and in how it says things: here some of it,
 # all of it in deep (what it cannot do is in tests/nodes/hardhat.txt)
@@ -110,8 +113,10 @@ test-wheel: $(PRODUCT) $(NODE)
 test-mutation: $(PRODUCT) $(NODE)
 	@$(stage) mutation $(python) -m scripts.make.mutate few
 
-deep: $(PRODUCT) $(NODE) $(PROVE)
-	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit tests/integration
+deep: $(PRODUCT) $(NODE) $(APE) $(PROVE)
+	@HYPOTHESIS_PROFILE=deep $(stage) deep $(pytest) tests/unit
+	@BOTH_TOKENS=yes HYPOTHESIS_PROFILE=deep $(MAKE) test-integration
+	@BOTH_TOKENS=yes $(MAKE) test-contracts
 	@$(HARDHAT) $(stage) hardhat-deep $(pytest) tests/integration
 	@MOLT_KILLS=250 MOLT_ORDERS=20000 $(stage) kills-deep $(pytest) tests/kills
 	@$(stage) forge-deep scripts/make/forge deep

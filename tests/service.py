@@ -11,15 +11,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
-from molt_market.api.run import opened
-from molt_market.api.server import create_app
+from molt_market.api.beside import Beside
+from molt_market.api.run import opened, server_of
+from molt_market.api.service import Service
 from molt_market.market.market import Market
+from molt_market.signing.wallet import Wallet
 from molt_market.storage.database import Database
 from molt_market.testing import Devnet
 
@@ -53,28 +53,43 @@ def server(
 
 
 @contextmanager
+def hosted(net: Devnet, database: str, *, account: Wallet | None = None, **options: Any) -> Iterator[str]:
+    """Serve a market as `molt serve` does, but out of this process, which starts at once."""
+    with (
+        closing(Database(database)) as opened_database,
+        opened(net.client(account), opened_database, policies=[net.policy_id], **options) as parts,
+        listening(*parts) as url,
+    ):
+        yield url
+
+
+@contextmanager
 def serving(
     net: Devnet, folder: Path, *, upkeep: bool = False, **options: Any
 ) -> Iterator[tuple[str, Market]]:
     """Serve a market out of this process; without `upkeep` with nothing beside it."""
-    database = Database(folder / "market.db")
     with (
+        closing(Database(folder / "market.db")) as database,
         opened(net.client(), database, **options) as (service, *beside),
-        socket.create_server(("127.0.0.1", 0)) as listener,
+        listening(service, *(beside if upkeep else ())) as url,
     ):
-        server = uvicorn.Server(
-            uvicorn.Config(create_app(service, *(beside if upkeep else ())), log_level="warning")
-        )
+        yield url, service.market
+
+
+@contextmanager
+def listening(service: Service, *beside: Beside) -> Iterator[str]:
+    """Answer for a market in a thread of this process."""
+    server = server_of(service, *beside)
+    with socket.create_server(("127.0.0.1", 0), backlog=1_024) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         while not server.started:
             time.sleep(0.01)
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", service.market
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join()
-            database.close()
 
 
 class Server:

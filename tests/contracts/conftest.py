@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +11,7 @@ from tests.contracts.actors import BUYER, PROVIDER
 from tests.contracts.endings import FullMarket
 from tests.contracts.factories import UNIT
 from tests.contracts.node import Node
-
-# `make test` runs this folder with a token of 18 decimals and, beside it, with one of 6. Where decimals play
-# no part once is enough: here is with which.
-ONCE = {"test_deploy_script.py": "18", "test_suitable_token.py": "6"}
-
-
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out what the run with the other token has; without a choice of token everything runs."""
-    decimals = os.environ.get("TOKEN_DECIMALS")
-    return True if decimals and ONCE.get(collection_path.name, decimals) != decimals else None
+from tests.tokens import pytest_ignore_collect  # noqa: F401 - a hook
 
 
 @pytest.fixture(scope="session")

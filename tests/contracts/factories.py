@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,8 @@ from eth_utils import keccak
 
 from molt_market.signing import messages
 from tests.contracts.actors import AGENT, ARBITER, ATTESTORS, BUYER, PROVIDER, VOUCHER_SIGNER, Actor
+from tests.tokens import DECIMALS
 
-DECIMALS = int(os.environ.get("TOKEN_DECIMALS", "18"))  # `make test` runs all of this with 18 and with 6
 UNIT = 10**DECIMALS  # one token; prices and balances are whole ones unless a test is about the dust
 HOUR = 3_600
 DAY = 24 * HOUR

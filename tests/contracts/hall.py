@@ -23,9 +23,10 @@ from tests.contracts.actors import (
     Actor,
 )
 from tests.contracts.desk import NEVER, Desk
-from tests.contracts.factories import DAY, DECIMALS, HOUR, addresses, make_policy
+from tests.contracts.factories import DAY, HOUR, addresses, make_policy
 from tests.contracts.node import Node, Receipt
 from tests.contracts.signatures import parts
+from tests.tokens import DECIMALS
 
 WITHDRAW_DELAY = 900
 CANCEL_DELAY = 600

@@ -8,57 +8,10 @@ import pytest
 
 from molt_market.testing import Devnet, devnet
 from tests.integration.scene import SPEC, Scene
+from tests.tokens import pytest_ignore_collect  # noqa: F401 - a hook
 
 HERE = Path(__file__).parent
 NODES = HERE.with_name("nodes")
-
-# `make test` runs this folder with a token of 18 decimals and, beside it, with one of 6. Where decimals play
-# no part once is enough: here is with which, so that both runs take about as long.
-ONCE = {
-    "test_agent.py": "18",
-    "test_alerts.py": "18",
-    "test_alerts_http.py": "18",
-    "test_attestor.py": "6",
-    "test_audit.py": "6",
-    "test_indexer.py": "6",
-    "test_deployer.py": "6",
-    "test_verify.py": "18",
-    "test_backup.py": "6",
-    "test_busy_market.py": "6",
-    "test_cli.py": "18",
-    "test_cli_deal.py": "6",
-    "test_cli_deals.py": "6",
-    "test_cli_devnet.py": "18",
-    "test_cli_doctor.py": "18",
-    "test_cli_keeper.py": "6",
-    "test_cli_market.py": "6",
-    "test_cli_relay.py": "18",
-    "test_cli_roles.py": "6",
-    "test_direct.py": "6",
-    "test_export.py": "18",
-    "test_faults.py": "18",
-    "test_relayer.py": "6",
-    "test_relays_http.py": "18",
-    "test_reorganisations.py": "18",
-    "test_api_fuzz.py": "18",
-    "test_live_feed.py": "18",
-    "test_lying_server.py": "6",
-    "test_migration.py": "6",
-    "test_networks.py": "6",
-    "test_open_resting.py": "6",
-    "test_openings.py": "18",
-    "test_jobs.py": "18",
-    "test_service.py": "6",
-    "test_service_async.py": "18",
-    "test_smoke.py": "18",
-    "test_stuck.py": "18",
-}
-
-
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out what the run with the other token has; without a choice of token everything runs."""
-    decimals = os.environ.get("TOKEN_DECIMALS")
-    return True if decimals and ONCE.get(collection_path.name, decimals) != decimals else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from decimal import Decimal
 from typing import Any
 
@@ -23,12 +22,13 @@ from molt_market.signing.statements import sign_offer, sign_receipt, sign_vouche
 from molt_market.signing.wallet import Wallet
 from molt_market.testing import Devnet
 from tests.factories import make_match, make_offer, make_order
+from tests.tokens import DECIMALS
 
 HOURS = 24
-# `make test` runs all of this with MOLT and with a token of 6 decimals, whose contract is a devnet's first.
+# The token of 6 decimals is a devnet's first contract.
 FIRST_CONTRACT = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
 SPEC, TOKEN = TokenSpec(), MOLT
-if os.environ.get("TOKEN_DECIMALS") == "6":
+if DECIMALS == 6:
     SPEC, TOKEN = TokenSpec("Six", "SIX", 6), Token("SIX", 6, FIRST_CONTRACT)
 DONE = Hash32("0x" + "d0" * 32)
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from eth_account import Account
 
-from molt_market.alerts.webhooks import verify_webhook
+from molt_market.alerts.webhooks import SendingLimits, verify_webhook
 from molt_market.domain.subscriptions import AlertsVerb
 from molt_market.errors import Expired, InvalidValue, NotOffered, TooManySubscriptions, WrongSigner
 from molt_market.sdk.attestor import Attestor
@@ -27,7 +27,7 @@ from molt_market.wire.alerts import REQUEST
 from tests.databases import KINDS, database_url
 from tests.hooks import Hooks, hook_server
 from tests.integration.scene import Scene, molt
-from tests.service import Server, server
+from tests.service import hosted
 
 URL = "https://buyer.example/alerts"
 Start = Callable[..., Any]
@@ -42,26 +42,23 @@ def hooks() -> Iterator[Hooks]:
 @pytest.fixture
 def start(net: Devnet, tmp_path: Path) -> Start:
     @contextmanager
-    def started(*options: str, kind: str = "sqlite") -> Iterator[Server]:
-        with (
-            database_url(kind, tmp_path) as database,
-            server(net, database, tmp_path, options=options) as running,
-        ):
-            yield running
+    def started(alerts: SendingLimits | None, kind: str = "sqlite") -> Iterator[str]:
+        with database_url(kind, tmp_path) as database, hosted(net, database, alerts=alerts) as url:
+            yield url
 
     return started
 
 
 @pytest.fixture
-def running(start: Start) -> Iterator[Server]:
-    with start("--alerts") as started:
+def running(start: Start) -> Iterator[str]:
+    with start(SendingLimits()) as started:
         yield started
 
 
 @pytest.fixture
-def buyer(net: Devnet, running: Server) -> Iterator[Buyer]:
+def buyer(net: Devnet, running: str) -> Iterator[Buyer]:
     net.client(net.buyer).deposit(molt(10))
-    with Buyer(running.url, net.buyer, **reach(net)) as party:
+    with Buyer(running, net.buyer, **reach(net)) as party:
         yield party
 
 
@@ -71,8 +68,8 @@ def reach(net: Devnet) -> dict[str, Any]:
 
 def test_party__subscribes_and_is_told_in_time(scene: Scene, net: Devnet, start: Start, hooks: Hooks) -> None:
     with (
-        start("--alerts", "--alerts-private") as running,
-        Provider(running.url, net.provider, **reach(net)) as provider,
+        start(SendingLimits(private=True)) as running,
+        Provider(running, net.provider, **reach(net)) as provider,
     ):
         assert provider.api.market().alerts
         made = provider.subscribe_alerts(f"{hooks.url}/p")
@@ -98,7 +95,7 @@ def test_subscription__is_made_once_whoever_asks_how_often__and_ended(
     net: Devnet, start: Start, kind: str
 ) -> None:
     net.client(net.buyer).deposit(molt(10))
-    with start("--alerts", kind=kind) as running, Buyer(running.url, net.buyer, **reach(net)) as buyer:
+    with start(SendingLimits(), kind=kind) as running, Buyer(running, net.buyer, **reach(net)) as buyer:
         with ThreadPoolExecutor(6) as threads:
             made = list(threads.map(buyer.subscribe_alerts, [URL] * 12))
         assert len({each.subscription.number for each in made}) == 1
@@ -106,7 +103,7 @@ def test_subscription__is_made_once_whoever_asks_how_often__and_ended(
         assert len(secret) == 64
         assert secret not in str(buyer.alert_subscriptions())
         number = made[0].subscription.number
-        with Buyer(running.url, net.buyers[1], **reach(net)) as other:
+        with Buyer(running, net.buyers[1], **reach(net)) as other:
             assert list(other.alert_subscriptions()) == []
             assert not other.unsubscribe_alerts(number), "it is another's"
         assert buyer.unsubscribe_alerts(number)
@@ -157,24 +154,24 @@ def test_route__asked_by_hand__tells_what_is_wrong(net: Devnet, buyer: Buyer) ->
     assert httpx.delete(f"{url}/alerts/3", headers=headers).json() == {"was_there": False}
 
 
-def test_account__that_is_no_party__is_refused__but_an_arbiter_is_not(net: Devnet, running: Server) -> None:
-    with Buyer(running.url, Wallet(Account.create()), **reach(net)) as nobody:
+def test_account__that_is_no_party__is_refused__but_an_arbiter_is_not(net: Devnet, running: str) -> None:
+    with Buyer(running, Wallet(Account.create()), **reach(net)) as nobody:
         with pytest.raises(InvalidValue, match="no deal and no tokens"):
             nobody.subscribe_alerts(URL)
         until = time.monotonic() + 15
         while nobody.api.health().followed_block is None and time.monotonic() < until:
             time.sleep(0.05)
-    with Attestor(running.url, net.arbiter, **reach(net)) as arbiter:
+    with Attestor(running, net.arbiter, **reach(net)) as arbiter:
         assert arbiter.subscribe_alerts(URL).secret
 
 
 def test_server_without_alerts__says_so(net: Devnet, start: Start) -> None:
-    with start() as running, Buyer(running.url, net.buyer, **reach(net)) as buyer:
+    with start(None) as running, Buyer(running, net.buyer, **reach(net)) as buyer:
         assert not buyer.api.market().alerts
         with pytest.raises(NotOffered) as refused:
             buyer.subscribe_alerts(URL)
         assert refused.value.what == "alerts"
-        told = httpx.get(f"{running.url}/openapi.json").json()
+        told = httpx.get(f"{running}/openapi.json").json()
         routes = {(path, verb) for path, verbs in told["paths"].items() for verb in verbs}
         assert routes >= {("/alerts", "post"), ("/alerts", "get"), ("/alerts/{number}", "delete")}
         assert routes >= {("/relays", "post"), ("/relays/budget", "get")}

@@ -15,7 +15,7 @@ from molt_market.cli.root import ExitCode
 from molt_market.signing.wallet import Wallet
 from molt_market.testing import Devnet
 from tests.integration.commands import asked, key_file, molt, refused, run, running, stopped
-from tests.service import PASSWORD, Server, server
+from tests.service import PASSWORD, hosted
 
 As = Callable[[Wallet], None]
 NOWHERE = "http://127.0.0.1:9"
@@ -24,13 +24,12 @@ FITS = (*NEEDS, "--max-price", "3")
 
 
 @pytest.fixture
-def market(net: Devnet, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def market(net: Devnet, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A market's server, whose operator opens the deals of orders that wait."""
     monkeypatch.setenv("MOLT_WALLET_PASSWORD", PASSWORD)
-    operator = key_file(net.operator, folder / "operator.json")
-    with server(net, f"sqlite:///{folder / 'server.db'}", folder, wallet=operator) as started:
-        monkeypatch.setenv("MOLT_SERVER", started.url)
-        yield started
+    with hosted(net, f"sqlite:///{folder / 'server.db'}", account=net.operator) as url:
+        monkeypatch.setenv("MOLT_SERVER", url)
+        yield url
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def soon(wanted: Callable[[], bool]) -> None:
 # ---------------------------------------------------------------- from an offer to money
 
 
-def test_from_an_offer_to_money(net: Devnet, market: Server, as_: As) -> None:
+def test_from_an_offer_to_money(net: Devnet, market: str, as_: As) -> None:
     posted = offered(net, as_, "--region", "eu-west-1", "--feature", "nvlink", "--agent", net.agent.address)
     assert posted["agent"] == net.agent.address
     assert asked("order", "quote", *FITS)["total_cost"]["base_units"] == str(
@@ -107,7 +106,7 @@ def test_from_an_offer_to_money(net: Devnet, market: Server, as_: As) -> None:
 
 
 def test_deal__goes_on_as_the_next_one__on_the_same_gpus(
-    net: Devnet, market: Server, as_: As, folder: Path
+    net: Devnet, market: str, as_: As, folder: Path
 ) -> None:
     slot = ("--gpus", "4", "--model", "H100", "--vram", "80", "--policy", net.policy_id, "--slot", "3")
     as_(net.provider)
@@ -127,9 +126,9 @@ def test_deal__goes_on_as_the_next_one__on_the_same_gpus(
     assert net.client().gpus_in_use(net.provider.address, 3) == 4
 
 
-def test_info_and_health__say_which_market_it_is(net: Devnet, market: Server) -> None:
+def test_info_and_health__say_which_market_it_is(net: Devnet, market: str) -> None:
     said = molt("market", "info")
-    assert said.startswith(f"market at {market.url}\nchain    31337\nescrow   {net.deployment.escrow}\n")
+    assert said.startswith(f"market at {market}\nchain    31337\nescrow   {net.deployment.escrow}\n")
     assert f"policy   {net.policy_id}\n" in said
     assert "2 of 3 attestors, a claim can be contested for 1 h" in said
     assert asked("market", "info")["opener"] == net.operator.address
@@ -139,7 +138,7 @@ def test_info_and_health__say_which_market_it_is(net: Devnet, market: Server) ->
     assert "no deal opens before" in molt("market", "info")
 
 
-def test_explain__says_what_would_make_it_match(net: Devnet, market: Server, as_: As) -> None:
+def test_explain__says_what_would_make_it_match(net: Devnet, market: str, as_: As) -> None:
     posted = offered(net, as_)
     low = (*NEEDS, "--max-price", "2")
     assert f"raise the price limit to 2.5 {net.deployment.token.symbol}: {posted['id']}" in molt(
@@ -152,7 +151,7 @@ def test_explain__says_what_would_make_it_match(net: Devnet, market: Server, as_
 
 
 def test_sums_of_a_refusal__are_whole_tokens_for_people__base_units_for_programs(
-    net: Devnet, market: Server, as_: As
+    net: Devnet, market: str, as_: As
 ) -> None:
     offered(net, as_)
     as_(net.stranger)  # has no tokens
@@ -165,7 +164,7 @@ def test_sums_of_a_refusal__are_whole_tokens_for_people__base_units_for_programs
     assert told["message"].startswith(f"the buyer's balance is 0 base units, {whole} base units are needed")
 
 
-def test_lists__the_newest_first(net: Devnet, market: Server, as_: As) -> None:
+def test_lists__the_newest_first(net: Devnet, market: str, as_: As) -> None:
     offers = []
     for slot in ("0", "8", "16"):
         offers.append(offered(net, as_, "--slot", slot)["id"])
@@ -189,7 +188,7 @@ def test_lists__the_newest_first(net: Devnet, market: Server, as_: As) -> None:
 # ---------------------------------------------------------------- asked before money is locked
 
 
-def test_open__asks_first(net: Devnet, market: Server, as_: As) -> None:
+def test_open__asks_first(net: Devnet, market: str, as_: As) -> None:
     offered(net, as_)
     before = net.client().balances(net.buyer.address)
     for answer in ("n\n", ""):
@@ -208,7 +207,7 @@ def test_open__asks_first(net: Devnet, market: Server, as_: As) -> None:
 
 
 def test_order__waits_with_its_money__is_matched__and_another_is_taken_back(
-    net: Devnet, market: Server, as_: As
+    net: Devnet, market: str, as_: As
 ) -> None:
     as_(net.buyer)
     order = (*FITS, "--policy", net.policy_id, "--model", "H100", "--minutes", "30")
@@ -232,7 +231,7 @@ def test_order__waits_with_its_money__is_matched__and_another_is_taken_back(
 
 
 def test_offer__from_a_file__listed_shown_and_taken_back(
-    net: Devnet, market: Server, as_: As, folder: Path
+    net: Devnet, market: str, as_: As, folder: Path
 ) -> None:
     posted = offered(net, as_, "--days", "3", "--min-hours", "2", "--slot", "9", "--country", "FR")
     text = json.dumps(asked("offer", "show", posted["id"]))
@@ -252,7 +251,7 @@ def test_offer__from_a_file__listed_shown_and_taken_back(
     assert "gpus" in refused("offer", "post", "offer.json", "--gpus", "8", code=ExitCode.BAD_INPUT)
 
 
-def test_order__from_a_file(net: Devnet, market: Server, as_: As, folder: Path) -> None:
+def test_order__from_a_file(net: Devnet, market: str, as_: As, folder: Path) -> None:
     offered(net, as_)
     molt("wallet", "deposit", "200")
     posted = asked("order", "post", *FITS, "--policy", net.policy_id, "--model", "H100")["order"]
@@ -267,7 +266,7 @@ def test_order__from_a_file(net: Devnet, market: Server, as_: As, folder: Path) 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_watch__prints_each_step_until_it_is_told_to_stop(
-    net: Devnet, market: Server, as_: As, number: signal.Signals
+    net: Devnet, market: str, as_: As, number: signal.Signals
 ) -> None:
     first = offered(net, as_)
     with (
@@ -319,13 +318,13 @@ def test_market__that_is_not_given__or_does_not_answer(
     ],
 )
 def test_arguments__that_are_wrong_in_themselves(
-    net: Devnet, market: Server, as_: As, arguments: tuple[str, ...], says: str
+    net: Devnet, market: str, as_: As, arguments: tuple[str, ...], says: str
 ) -> None:
     as_(net.buyer)
     assert says in refused(*arguments, code=ExitCode.BAD_INPUT)
 
 
-def test_offer__with_impossible_hours(net: Devnet, market: Server, as_: As) -> None:
+def test_offer__with_impossible_hours(net: Devnet, market: str, as_: As) -> None:
     as_(net.provider)
     gpus = ("--gpus", "8", "--model", "H100", "--vram", "80", "--hours", "2", "--min-hours", "3")
     said = refused("offer", "post", *gpus, "--price", "1", "--policy", net.policy_id, code=ExitCode.BAD_INPUT)

@@ -32,6 +32,8 @@ from molt_market.errors import (
     ServerUnreachable,
     WrongSigner,
 )
+from molt_market.payments.fees import GWEI
+from molt_market.payments.gas import GasPolicy
 from molt_market.sdk.buyer import Buyer
 from molt_market.sdk.provider import Provider
 from molt_market.signing.agreements import sign_stop
@@ -41,11 +43,11 @@ from molt_market.testing import Devnet
 from tests.databases import KINDS, database_url
 from tests.integration.commands import refused
 from tests.integration.endings import WEEK, split
+from tests.integration.relays import GAS
 from tests.integration.scene import Scene, molt
-from tests.service import PASSWORD, Server, server
+from tests.service import PASSWORD, hosted, server
 
 RELAYS = ("--relay-gas", str(10**7))  # gwei for each token: 10^16 wei
-POOR = ("--relay-gas", "1")
 BOTH = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -60,20 +62,20 @@ Start = Callable[..., Any]
 
 
 @pytest.fixture
-def start(net: Devnet, tmp_path: Path, key_file: Path) -> Start:
+def start(net: Devnet, tmp_path: Path) -> Start:
     @contextmanager
-    def started(options: tuple[str, ...] = RELAYS, kind: str = "sqlite") -> Iterator[Server]:
+    def started(relays: GasPolicy | None = GAS, kind: str = "sqlite") -> Iterator[str]:
         with (
             database_url(kind, tmp_path) as database,
-            server(net, database, tmp_path, wallet=key_file, options=options) as running,
+            hosted(net, database, account=net.operator, relays=relays) as url,
         ):
-            yield running
+            yield url
 
     return started
 
 
 @pytest.fixture
-def running(start: Start) -> Iterator[Server]:
+def running(start: Start) -> Iterator[str]:
     with start() as started:
         yield started
 
@@ -124,7 +126,7 @@ def make_offer(net: Devnet, provider: Provider) -> CapacityOffer:
 @BOTH
 def test_buyer_without_coin__deposits_cancels_and_withdraws(net: Devnet, start: Start, kind: str) -> None:
     wallet = newcomer(net)
-    with start(kind=kind) as running, Buyer(running.url, wallet, **reach(net)) as buyer:
+    with start(kind=kind) as running, Buyer(running, wallet, **reach(net)) as buyer:
         assert buyer.api.market().relayer == net.operator.address
         assert buyer.gas_budget().allowance == 0
         deposit(buyer, 400)
@@ -151,11 +153,11 @@ def test_buyer_without_coin__deposits_cancels_and_withdraws(net: Devnet, start: 
         assert coin(net, wallet.address) == 0
 
 
-def test_provider_without_coin__deposits_a_bond__and_redeems_a_voucher(net: Devnet, running: Server) -> None:
+def test_provider_without_coin__deposits_a_bond__and_redeems_a_voucher(net: Devnet, running: str) -> None:
     wallet = newcomer(net)
     with (
-        Provider(running.url, wallet, **reach(net)) as provider,
-        Buyer(running.url, net.buyer, **reach(net)) as buyer,
+        Provider(running, wallet, **reach(net)) as provider,
+        Buyer(running, net.buyer, **reach(net)) as buyer,
     ):
         deposit(provider, 300)
         provider.offer(make_offer(net, provider))
@@ -172,9 +174,9 @@ def test_provider_without_coin__deposits_a_bond__and_redeems_a_voucher(net: Devn
         assert coin(net, wallet.address) == 0
 
 
-def test_split__brought_for_one_party__and_a_stop(net: Devnet, scene: Scene, running: Server) -> None:
+def test_split__brought_for_one_party__and_a_stop(net: Devnet, scene: Scene, running: str) -> None:
     escrow = scene.open()
-    with Buyer(running.url, net.buyer, **reach(net)) as buyer:
+    with Buyer(running, net.buyer, **reach(net)) as buyer:
         until = net.clock.now() + WEEK
         assert buyer.relay(sign_stop(escrow.id, net.buyer, net.domain, until=until))
         agreement = split(scene, scene.client.escrow(escrow.id), "3", net.buyer, net.provider)
@@ -190,9 +192,7 @@ def opened(net: Devnet, scene: Scene) -> EscrowAccount:
     return scene.open()
 
 
-def test_account__forged__is_refused_before_anything_is_paid(
-    net: Devnet, scene: Scene, running: Server
-) -> None:
+def test_account__forged__is_refused_before_anything_is_paid(net: Devnet, scene: Scene, running: str) -> None:
     escrow = opened(net, scene)
     voucher, other = scene.voucher(escrow, "6"), scene.voucher(escrow, "5")
     until = net.clock.now() + timedelta(minutes=5)
@@ -203,7 +203,7 @@ def test_account__forged__is_refused_before_anything_is_paid(
     late = sign_relay_request(voucher, net.provider, net.domain, until=before)
     elsewhere = sign_relay_request(other, net.provider, net.domain, until=until)
     count = sent(net)
-    with Buyer(running.url, net.buyer, **reach(net)) as buyer:
+    with Buyer(running, net.buyer, **reach(net)) as buyer:
         for wrong, error in (
             (buyers.model_copy(update={"account": net.provider.address}), WrongSigner),
             (asked.model_copy(update={"until": until + timedelta(hours=1)}), WrongSigner),
@@ -231,7 +231,7 @@ def test_budget__used_up__is_refused_with_its_figures__before_anything_is_paid(
     net: Devnet, start: Start
 ) -> None:
     wallet = newcomer(net)
-    with start(POOR) as running, Buyer(running.url, wallet, **reach(net)) as buyer:
+    with start(GasPolicy(GWEI)) as running, Buyer(running, wallet, **reach(net)) as buyer:
         count = sent(net)
         with pytest.raises(GasBudgetUsedUp) as refused:
             deposit(buyer, 400)
@@ -243,18 +243,21 @@ def test_budget__used_up__is_refused_with_its_figures__before_anything_is_paid(
         assert buyer.gas_budget().used == 0
 
 
-def test_most__caps_what_an_account_costs(net: Devnet, start: Start) -> None:
+def test_most__caps_what_an_account_costs(net: Devnet, tmp_path: Path, key_file: Path) -> None:
     net.client(net.buyer).deposit(molt(500))
-    options = (*RELAYS, "--relay-most", "5")
-    with start(options) as running, Buyer(running.url, net.buyer, **reach(net)) as buyer:
+    given: dict[str, Any] = {"wallet": key_file, "options": (*RELAYS, "--relay-most", "5")}
+    with (
+        server(net, f"sqlite:///{tmp_path / 'market.db'}", tmp_path, **given) as served,
+        Buyer(served.url, net.buyer, **reach(net)) as buyer,
+    ):
         assert buyer.gas_budget().allowance == 5 * 10**9
         with pytest.raises(GasBudgetUsedUp):
             buyer.relay(buyer.client.withdrawal_request(net.buyer, molt(1)))
 
 
-def test_message__posted_by_many_at_once__is_sent_once(net: Devnet, running: Server) -> None:
+def test_message__posted_by_many_at_once__is_sent_once(net: Devnet, running: str) -> None:
     wallet = newcomer(net)
-    with Buyer(running.url, wallet, **reach(net)) as buyer:
+    with Buyer(running, wallet, **reach(net)) as buyer:
         permit = buyer.client.permit(wallet, molt(200).base_units)
         assert permit is not None
         count = sent(net)
@@ -265,7 +268,7 @@ def test_message__posted_by_many_at_once__is_sent_once(net: Devnet, running: Ser
 
 
 def test_server_that_does_not_relay__says_so(net: Devnet, start: Start) -> None:
-    with start(()) as running, Buyer(running.url, net.buyer, **reach(net)) as buyer:
+    with start(None) as running, Buyer(running, net.buyer, **reach(net)) as buyer:
         assert buyer.api.market().relayer is None
         with pytest.raises(NotOffered):
             buyer.gas_budget()
@@ -280,9 +283,9 @@ def test_server__killed_while_a_relay_waits_for_its_block__goes_on_with_it(
     database = f"sqlite:///{tmp_path / 'market.db'}"
     again: dict[str, Any] = {"wallet": key_file, "options": RELAYS}
     count, patience = sent(net), time.monotonic() + 20
-    with server(net, database, tmp_path, **again) as running:
-        port = int(running.url.rpartition(":")[2])
-        with Buyer(running.url, wallet, **reach(net)) as buyer, ThreadPoolExecutor(1) as threads:
+    with server(net, database, tmp_path, **again) as served:
+        port = int(served.url.rpartition(":")[2])
+        with Buyer(served.url, wallet, **reach(net)) as buyer, ThreadPoolExecutor(1) as threads:
             permit = buyer.client.permit(wallet, molt(200).base_units)
             assert permit is not None
             net.node.request("evm_setAutomine", False)
@@ -291,7 +294,7 @@ def test_server__killed_while_a_relay_waits_for_its_block__goes_on_with_it(
                 while pooled(net) == count and time.monotonic() < patience:
                     time.sleep(0.02)
                 assert pooled(net) == count + 1
-                running.kill()
+                served.kill()
             finally:
                 net.node.request("evm_setAutomine", True)
                 net.node.request("evm_mine")

@@ -1,4 +1,4 @@
-"""The same compiler with the same settings everywhere, and locks that any machine can use."""
+"""The same compiler with the same settings everywhere, locks that any machine can use, lists without gaps."""
 
 import json
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts import export_abi
+from tests.tokens import SIDES
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -75,6 +76,10 @@ def test_locks__carry_a_hash_for_every_package() -> None:
 def test_locks__give_the_wheel_what_the_product_is_tested_with() -> None:
     tested = versions("dev")
     assert versions("runtime").items() <= tested.items()
+
+
+def test_files__that_run_with_one_token__are_there() -> None:
+    assert [each for each in SIDES if not each.is_file()] == []
 
 
 def versions(lock: str) -> dict[str, str]:

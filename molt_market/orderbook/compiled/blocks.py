@@ -97,12 +97,13 @@ class Answer(Sequence[Ranked]):
 class Found(Sequence[Listing]):
     """Listings by their places in the blocks, the best first; each is looked up when it is asked for.
 
-    What nothing but its id sets apart is sorted by that then.
+    What nothing but its id sets apart is sorted by that then, and stays so for who reads on.
     """
 
     def __init__(self, keys: Any, index: BlockIndex) -> None:
         self._keys = keys
         self._index = index
+        self._run: tuple[range, list[int]] = (range(0), [])
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -117,15 +118,20 @@ class Found(Sequence[Listing]):
         if isinstance(at, slice):
             return [self[each] for each in range(*at.indices(len(self)))]
         at = range(len(self))[at]
+        run, places = self._run
+        if at not in run:
+            run = self._tied_with(at)
+            places = sorted(run, key=lambda each: self._listing(each).offer.id)
+            self._run = run, places
+        return self._listing(places[at - run.start])
+
+    def _tied_with(self, at: int) -> range:
         first, last = at, at + 1
         while self._is_tied(first):
             first -= 1
         while last < len(self) and self._is_tied(last):
             last += 1
-        if last - first == 1:
-            return self._listing(at)
-        tied = [(self._listing(each).offer.id, each) for each in range(first, last)]
-        return self._listing(sorted(tied)[at - first][1])
+        return range(first, last)
 
     def _is_tied(self, at: int) -> bool:
         return bool(int(self._keys[at]) & int(every.TIED))

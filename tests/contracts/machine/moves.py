@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -25,8 +24,9 @@ from tests.contracts.machine.wire import (
     attestors_hash,
     compact,
 )
+from tests.tokens import DECIMALS
 
-UNIT = 10 ** int(os.environ.get("TOKEN_DECIMALS", "18"))  # one token
+UNIT = 10**DECIMALS  # one token
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 NOWHERE = keccak(text="no such policy, offer or deal")
 H100, A100 = keccak(text="H100"), keccak(text="A100")

@@ -186,11 +186,10 @@ class TwoIndexes(RuleBasedStateMachine):
             for block, zone in zip(index._blocks[numbers], index._zones[numbers], strict=True):
                 rows = int(zone["count"])
                 assert 0 < rows <= ROWS
-                assert int(zone["free"]) >= max(block["free"][:rows])
+                assert int(zone["free"]) >= block["free"][:rows].max()
                 assert (zone["hi"], zone["lo"]) == (block["hi"][0], block["lo"][0])
-                prices += [int(hi) << 64 | int(lo) for hi, lo in zip(block["hi"], block["lo"], strict=True)][
-                    :rows
-                ]
+                words = zip(block["hi"][:rows].tolist(), block["lo"][:rows].tolist(), strict=True)
+                prices += [hi << 64 | lo for hi, lo in words]
             assert prices == sorted(prices)
             seen += len(prices)
         assert seen == len(self.listings)
