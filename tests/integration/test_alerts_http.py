@@ -27,7 +27,7 @@ from molt_market.wire.alerts import REQUEST
 from tests.databases import KINDS, database_url
 from tests.hooks import Hooks, hook_server
 from tests.integration.scene import Scene, molt
-from tests.service import hosted
+from tests.service import hosted, server
 
 URL = "https://buyer.example/alerts"
 Start = Callable[..., Any]
@@ -66,10 +66,13 @@ def reach(net: Devnet) -> dict[str, Any]:
     return {"rpc_url": net.url, "deployment": net.deployment}
 
 
-def test_party__subscribes_and_is_told_in_time(scene: Scene, net: Devnet, start: Start, hooks: Hooks) -> None:
+def test_party__subscribes_and_is_told_in_time(
+    scene: Scene, net: Devnet, tmp_path: Path, hooks: Hooks
+) -> None:
+    options = ("--alerts", "--alerts-private")
     with (
-        start(SendingLimits(private=True)) as running,
-        Provider(running, net.provider, **reach(net)) as provider,
+        server(net, f"sqlite:///{tmp_path / 'market.db'}", tmp_path, options=options) as running,
+        Provider(running.url, net.provider, **reach(net)) as provider,
     ):
         assert provider.api.market().alerts
         made = provider.subscribe_alerts(f"{hooks.url}/p")
