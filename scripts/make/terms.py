@@ -11,15 +11,19 @@ from operator import add, mul, sub
 import z3
 
 PRODUCT = "f_evm_bvmul_256"  # halmos leaves products open
+PASSES = 2  # what was decided leaves sums and shifts behind that can be written anew
+BOTH = 2
 SUMS = {z3.Z3_OP_BADD: add, z3.Z3_OP_BSUB: sub, z3.Z3_OP_BMUL: mul}
 
 
 def simplified(text: str) -> str:
     """Return the same query in simpler terms."""
-    done: dict[int, z3.ExprRef] = {}
+    assertions = _decided(list(z3.parse_smt2_string(text)))
+    for _ in range(PASSES):
+        done: dict[int, z3.ExprRef] = {}
+        assertions = [z3.simplify(_rewritten(each, done)) for each in assertions]
     solver = z3.Solver()
-    for assertion in _decided(list(z3.parse_smt2_string(text))):
-        solver.add(z3.simplify(_rewritten(assertion, done)))
+    solver.add(*assertions)
     return f"(set-logic QF_AUFBV)\n{solver.to_smt2()}"
 
 
@@ -67,7 +71,7 @@ def _rewritten(term: z3.ExprRef, done: dict[int, z3.ExprRef]) -> z3.ExprRef:
         if each.decl().name() == PRODUCT:
             done[each.get_id()] = _product(*children)
         else:
-            done[each.get_id()] = _truncated(each.decl()(*children) if children else each)
+            done[each.get_id()] = _truncated(_doubled(each.decl()(*children) if children else each))
     return done[term.get_id()]
 
 
@@ -94,3 +98,24 @@ def _truncated(term: z3.ExprRef) -> z3.ExprRef:
     if operator is None:
         return term
     return reduce(operator, [_truncated(z3.Extract(high, 0, part)) for part in whole.children()])
+
+
+def _doubled(term: z3.ExprRef) -> z3.ExprRef:
+    """Return what is shifted to the left as a product: a shifted sum is one of products."""
+    if not z3.is_app_of(term, z3.Z3_OP_CONCAT) or term.num_args() != BOTH or not _is_zero(term.arg(1)):
+        return term
+    return _widened(term.arg(0), term.size()) * (1 << term.arg(1).size())
+
+
+def _widened(term: z3.ExprRef, size: int) -> z3.ExprRef:
+    """Return a longer term that has the same low bits: what is above them is to be shifted out."""
+    operator = SUMS.get(term.decl().kind())
+    if operator is not None:
+        return reduce(operator, [_widened(part, size) for part in term.children()])
+    if z3.is_app_of(term, z3.Z3_OP_EXTRACT) and term.params()[1] == 0 and term.arg(0).size() >= size:
+        return z3.Extract(size - 1, 0, term.arg(0))
+    return z3.SignExt(size - term.size(), term)
+
+
+def _is_zero(term: z3.ExprRef) -> bool:
+    return z3.is_bv_value(term) and bool(term.as_long() == 0)

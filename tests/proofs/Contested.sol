@@ -7,29 +7,151 @@ import {Money} from "../../contracts/libraries/Money.sol";
 
 import {Ledger} from "./Ledger.sol";
 
-/// @title What a deal holds is whole where a provider's claim without a quorum becomes a dispute
-/// @dev A disputed deal holds what the contested GPU-seconds cost, and both stakes. Provider and fee account get what the
-/// formulas of Money say, and the buyer all the rest, less his stake. Signatures are empty, as in Verbs.sol.
+/// @title What a disputed deal holds is whole, and goes out to the unit
+/// @dev A disputed deal holds what the contested GPU-seconds cost, and both stakes. Where it becomes one, provider and fee
+/// account get what the formulas of Money say, and the buyer all the rest, less his stake. Where it ends, the arbiter gets
+/// his share of the stakes, the provider the part of them that he won, and the buyer all the rest. Signatures are empty,
+/// as in Verbs.sol.
 contract Contested is Ledger {
+    uint256 internal constant POLICIES_AT = 7;
+
+    // ---------------------------------------------------------------- it becomes one
+
     function check_conservation_claimUnattested(Call memory c) public {
         Balances memory b = before(c, Status.LOCKED);
         if (!called(c, claimUnattested(c))) return;
         isContested(c, b, c.deal.paid());
     }
 
-    /// @dev An hour's work of one GPU, none of it paid yet, and a bond of a tenth.
+    /// @dev Only a quorum makes a claim that is not a dispute at once.
+    function check_conservation_dispute(Call memory c) public {
+        c.deal = c.deal.withFlag(Deals.ATTESTED);
+        Balances memory b = before(c, Status.CLAIMED);
+        if (!called(c, dispute(c))) return;
+        isContested(c, b, c.gpuSeconds);
+    }
+
+    // ---------------------------------------------------------------- it ends
+
+    function check_conservation_resolve(Call memory c) public {
+        Balances memory b = before(c, Status.DISPUTED);
+        uint256 shareBps = ruledBy(c.terms);
+        uint96 arbiters = balanceOf(ARBITER);
+        if (!called(c, resolve(c))) return;
+        uint256 share = isRuled(c, b, c.gpuSeconds, shareBps);
+        assert(grown(balanceOf(ARBITER), arbiters, share));
+    }
+
+    /// @dev The buyer: the claim stands.
+    function check_conservation_concedeByBuyer(Call memory c) public {
+        (c.caller, c.gpuSeconds) = (BUYER, uint40(c.deal.claim()));
+        Balances memory b = before(c, Status.DISPUTED);
+        if (!called(c, concede(c))) return;
+        isRuled(c, b, c.deal.claim(), 0);
+    }
+
+    /// @dev The provider: it falls.
+    function check_conservation_concedeByProvider(Call memory c) public {
+        (c.caller, c.gpuSeconds) = (PROVIDER, uint40(c.deal.paid()));
+        vm.assume(c.deal.paid() != c.deal.claim());
+        Balances memory b = before(c, Status.DISPUTED);
+        if (!called(c, concede(c))) return;
+        isRuled(c, b, c.deal.paid(), 0);
+    }
+
+    /// @dev With an attested claim, that stands.
+    function check_conservation_finalize(Call memory c) public {
+        c.deal = c.deal.withFlag(Deals.ATTESTED);
+        Balances memory b = before(c, Status.DISPUTED);
+        if (!called(c, abi.encodeCall(IMoltEscrow.finalize, (c.terms)))) return;
+        isRuled(c, b, c.deal.claim(), 0);
+    }
+
+    /// @dev Without one, it falls.
+    function check_conservation_finalizeUnattested(Call memory c) public {
+        vm.assume(!c.deal.has(Deals.ATTESTED));
+        Balances memory b = before(c, Status.DISPUTED);
+        if (!called(c, abi.encodeCall(IMoltEscrow.finalize, (c.terms)))) return;
+        isRuled(c, b, c.deal.paid(), 0);
+    }
+
+    /// @dev By agreement each side has his stake back.
+    function check_conservation_settle(Call memory c) public {
+        Balances memory b = before(c, Status.DISPUTED);
+        if (!called(c, abi.encodeCall(IMoltEscrow.settle, (c.terms, c.gpuSeconds, NO_DEADLINE, "", "")))) return;
+        Payouts memory p = owed(c, c.gpuSeconds);
+        Stakes memory s = stakesOf(c.terms, c.deal);
+        unchecked {
+            p.toProvider += s.stake;
+        }
+        paysOut(b, p, contested(c.terms, c.deal, s), 0);
+    }
+
+    // ---------------------------------------------------------------- and not otherwise
+
     function fails_conservation_claimUnattested(Call memory c) public {
-        c.terms.gpuCount = 1;
-        c.terms.duration = 1 hours;
-        c.terms.pricePerGpuHour = 1 ether;
-        uint256 conditions = uint256(Status.LOCKED) | (30 << 16) | (1_000 << 32);
-        c.deal = DealWord.wrap(conditions | (1_000 << 48) | (4_600 << 88) | (9_000 << 128)); // from, to, deadline
-        before(c, Status.LOCKED);
+        ofOneHour(c, Status.LOCKED, 0);
         assert(!called(c, claimUnattested(c)));
     }
 
+    function fails_conservation_dispute(Call memory c) public {
+        ofOneHour(c, Status.CLAIMED, 1_800);
+        assert(!called(c, dispute(c)));
+    }
+
+    /// @dev An arbiter does get his share.
+    function fails_conservation_resolve(Call memory c) public {
+        ofOneHour(c, Status.DISPUTED, 1_800);
+        ruledBy(c.terms);
+        uint96 arbiters = balanceOf(ARBITER);
+        if (!called(c, resolve(c))) return;
+        assert(balanceOf(ARBITER) == arbiters);
+    }
+
+    /// @dev A provider who gives in does not get his stake back.
+    function fails_conservation_concede(Call memory c) public {
+        Balances memory b = ofOneHour(c, Status.DISPUTED, 1_800);
+        c.gpuSeconds = 0;
+        if (!called(c, concede(c))) return;
+        Stakes memory s = stakesOf(c.terms, c.deal);
+        paysOut(b, Payouts(s.stake, 0), contested(c.terms, c.deal, s), 0);
+    }
+
+    /// @dev Of one GPU, none of it paid yet, with a fee and a bond of a tenth.
+    function ofOneHour(Call memory c, Status status, uint256 claim) internal returns (Balances memory) {
+        c.terms.gpuCount = 1;
+        c.terms.duration = 1 hours;
+        c.terms.pricePerGpuHour = 1 ether;
+        uint256 conditions = (30 << 16) | (1_000 << 32) | (1_000 << 48) | (4_600 << 88) | (9_000 << 128);
+        c.deal = DealWord.wrap(conditions | (claim << 208));
+        if (claim != 0) c.deal = c.deal.withFlag(Deals.ATTESTED);
+        return before(c, status);
+    }
+
+    // ---------------------------------------------------------------- calls
+
     function claimUnattested(Call memory c) internal pure returns (bytes memory) {
         return abi.encodeCall(IMoltEscrow.claimUnattested, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
+    }
+
+    function dispute(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.dispute, (c.terms, c.gpuSeconds, 0, NO_DEADLINE, ""));
+    }
+
+    function resolve(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.resolve, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
+    }
+
+    function concede(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.concede, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
+    }
+
+    /// @dev Let the policy's arbiter be an account of his own.
+    function ruledBy(Terms memory terms) internal returns (uint256 shareBps) {
+        bytes32 at = keccak256(abi.encode(terms.policyId, POLICIES_AT));
+        uint256 word = uint256(vm.load(address(escrow), at));
+        vm.store(address(escrow), at, bytes32((word >> 160 << 160) | uint160(ARBITER)));
+        return escrow.policyOf(terms.policyId).arbiterShareBps;
     }
 
     // ---------------------------------------------------------------- what is paid out
@@ -44,12 +166,22 @@ contract Contested is Ledger {
         unchecked {
             s.kept = earned(terms, deal, deal.paid());
             s.stake = earned(terms, deal, deal.claim()) - s.kept;
-            s.pot = deal.has(Deals.ATTESTED) ? 2 * s.stake : s.stake;
+            s.pot = oneOf(deal.has(Deals.ATTESTED), 2 * s.stake, s.stake);
         }
     }
 
+    /// @dev As `Money.earned` says, without a branch.
     function earned(Terms memory terms, DealWord deal, uint256 units) internal pure returns (uint256) {
-        return Money.earned(terms, deal, Money.part(Money.price(terms), deal.bondBps()), units);
+        uint256 bond = Money.part(Money.price(terms), deal.bondBps());
+        uint256 share;
+        unchecked {
+            uint256 deliverable = terms.gpuCount * (deal.endsAt() - deal.openedAt());
+            uint256 tolerated = terms.gpuCount * deal.noticeSeconds();
+            assembly {
+                share := div(mul(bond, units), deliverable)
+            }
+            return oneOf(both(units > 0, units + tolerated >= deliverable), bond, share);
+        }
     }
 
     /// @dev What a disputed deal holds.
@@ -66,12 +198,35 @@ contract Contested is Ledger {
         Payouts memory p = owed(c, counter);
         unchecked {
             uint256 bond = Money.part(Money.price(c.terms), c.deal.bondBps());
-            p.toProvider += deal.has(Deals.EXCUSED) ? bond - s.stake : s.kept;
+            p.toProvider += oneOf(deal.has(Deals.EXCUSED), bond - s.stake, s.kept);
             uint256 held = heldBy(c.terms, c.deal);
             vm.assume(held <= type(uint96).max);
             uint256 rest = held - contested(c.terms, deal, s) - p.toProvider - p.fee;
             bool buyer = balanceOf(BUYER) == uint96(b.buyer + rest); // negative where his stake is more than he gets
             assert(both(buyer, othersGot(b, p)));
         }
+    }
+
+    /// @dev The stakes, less the arbiter's share, go to the provider as far as the ruling earns what he staked.
+    function isRuled(Call memory c, Balances memory b, uint256 ruling, uint256 shareBps)
+        internal
+        view
+        returns (uint256 share)
+    {
+        Stakes memory s = stakesOf(c.terms, c.deal);
+        Payouts memory p = owed(c, ruling);
+        share = Money.part(s.pot, shareBps);
+        uint256 more = earned(c.terms, c.deal, ruling);
+        uint256 won;
+        unchecked {
+            more -= s.kept;
+            uint256 pot = s.pot - share;
+            uint256 stake = s.stake;
+            assembly {
+                won := div(mul(pot, more), stake) // nothing of nothing
+            }
+            p.toProvider += won;
+        }
+        paysOut(b, p, contested(c.terms, c.deal, s), share);
     }
 }

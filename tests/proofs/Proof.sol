@@ -63,7 +63,7 @@ abstract contract Proof {
         return IMoltEscrow(deployed);
     }
 
-    // ---------------------------------------------------------------- and, or, and a number, without a branch
+    // ---------------------------------------------------------------- and, or, and numbers, without a branch
 
     function both(bool a, bool b) internal pure returns (bool c) {
         assembly {
@@ -80,6 +80,12 @@ abstract contract Proof {
     function oneIf(bool a) internal pure returns (uint256 n) {
         assembly {
             n := a
+        }
+    }
+
+    function oneOf(bool a, uint256 ifSo, uint256 ifNot) internal pure returns (uint256 n) {
+        assembly {
+            n := or(and(ifSo, sub(0, a)), and(ifNot, sub(a, 1)))
         }
     }
 }
