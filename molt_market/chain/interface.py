@@ -17,7 +17,6 @@ from eth_utils.abi import (
 from web3 import Web3
 
 from molt_market.chain.artefacts import artefact
-from molt_market.chain.encoding import Decode, Encode, decoder, encoder
 from molt_market.domain.ids import Address
 from molt_market.errors import InvalidValue, NodeError
 
@@ -28,15 +27,14 @@ CODEC = Web3().codec
 class _Function:
     selector: bytes
     inputs: list[str]
-    encode: Encode
-    decode: Decode
+    outputs: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Event:
     name: str
-    indexed: list[Decode]
-    plain: Decode
+    indexed: list[str]
+    plain: list[str]
     order: list[tuple[bool, int]]  # of each field: whether it is indexed, and its place among those
 
 
@@ -59,12 +57,12 @@ class Interface:
     def encode(self, function: str, *values: Any) -> bytes:
         """Return the data of a call."""
         known = self._functions[function]
-        return known.selector + known.encode(values)
+        return known.selector + CODEC.encode(known.inputs, values)
 
     def decode(self, function: str, data: bytes) -> tuple[Any, ...]:
         """Return what a function answered. Raises NodeError if it is not an answer of that function."""
         try:
-            return self._functions[function].decode(data)
+            return CODEC.decode(self._functions[function].outputs, data)
         except DecodingError as error:
             raise NodeError(f"{function} answered {len(data)} bytes that are no answer of it") from error
 
@@ -93,8 +91,10 @@ class Interface:
         event = self._events.get(topics[0]) if topics else None
         if event is None:
             return None
-        plain = event.plain(data)
-        indexed = [read(topic)[0] for read, topic in zip(event.indexed, topics[1:], strict=True)]
+        plain = CODEC.decode(event.plain, data)
+        indexed = [
+            CODEC.decode([type_], topic)[0] for type_, topic in zip(event.indexed, topics[1:], strict=True)
+        ]
         return event.name, tuple((indexed if where else plain)[place] for where, place in event.order)
 
     def topic(self, event: str) -> str:
@@ -113,9 +113,7 @@ class Interface:
 
 
 def _function(abi: Any) -> _Function:
-    inputs, outputs = get_abi_input_types(abi), get_abi_output_types(abi)
-    selector = function_abi_to_4byte_selector(abi)
-    return _Function(selector, inputs, encoder(tuple(inputs)), decoder(tuple(outputs)))
+    return _Function(function_abi_to_4byte_selector(abi), get_abi_input_types(abi), get_abi_output_types(abi))
 
 
 def _event(abi: Any) -> _Event:
@@ -126,7 +124,7 @@ def _event(abi: Any) -> _Event:
         into = indexed if field["indexed"] else plain
         order.append((field["indexed"], len(into)))
         into.append(type_)
-    return _Event(abi["name"], [decoder((type_,)) for type_ in indexed], decoder(tuple(plain)), order)
+    return _Event(abi["name"], indexed, plain, order)
 
 
 def _as_function(error: Any) -> Any:

@@ -162,19 +162,14 @@ def _camel(name: str) -> str:
 
 def _abi(hint: Any) -> tuple[str, Callable[[Any], bytes]]:
     """Return the ABI type of an annotation, and how its values become a word."""
-    abi_type: str = "address" if hint is Address else get_args(hint)[1]
-    return abi_type, word(abi_type)
-
-
-def word(abi_type: str) -> Callable[[Any], bytes]:
-    """Return what writes values of an ABI type that takes one word; a value that does not fit raises."""
-    if abi_type == "address":
-        return lambda text: _unhex(text, 20).rjust(32, b"\0")
+    if hint is Address:
+        return "address", lambda text: _unhex(text, 20).rjust(32, b"\0")
+    abi_type: str = get_args(hint)[1]
     if abi_type.startswith("bytes"):
         length = int(abi_type.removeprefix("bytes"))
-        return lambda text: _unhex(text, length).ljust(32, b"\0")
-    bits = 1 if abi_type == "bool" else int(abi_type.removeprefix("uint"))
-    return lambda number: _number(number, bits)
+        return abi_type, lambda text: _unhex(text, length).ljust(32, b"\0")
+    bits = int(abi_type.removeprefix("uint"))
+    return abi_type, lambda number: _number(number, bits)
 
 
 def _unhex(text: str, length: int) -> bytes:
