@@ -126,16 +126,12 @@ class Node:
         block: int | str = "latest",
         storage: Mapping[Hash32, Hash32] | None = None,
         codes: Mapping[Address, bytes] | None = None,
-        gas: int | None = None,
     ) -> bytes:
         """Make a call without sending it, as if the contract had these words in its storage.
 
-        And as if these codes were at their addresses. Raises what the contract refused with. `gas`: what the
-        call may take (default: what the node allows).
+        And as if these codes were at their addresses. Raises what the contract refused with.
         """
-        fields, *others = call_params(call, sender, block, storage, codes)
-        limit = {} if gas is None else {"gas": hex(gas)}
-        answer = self.request("eth_call", fields | limit, *others)
+        answer = self.request("eth_call", *call_params(call, sender, block, storage, codes))
         with readable("eth_call"):
             return unhex(answer)
 
@@ -146,9 +142,15 @@ class Node:
         sender: Address | None = None,
         block: int | str = "latest",
         storage: Mapping[Hash32, Hash32] | None = None,
+        gas: Sequence[int] | None = None,
     ) -> list[bytes | MarketError]:
-        """Make many calls as `call` does, each by itself; what it would raise stands for an answer."""
+        """Make many calls as `call` does, each by itself; what it would raise stands for an answer.
+
+        `gas`: what each call may take (default: what the node allows).
+        """
         params = [call_params(call, sender, block, storage) for call in calls]
+        for (fields, *_), limit in zip(params, gas or (), strict=False):
+            fields["gas"] = hex(limit)
         answers = self.attempts("eth_call", params)
         with readable("eth_call"):
             return [of_answer(each) if isinstance(each, RpcError) else unhex(each) for each in answers]

@@ -36,7 +36,9 @@ from molt_market.signing.wallet import TransactionSigner
 
 UNCHECKED_GAS = 1_000_000
 LEAST_POLL_SECONDS = 0.02
-MOST_POLL_SECONDS = 1.0  # what the latest block cannot tell, such as a reorganisation, is looked at so often
+MOST_POLL_SECONDS = 0.1  # between two looks for a new block: so late it may be noticed
+MOST_WAIT_SECONDS = 1.0  # what the latest block cannot tell, such as a reorganisation, is looked at so often
+MOST_BYTES = 700_000  # of calls in one request, twice that in hex; some nodes take two million
 RECEIPT_DELAY_SECONDS = 3.0  # a node may count a transaction a moment before it has its receipt
 KNOWN_ALREADY = ("already known", "already imported", "known transaction")
 TOO_CHEAP = ("underpriced", "less than block base fee", "fee cap less than", "max fee per gas less than")
@@ -139,15 +141,28 @@ class Transactions:
         answers = self._node.calls(calls, sender=sender, block="pending")
         return [each if isinstance(each, MarketError) else None for each in answers]
 
-    def gas(self, call: Call, sender: Address, *, guess: int | None = None) -> int:
-        """Simulate a call, and return the gas to allow it: a fifth more than it takes now.
-
-        Or the `guess`, if the call passes with that: some nodes make the call twenty times to estimate it.
-        """
-        if guess is not None and self._passes(call, sender, guess):
-            return guess
+    def gas(self, call: Call, sender: Address) -> int:
+        """Simulate a call, and return the gas to allow it: a fifth more than it takes now."""
         self.simulate(call, sender)
         return self._node.estimate_gas(call, sender) * 6 // 5
+
+    def enough(self, calls: Sequence[Call], guesses: Sequence[int], sender: Address) -> list[int | None]:
+        """Simulate calls, each by itself; return the guesses of gas of which a tenth is left over, else None.
+
+        For many calls alike: some nodes make a call twenty times to estimate it.
+        """
+        found: list[int | None] = []
+        for some in _requests(calls):
+            asked = calls[some.start : some.stop]
+            limits = [guesses[place] * 9 // 10 for place in some]
+            try:
+                answers = self._node.calls(asked, sender=sender, block="pending", gas=limits)
+            except MarketError as error:
+                answers = [error] * len(some)
+            # nodes say in many ways that the gas is not enough
+            pairs = zip(some, answers, strict=True)
+            found += [None if isinstance(each, MarketError) else guesses[place] for place, each in pairs]
+        return found
 
     def require_gas_money(self, account: Address, gas: int, fee: Fee) -> None:
         """Raise InsufficientGas unless the account can pay for a transaction."""
@@ -222,11 +237,11 @@ class Transactions:
 
         Raises NodeUnreachable or NodeError at once.
         """
-        ends = time.monotonic() + min(at_most.total_seconds(), MOST_POLL_SECONDS)
+        ends = time.monotonic() + min(at_most.total_seconds(), MOST_WAIT_SECONDS)
         pause = LEAST_POLL_SECONDS
         while self.head() == head and (left := ends - time.monotonic()) > 0:
             time.sleep(min(pause, left))
-            pause *= 3 / 2
+            pause = min(pause * 3 / 2, MOST_POLL_SECONDS)
 
     def require_success(self, signed: SignedTransaction, receipt: TransactionReceipt) -> TransactionReceipt:
         """Return the receipt of a transaction that succeeded.
@@ -284,13 +299,6 @@ class Transactions:
 
     # ---------------------------------------------------------------- inside
 
-    def _passes(self, call: Call, sender: Address, gas: int) -> bool:
-        try:
-            self._node.call(call, sender=sender, block="pending", gas=gas)
-        except MarketError:  # nodes say in many ways that the gas is not enough
-            return False
-        return True
-
     def _read_receipt(self, transaction_id: TransactionId, found: Mapping[str, Any]) -> TransactionReceipt:
         created = found.get("contractAddress")
         return TransactionReceipt(
@@ -304,3 +312,15 @@ class Transactions:
             created=None if created is None else Address(created),
             l1_fee=int(found.get("l1Fee") or "0x0", 16),
         )
+
+
+def _requests(calls: Sequence[Call]) -> Iterator[range]:
+    """Cut calls into as many as go into one request; one that is longer goes alone."""
+    first, length = 0, 0
+    for place, call in enumerate(calls):
+        if place > first and length + len(call.data) > MOST_BYTES:
+            yield range(first, place)
+            first, length = place, 0
+        length += len(call.data)
+    if calls:
+        yield range(first, len(calls))

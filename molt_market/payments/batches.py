@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from molt_market.domain.ids import EscrowId
 from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import MoltError, NodeError, TransactionDropped
 from molt_market.payments.carrier import refused_in
-from molt_market.payments.journal import WITHOUT_EFFECT, Dispatch, Intent, Journal
-from molt_market.payments.outbox import Outbox
+from molt_market.payments.journal import WITHOUT_EFFECT, Dispatch, Entry, Intent, Journal, deal_of
+from molt_market.payments.outbox import Outbox, Prepare
 from molt_market.payments.ports import Calls, Transactions
 from molt_market.signing.wallet import TransactionSigner
 
 MOST_CALLS = 100  # the contract takes 200; a call burns up to 75 thousand gas, a block has 30 million
+SAMPLE = 20  # payments that tell what gas a batch takes
 ROUNDS = 3  # how often what lost its nonce, or was signed elsewhere at the same moment, is looked at again
 
 
@@ -36,6 +39,20 @@ class Payment:
 Outcome = TransactionReceipt | MoltError
 Deposit = Callable[[Sequence[Payment]], Call | None]
 """Makes the call that deposits what these payments lack together; None: nothing."""
+WhenMade = Callable[[Collection[EscrowId]], None]
+"""Told of deals whose payments are made, and final, while others are still waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Payments that one call makes, and their places in it."""
+
+    payments: Sequence[Payment]
+    items: Mapping[str, range]
+    call: Call
+
+    def from_(self, payer: TransactionSigner) -> Prepare:
+        return lambda: (self.call, payer)
 
 
 class Batches:
@@ -48,13 +65,18 @@ class Batches:
         self._calls = calls
 
     def send(
-        self, payments: Sequence[Payment], payer: TransactionSigner, *, deposit: Deposit | None = None
+        self,
+        payments: Sequence[Payment],
+        payer: TransactionSigner,
+        *,
+        deposit: Deposit | None = None,
+        when_made: WhenMade | None = None,
     ) -> list[Outcome]:
         """Make each payment once; return, in their order, its receipt, or why it came to nothing.
 
         Each is simulated by itself first, so that what would be refused is told and not paid for. All
         transactions are sent before the first is waited for. `deposit` makes the call that pays for those
-        that are new; it goes before them.
+        that are new; it goes before them. `when_made` is for what can be done meanwhile.
         """
         wanted = {each.key: each for each in payments}
         outcomes: dict[str, Outcome] = {}
@@ -64,8 +86,11 @@ class Batches:
                 break
             with self._outbox.depositing(payer.address if deposit else None):
                 carriers = self._dispatched(open_, payer, outcomes, deposit)
-            for dispatch in carriers.values():
-                outcomes |= self._ended(dispatch, wanted)
+            for ended in self._each_ended(carriers, wanted):
+                outcomes |= ended
+                made = _deals_of(ended)
+                if made and when_made is not None:
+                    when_made(made)
         lost = NodeError("other transactions took its nonce over and over: call again")
         return [outcomes.get(each.key, lost) for each in payments]
 
@@ -92,21 +117,61 @@ class Batches:
         except MoltError as error:
             self._refuse(fresh, error, refused)
             return carriers
-        gas_of_each: int | None = None  # what a payment of the batch before was allowed
-        for batch in _batches(fresh):
+        batches = self._bundled(fresh, first)
+        gas = self._gas_by_sample(batches, first, payer)
+        for place, batch in enumerate(batches):
             try:
-                dispatch = self._sent(batch, payer, first, gas_of_each)
+                dispatch = self._outbox.dispatched(batch.items, batch.from_(payer), gas=gas.get(place))
             except MoltError as error:
-                self._refuse(batch, error, refused)
-                if first is not None:  # what was to pay for the rest is not there
+                self._refuse(batch.payments, error, refused)
+                if first is not None and place == 0:  # what was to pay for the rest is not there
                     self._refuse(fresh, error, refused)
                     break
                 continue
             if dispatch is None:  # somebody else signed one of them: the next round sends the others
                 break
-            carriers[dispatch.id], first = dispatch, None
-            gas_of_each = -(-dispatch.latest.gas // len(batch))
+            carriers[dispatch.id] = dispatch
+            if place + 1 not in gas:
+                of_each = -(-dispatch.latest.gas // len(batch.payments))
+                others = range(place + 1, len(batches))
+                guesses = {other: of_each * len(batches[other].payments) for other in others}
+                gas |= self._enough(batches, guesses, payer)
         return carriers
+
+    def _gas_by_sample(
+        self, batches: Sequence[_Batch], first: Call | None, payer: TransactionSigner
+    ) -> dict[int, int | None]:
+        """Return what to allow batches, by what a few payments take, and half of them.
+
+        Some nodes make a call twenty times to estimate its gas. Those that need a deposit cannot be simulated
+        before it is sent: then only the batch that begins with it.
+        """
+        if not batches or len(batches[0].payments) <= SAMPLE:
+            return {}
+        few, half = (self._bundled(batches[0].payments[:most], first)[0] for most in (SAMPLE, SAMPLE // 2))
+        try:
+            of_half = self._transactions.gas(half.call, payer.address)
+            of_few = self._transactions.gas(few.call, payer.address)
+        except MoltError:
+            return {}  # the whole batch says why
+        guesses = {
+            place: of_few + (of_few - of_half) * (len(batch.payments) - SAMPLE) // (SAMPLE // 2)
+            for place, batch in enumerate(batches if first is None else batches[:1])
+        }
+        return self._enough(batches, guesses, payer)
+
+    def _enough(
+        self, batches: Sequence[_Batch], guesses: Mapping[int, int], payer: TransactionSigner
+    ) -> dict[int, int | None]:
+        """Return which of these guesses, each by its batch's place, are enough gas; else None.
+
+        They are simulated together, before the next is sent: for each the node has to make all that wait.
+        """
+        if not guesses:
+            return {}
+        calls = [batches[place].call for place in guesses]
+        enough = self._transactions.enough(calls, list(guesses.values()), payer.address)
+        return dict(zip(guesses, enough, strict=True))
 
     def _refuse(self, payments: Sequence[Payment], error: MoltError, refused: dict[str, Outcome]) -> None:
         """Note why these came to nothing, but for those that somebody else has signed meanwhile."""
@@ -130,48 +195,63 @@ class Batches:
         failed = {payment.key for payment, each in zip(unchecked, errors, strict=True) if each is not None}
         return [payment for payment in payments if payment.key not in failed]
 
-    def _sent(
-        self,
-        batch: Sequence[Payment],
-        payer: TransactionSigner,
-        first: Call | None,
-        gas_of_each: int | None,
-    ) -> Dispatch | None:
-        items: dict[str, range] = {}
-        calls = [] if first is None else [first]
-        for payment in batch:
-            items[payment.key] = range(len(calls), len(calls) + len(payment.calls))
-            calls.extend(payment.calls)
-        call = self._calls.bundle(calls, skip=len(batch) > 1)  # alone, all of it or nothing
-        guess = None if gas_of_each is None else gas_of_each * len(batch)
-        return self._outbox.dispatched(items, lambda: (call, payer), gas=guess)
+    def _bundled(self, payments: Sequence[Payment], first: Call | None) -> list[_Batch]:
+        """Make as few calls of payments as there have to be; `first` goes before all."""
+        batches = []
+        for some in _batches(payments):
+            items: dict[str, range] = {}
+            calls = [] if first is None else [first]
+            for payment in some:
+                items[payment.key] = range(len(calls), len(calls) + len(payment.calls))
+                calls.extend(payment.calls)
+            # alone, all of it or nothing
+            batches.append(_Batch(some, items, self._calls.bundle(calls, skip=len(some) > 1)))
+            first = None
+        return batches
 
-    def _ended(self, dispatch: Dispatch, wanted: dict[str, Payment]) -> dict[str, Outcome]:
-        """Wait for a dispatch, and return how its payments ended; nothing if its nonce was lost."""
-        carrier = self._outbox.carrier
-        entries = [each for each in self._journal.carried(dispatch.id) if each.key in wanted]
+    def _each_ended(
+        self, carriers: Mapping[int, Dispatch], wanted: Mapping[str, Payment]
+    ) -> Iterator[dict[str, Outcome]]:
+        """Wait for dispatches; yield how the payments of each ended; nothing if its nonce was lost."""
+        by_nonce = sorted(carriers.values(), key=lambda dispatch: dispatch.nonce)
+        entries = {
+            dispatch.id: [each for each in self._journal.carried(dispatch.id) if each.key in wanted]
+            for dispatch in by_nonce
+        }
+        awaited = [(each, partial(_tell_mined, entries[each.id], wanted)) for each in by_nonce]
+        for dispatch_id, ended in self._outbox.carrier.each_final(awaited):
+            if isinstance(ended, TransactionReceipt):
+                yield self._ended(dispatch_id, entries[dispatch_id], ended)
+            elif not isinstance(ended, TransactionDropped):
+                yield {entry.key: ended for entry in entries[dispatch_id]}
 
-        def when_mined(receipt: TransactionReceipt) -> None:
-            for entry in entries:
-                tell = wanted[entry.key].when_mined
-                if tell is not None and refused_in(receipt, entry.items) is None:
-                    tell()
-
-        try:
-            receipt = carrier.until_final(dispatch.id, when_mined)
-        except TransactionDropped:
-            return {}
-        except MoltError as error:
-            return {entry.key: error for entry in entries}
+    def _ended(
+        self, dispatch_id: int, entries: Sequence[Entry], receipt: TransactionReceipt
+    ) -> dict[str, Outcome]:
+        final = self._journal.dispatch(dispatch_id)
         ended: dict[str, Outcome] = {}
-        final = self._journal.dispatch(dispatch.id)
         for entry in entries:
             try:
-                carrier.require_success(entry, final, receipt)
+                self._outbox.carrier.require_success(entry, final, receipt)
                 ended[entry.key] = receipt
             except MoltError as error:
                 ended[entry.key] = error
         return ended
+
+
+def _tell_mined(
+    entries: Sequence[Entry], payments: Mapping[str, Payment], receipt: TransactionReceipt
+) -> None:
+    for entry in entries:
+        tell = payments[entry.key].when_mined
+        if tell is not None and refused_in(receipt, entry.items) is None:
+            tell()
+
+
+def _deals_of(ended: Mapping[str, Outcome]) -> list[EscrowId]:
+    """Return the deals whose payments were made."""
+    made = [deal_of(key) for key, outcome in ended.items() if isinstance(outcome, TransactionReceipt)]
+    return [deal for deal in made if deal is not None]
 
 
 def _batches(payments: Sequence[Payment]) -> Iterator[list[Payment]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import timedelta
 from logging import INFO, WARNING
 from typing import Any
@@ -15,6 +15,7 @@ from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import (
     InsufficientGas,
     MarketError,
+    MoltError,
     NodeError,
     NodeUnreachable,
     Refused,
@@ -30,6 +31,8 @@ from molt_market.payments.telling import tell_of
 from molt_market.refusals import refusal
 from molt_market.signing.wallet import TransactionSigner
 from molt_market.telling import tell
+
+WhenMined = Callable[[TransactionReceipt], None]
 
 UNCERTAIN = (TransactionPending, NodeUnreachable, NodeError)
 LEAST_PAUSE = timedelta(milliseconds=20)  # until a node that failed is asked again; more each time
@@ -65,9 +68,7 @@ class Carrier:
         self._clock = clock or SystemClock()
         self._gone_since: dict[int, Any] = {}  # seconds of the monotonic clock
 
-    def until_final(
-        self, dispatch_id: int, when_mined: Callable[[TransactionReceipt], None] | None = None
-    ) -> TransactionReceipt:
+    def until_final(self, dispatch_id: int, when_mined: WhenMined | None = None) -> TransactionReceipt:
         """Wait until a dispatch is final, whether it succeeded or not, and push it meanwhile.
 
         `when_mined` is called once, when it is in a block and succeeded there.
@@ -75,25 +76,66 @@ class Carrier:
         Raises:
             TransactionDropped: its nonce went to another transaction. TransactionPending: it takes too long.
         """
+        [(_, ended)] = self.each_final([(self._journal.dispatch(dispatch_id), when_mined)])
+        if isinstance(ended, MoltError):
+            raise ended
+        return ended
+
+    def each_final(
+        self, awaited: Iterable[tuple[Dispatch, WhenMined | None]]
+    ) -> Iterator[tuple[int, TransactionReceipt | MoltError]]:
+        """Do the same with many dispatches, ordered by nonce; yield the id of each with its end.
+
+        It takes too long if none has ended for so long.
+        """
+        left = {dispatch.id: (dispatch.sender, when_mined) for dispatch, when_mined in awaited}
         started, pause, timeout = time.monotonic(), LEAST_PAUSE, self._transactions.timeout
-        while True:
+        while left:
             try:
                 head = self._transactions.head()
-                dispatch, receipt = self.push(dispatch_id)
-                if receipt is not None and receipt.succeeded and when_mined is not None:
-                    when_mined(receipt)
-                    when_mined = None
-                if receipt is not None and dispatch.state is EntryState.FINAL:
-                    return receipt
-                left = timeout - _since(started)
-                self._transactions.until_next_block(head, left)
+                for dispatch_id, ended in self._ended_of(left):
+                    yield dispatch_id, ended
+                    started = time.monotonic()
+                if left:
+                    self._transactions.until_next_block(head, timeout - _since(started))
             except (NodeUnreachable, NodeError) as error:
-                tell("node_fails", level=WARNING, dispatch=dispatch_id, reason=error)
+                tell("node_fails", level=WARNING, dispatch=next(iter(left)), reason=error)
                 time.sleep(pause.total_seconds())
                 pause = min(pause * 3 // 2, MOST_PAUSE)
             if _since(started) >= timeout:
-                latest = self._journal.dispatch(dispatch_id).latest
-                raise TransactionPending(latest.id, timeout.total_seconds())
+                for dispatch_id in left:
+                    latest = self._journal.dispatch(dispatch_id).latest
+                    yield dispatch_id, TransactionPending(latest.id, timeout.total_seconds())
+                return
+
+    def _ended_of(
+        self, left: dict[int, tuple[Address, WhenMined | None]]
+    ) -> Iterator[tuple[int, TransactionReceipt | MoltError]]:
+        """Push dispatches once, of each account up to the first that is in no block: others are mined later.
+
+        Yield, and take out, those that have ended.
+        """
+        stopped: set[Address] = set()
+        for dispatch_id, (sender, when_mined) in tuple(left.items()):
+            if sender in stopped:
+                continue
+            try:
+                dispatch, receipt = self.push(dispatch_id)
+            except (NodeUnreachable, NodeError):
+                raise
+            except MoltError as error:
+                del left[dispatch_id]
+                yield dispatch_id, error
+                continue
+            if receipt is None:
+                stopped.add(sender)
+                continue
+            if receipt.succeeded and when_mined is not None:
+                when_mined(receipt)
+                left[dispatch_id] = sender, None
+            if dispatch.state is EntryState.FINAL:
+                del left[dispatch_id]
+                yield dispatch_id, receipt
 
     def push(self, dispatch_id: int) -> tuple[Dispatch, TransactionReceipt | None]:
         """Look at a dispatch once, and do what it needs; return it, and its receipt if it is in a block.
@@ -116,9 +158,10 @@ class Carrier:
             dispatch = self._journal.move(dispatch, EntryState.MINED, receipt=receipt)
             self._tell("mined", dispatch)
         if dispatch.state is EntryState.MINED and self._transactions.is_confirmed(receipt):
-            failures = self._failures(dispatch, receipt)
+            entries = self._journal.carried(dispatch.id)
+            failures = self._failures(entries, dispatch, receipt)
             dispatch = self._journal.move(dispatch, EntryState.FINAL, receipt=receipt, failures=failures)
-            self._tell_final(dispatch, failures)
+            self._tell_final(entries, dispatch, failures)
         return dispatch, receipt
 
     def require_success(self, entry: Entry, dispatch: Dispatch, receipt: TransactionReceipt) -> None:
@@ -142,9 +185,11 @@ class Carrier:
                 return receipt
         return None
 
-    def _failures(self, dispatch: Dispatch, receipt: TransactionReceipt) -> dict[str, str]:
+    def _failures(
+        self, entries: Sequence[Entry], dispatch: Dispatch, receipt: TransactionReceipt
+    ) -> dict[str, str]:
         failures = {}
-        for entry in self._journal.carried(dispatch.id):
+        for entry in entries:
             try:
                 self.require_success(entry, dispatch, receipt)
             except UNCERTAIN:
@@ -265,8 +310,8 @@ class Carrier:
         keys = [entry.key for entry in self._journal.carried(dispatch.id)]
         tell_of(event, keys, dispatch, level=level, reason=reason)
 
-    def _tell_final(self, dispatch: Dispatch, failures: Mapping[str, str]) -> None:
-        for entry in self._journal.carried(dispatch.id):
+    def _tell_final(self, entries: Sequence[Entry], dispatch: Dispatch, failures: Mapping[str, str]) -> None:
+        for entry in entries:
             failure = failures.get(entry.key)
             if failure is None:
                 tell_of("final", [entry.key], dispatch)

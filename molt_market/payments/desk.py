@@ -19,7 +19,7 @@ from molt_market.errors import (
     WalletError,
     WrongSigner,
 )
-from molt_market.payments.batches import Batches, Outcome, Payment
+from molt_market.payments.batches import Batches, Outcome, Payment, WhenMade
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.funding import Funding
 from molt_market.payments.journal import Entry, Journal, MemoryJournal, opening_key
@@ -182,7 +182,9 @@ class DealDesk:
         self._tell_the_book(escrow, receipt)
         return receipt
 
-    def _send_all(self, steps: Sequence[tuple[EscrowAccount, Step]]) -> list[Outcome]:
+    def _send_all(
+        self, steps: Sequence[tuple[EscrowAccount, Step]], when_made: WhenMade | None = None
+    ) -> list[Outcome]:
         """Send a step of each of these deals once, in few transactions; return how each of them ended."""
         payments = [
             Payment(
@@ -191,7 +193,7 @@ class DealDesk:
             )
             for escrow, step in steps
         ]
-        outcomes = self._batches.send(payments, self._payer()) if payments else []
+        outcomes = self._batches.send(payments, self._payer(), when_made=when_made) if payments else []
         for (escrow, _), outcome in zip(steps, outcomes, strict=True):
             if isinstance(outcome, TransactionReceipt):
                 self._tell_the_book(escrow, outcome)

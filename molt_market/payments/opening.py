@@ -18,7 +18,7 @@ from molt_market.domain.settlement import price
 from molt_market.domain.terms import Terms
 from molt_market.domain.transactions import Call, TransactionReceipt
 from molt_market.errors import MarketError, MatchMismatch, MoltError, PolicyWarning, TokenMismatch
-from molt_market.payments.batches import Batches, Outcome, Payment
+from molt_market.payments.batches import Batches, Outcome, Payment, WhenMade
 from molt_market.payments.carrier import UNCERTAIN
 from molt_market.payments.funding import Funding
 from molt_market.payments.hold import Hold
@@ -127,12 +127,17 @@ class Openings:
         return planned.deal
 
     def open_all(
-        self, matches: Sequence[OrderMatch], wallet: TransactionSigner
+        self,
+        matches: Sequence[OrderMatch],
+        wallet: TransactionSigner,
+        *,
+        when_open: WhenMade | None = None,
     ) -> list[EscrowId | MoltError]:
         """Open the deals of many matches; return, in their order, each deal, or why it is not open.
 
         They go out in few transactions, the deposit of what the buyer lacks for all of them first; one by
-        one if the gas is somebody else's than the buyer's.
+        one if the gas is somebody else's than the buyer's. `when_open` is told of some of those that are
+        open, while others are still waited for.
         """
         payer = self._client.account or wallet
         if payer.address != wallet.address:
@@ -142,7 +147,7 @@ class Openings:
             refusals = self._refusals([each for each in planned if isinstance(each, Planned)], wallet)
         except MoltError as error:
             return [error] * len(matches)
-        return self._open_planned(planned, refusals, payer, buyer=wallet)
+        return self._open_planned(planned, refusals, payer, buyer=wallet, when_open=when_open)
 
     def open_resting(
         self, matches: Sequence[OrderMatch], opener: TransactionSigner
@@ -172,6 +177,7 @@ class Openings:
         payer: TransactionSigner,
         *,
         buyer: TransactionSigner | None = None,
+        when_open: WhenMade | None = None,
     ) -> list[EscrowId | MoltError]:
         """Hold the GPUs of what is planned and not refused, and open it; `buyer` deposits what he lacks."""
         answers: dict[int, EscrowId | MoltError] = {}
@@ -190,9 +196,8 @@ class Openings:
             else:
                 ready[place] = planned, hold
         of_buyer = None if buyer is None else partial(self._deposit, [p for p, _ in ready.values()], buyer)
-        outcomes = self._batches.send(
-            [self._payment(*each) for each in ready.values()], payer, deposit=of_buyer
-        )
+        made = [self._payment(*each) for each in ready.values()]
+        outcomes = self._batches.send(made, payer, deposit=of_buyer, when_made=when_open)
         for (place, (planned, hold)), outcome in zip(ready.items(), outcomes, strict=True):
             answers[place] = self._ended(planned, hold, outcome)
         return [answers[place] for place in range(len(all_planned))]

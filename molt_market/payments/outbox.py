@@ -92,8 +92,8 @@ class Outbox:
     ) -> Dispatch | None:
         """Sign and send one transaction for these intents; None if somebody else was first with one of them.
 
-        `gas` is a guess of what to allow it (default: the node is asked). Raises what `prepare`, the contract
-        and the node refuse; then nothing was sent.
+        `gas` is what to allow it, if it was simulated with that (default: it is, and the node says).
+        Raises what `prepare`, the contract and the node refuse; then nothing was sent.
         """
         try:
             call, wallet = prepare()
@@ -156,14 +156,14 @@ class Outbox:
             return self.dispatched({key: range(1)}, prepare)
 
     def _signed(
-        self, items: Mapping[str, range], call: Call, wallet: TransactionSigner, guess: int | None
+        self, items: Mapping[str, range], call: Call, wallet: TransactionSigner, gas: int | None
     ) -> Dispatch | None:
         transactions = self._transactions
         self._wallets[wallet.address] = wallet
         with self._reconciling:
             if wallet.address not in self._reconciled:
                 self.reconcile(wallet.address)
-        gas = transactions.gas(call, wallet.address, guess=guess)
+        gas = gas or transactions.gas(call, wallet.address)
         fee = self._fees.first(transactions.market_fee())
         transactions.require_gas_money(wallet.address, gas, fee)
         dispatch = self._journal.sign(

@@ -27,8 +27,8 @@ from molt_market.errors import (
     Refused,
     WrongSigner,
 )
-from molt_market.payments.batches import Outcome
-from molt_market.payments.desk import encoded
+from molt_market.payments.batches import Outcome, WhenMade
+from molt_market.payments.desk import Deal, encoded
 from molt_market.payments.endings import DealEndings
 from molt_market.payments.fees import FeePolicy
 from molt_market.payments.journal import Journal
@@ -112,8 +112,12 @@ class PaymentService(DealEndings):
             InvalidValue: an order is matched twice; nothing is sent.
         """
         parts = within_budget(matches, max_budget)
-        answers = self._openings.open_all(parts, buyer_wallet)
-        deals = self.deals({each: None for each in answers if not isinstance(each, MoltError)})
+        deals: dict[EscrowId, Deal | MoltError] = {}
+        answers = self._openings.open_all(
+            parts, buyer_wallet, when_open=lambda opened: deals.update(self.deals(opened))
+        )
+        there = [each for each in answers if not isinstance(each, MoltError)]
+        deals |= self.deals([each for each in there if not isinstance(deals.get(each), tuple)])
         escrows, failures = [], []
         for match, answer in zip(parts, answers, strict=True):
             deal = answer if isinstance(answer, MoltError) else deals[answer]
@@ -307,9 +311,14 @@ class PaymentService(DealEndings):
         return self._send(escrow, step) if step else None
 
     def advance_all(
-        self, jobs: Sequence[tuple[EscrowAccount, ExecutionProof, Confirmation | None]]
+        self,
+        jobs: Sequence[tuple[EscrowAccount, ExecutionProof, Confirmation | None]],
+        when_made: WhenMade | None = None,
     ) -> list[MoltError | None]:
-        """Send the next step of each of these deals in few transactions; return why one was not done."""
+        """Send the next step of each of these deals in few transactions; return why one was not done.
+
+        `when_made` is told of deals whose step is final, while others are still waited for.
+        """
         failures: list[MoltError | None] = [None] * len(jobs)
         steps: dict[int, tuple[EscrowAccount, Step]] = {}
         try:
@@ -324,7 +333,7 @@ class PaymentService(DealEndings):
                 continue
             if step:
                 steps[place] = escrow, step
-        for place, outcome in zip(steps, self._send_all(list(steps.values())), strict=True):
+        for place, outcome in zip(steps, self._send_all(list(steps.values()), when_made), strict=True):
             failures[place] = outcome if isinstance(outcome, MoltError) else None
         return failures
 

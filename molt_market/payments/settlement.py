@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from molt_market.domain.deals import EscrowAccount
+from molt_market.domain.ids import EscrowId
 from molt_market.domain.settlement import JobSettlementInput, SettlementResult, quote_settlement
 from molt_market.errors import MoltError
 from molt_market.payments.desk import Deal
@@ -61,8 +62,12 @@ def settle_jobs(
         except MoltError as error:
             answers[place] = error
     steps = [(escrow, jobs[place].proof, jobs[place].buyer_confirmation) for place, escrow in ready.items()]
-    failures = payments.advance_all(steps)
-    settled = payments.settlements({escrow.id: None for escrow in ready.values()})
+    settled: dict[EscrowId, SettlementResult | MoltError] = {}
+    failures = payments.advance_all(steps, lambda paid: settled.update(payments.settlements(paid)))
+    deals = [escrow.id for escrow in ready.values()]
+    settled |= payments.settlements(
+        [deal for deal in deals if not isinstance(settled.get(deal), SettlementResult)]
+    )
     for (place, escrow), failure in zip(ready.items(), failures, strict=True):
         answers[place] = failure or settled[escrow.id]
     return [answers[place] for place in range(len(jobs))]

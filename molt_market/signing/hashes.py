@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from eth_abi.abi import encode
@@ -137,6 +137,7 @@ def model_hash(name: str) -> Hash32:
     return Hash32.of(keccak(text=canonical_model(name).name))
 
 
+@lru_cache(maxsize=4096)
 def offer_hash(offer: CapacityOffer, domain: Domain) -> Hash32:
     """Return what the provider signs, and what an order that takes this offer names."""
     return Hash32.of(offer_message(offer).digest(domain))
@@ -170,6 +171,7 @@ def terms_message(terms: Terms) -> messages.Terms:
     return messages.Terms(**{name: getattr(terms, name) for name in _TERMS})
 
 
+@lru_cache(maxsize=4096)  # asked for at each step of a deal
 def deal_id(terms: Terms, domain: Domain) -> EscrowId:
     """Return the id of the deal, known before it is opened."""
     return EscrowId.of(terms_message(terms).digest(domain))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol, Self
 
 from eth_account import Account
@@ -10,7 +11,6 @@ from eth_account.signers.local import LocalAccount
 from eth_keys import keys
 from eth_keys.constants import SECPK1_N
 from eth_keys.exceptions import BadSignature, ValidationError
-from eth_typing import Hash32 as EthHash32
 
 from molt_market.domain.ids import APPROVED, Address, Hash32, Signature
 from molt_market.errors import InvalidSignature, InvalidValue, WrongSigner
@@ -33,10 +33,11 @@ class LocalSigner:
     LocalSigner(0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1)
     """
 
-    __slots__ = ("_account", "address")
+    __slots__ = ("_account", "_key", "address")
 
     def __init__(self, account: LocalAccount) -> None:
         self._account = account
+        self._key = keys.PrivateKey(account.key)  # the account makes it anew for each signature
         self.address = Address(account.address)
 
     @classmethod
@@ -50,8 +51,8 @@ class LocalSigner:
             ) from None
 
     def sign(self, message: Message, domain: SigningDomain) -> Signature:
-        signed = self._account.unsafe_sign_hash(EthHash32(message.digest(domain)))
-        return Signature.of(signed.signature)
+        signed = self._key.sign_msg_hash(message.digest(domain))
+        return Signature.of(signed.to_bytes()[:64] + bytes([27 + signed.v]))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address})"
@@ -108,6 +109,7 @@ def require_signer(
     return actual
 
 
+@lru_cache(maxsize=4096)  # an offer's is asked for with each match of it
 def recover(digest: bytes, signature: str) -> Address:
     """Return the account that signed `digest`.
 

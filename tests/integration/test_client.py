@@ -209,13 +209,16 @@ def test_order_slots__go_on_in_the_next_group(net: Devnet, buyer: MoltClient) ->
     assert list(islice(buyer.order_slots(net.buyer.address, range(1, 127)), 3)) == [0, 127, 128]
 
 
-def test_gas__a_guess_that_is_enough_is_taken__else_the_node_is_asked(net: Devnet, buyer: MoltClient) -> None:
+def test_enough__guesses_that_are_not__are_none(net: Devnet, buyer: MoltClient) -> None:
     sender, call = net.buyer.address, buyer.calls.mint(net.buyer.address, 1)
     estimate = buyer.transactions.gas(call, sender)
-    assert buyer.transactions.gas(call, sender, guess=estimate + 1) == estimate + 1
-    assert buyer.transactions.gas(call, sender, guess=estimate // 2) == estimate
+    guesses = [estimate + 1, estimate // 2]
+    assert buyer.transactions.enough([call, call], guesses, sender) == [estimate + 1, None]
+    assert buyer.transactions.enough([], [], sender) == []
+    nowhere = Transactions(Node("http://127.0.0.1:1"), net.deployment.chain_id)
+    assert nowhere.enough([call, call], guesses, sender) == [None, None]
     with pytest.raises(NodeUnreachable):
-        Transactions(Node("http://127.0.0.1:1"), net.deployment.chain_id).gas(call, sender, guess=estimate)
+        nowhere.gas(call, sender)
 
 
 def test_until_next_block__comes_back_with_it_or_when_the_time_is_over(

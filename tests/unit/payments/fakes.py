@@ -102,9 +102,15 @@ class FakeTransactions:
             return error
         return None
 
-    def gas(self, call: Call, sender: Address, *, guess: int | None = None) -> int:
+    def gas(self, call: Call, sender: Address) -> int:
         self._step("gas")
         return 50_000
+
+    def enough(self, calls: Sequence[Call], guesses: Sequence[int], sender: Address) -> list[int | None]:
+        return [
+            guess if self._refusal(call, sender) is None else None
+            for call, guess in zip(calls, guesses, strict=True)
+        ]
 
     def require_gas_money(self, account: Address, gas: int, fee: Fee) -> None:
         self._step("money")
