@@ -270,7 +270,8 @@ def serving(content: bytes) -> Iterator[str]:
 def test_batch_job__from_hand_over_to_money(
     chain: Devnet, parties: Parties, machine: GatewayProcess, inputs: str
 ) -> None:
-    spec, key = shouting(inputs), SealingKey.generate()
+    # so long that a heartbeat, one a second, meets it however busy the machine is
+    spec, key = shouting(inputs, seconds=5), SealingKey.generate()
     escrow = parties.open(2, spec)
     assert parties.gateway(escrow.id).url == machine.url
     # It counts from when the GPUs are there, before any job comes.
