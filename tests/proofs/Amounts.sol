@@ -73,13 +73,6 @@ contract Amounts is Proof {
         assert(Money.due(priced(price), units) * 3_600 == uint256(units) * price);
     }
 
-    /// @dev An opening takes the price of the hours.
-    function check_price_isThatOfTheHours(uint96 price, uint32 gpus, uint16 hours_) public pure {
-        Terms memory terms = priced(price);
-        (terms.gpuCount, terms.duration) = (gpus, uint32(hours_) * 3_600);
-        assert(Money.price(terms) == uint256(price) * gpus * hours_);
-    }
-
     function check_due_isMonotone(uint96 price, uint40 less, uint40 more) public pure {
         vm.assume(less <= more);
         assert(Money.due(priced(price), less) <= Money.due(priced(price), more));

@@ -9,12 +9,9 @@ import {Ledger} from "./Ledger.sol";
 
 /// @title What a disputed deal holds is whole, and goes out to the unit
 /// @dev A disputed deal holds what the contested GPU-seconds cost, and both stakes. Where it becomes one, provider and fee
-/// account get what the formulas of Money say, and the buyer all the rest, less his stake. Where it ends, the arbiter gets
-/// his share of the stakes, the provider the part of them that he won, and the buyer all the rest. Signatures are empty,
-/// as in Verbs.sol.
+/// account get what the formulas of Money say, and the buyer all the rest, less his stake. Where it ends without a ruling,
+/// the provider gets the part of the stakes that he won, and the buyer all the rest. Signatures are empty, as in Verbs.sol.
 contract Contested is Ledger {
-    uint256 internal constant POLICIES_AT = 7;
-
     // ---------------------------------------------------------------- it becomes one
 
     function check_conservation_claimUnattested(Call memory c) public {
@@ -33,30 +30,13 @@ contract Contested is Ledger {
 
     // ---------------------------------------------------------------- it ends
 
-    function check_conservation_resolve(Call memory c) public {
-        Balances memory b = before(c, Status.DISPUTED);
-        uint256 shareBps = ruledBy(c.terms);
-        uint96 arbiters = balanceOf(ARBITER);
-        if (!called(c, resolve(c))) return;
-        uint256 share = isRuled(c, b, c.gpuSeconds, shareBps);
-        assert(grown(balanceOf(ARBITER), arbiters, share));
-    }
-
-    /// @dev The buyer: the claim stands.
-    function check_conservation_concedeByBuyer(Call memory c) public {
-        (c.caller, c.gpuSeconds) = (BUYER, uint40(c.deal.claim()));
-        Balances memory b = before(c, Status.DISPUTED);
-        if (!called(c, concede(c))) return;
-        isRuled(c, b, c.deal.claim(), 0);
-    }
-
-    /// @dev The provider: it falls.
-    function check_conservation_concedeByProvider(Call memory c) public {
+    /// @dev By the provider himself: the claim falls.
+    function check_conservation_concede(Call memory c) public {
         (c.caller, c.gpuSeconds) = (PROVIDER, uint40(c.deal.paid()));
         vm.assume(c.deal.paid() != c.deal.claim());
         Balances memory b = before(c, Status.DISPUTED);
         if (!called(c, concede(c))) return;
-        isRuled(c, b, c.deal.paid(), 0);
+        endsAt(c, b, c.deal.paid());
     }
 
     /// @dev With an attested claim, that stands.
@@ -64,7 +44,7 @@ contract Contested is Ledger {
         c.deal = c.deal.withFlag(Deals.ATTESTED);
         Balances memory b = before(c, Status.DISPUTED);
         if (!called(c, abi.encodeCall(IMoltEscrow.finalize, (c.terms)))) return;
-        isRuled(c, b, c.deal.claim(), 0);
+        endsAt(c, b, c.deal.claim());
     }
 
     /// @dev Without one, it falls.
@@ -72,7 +52,7 @@ contract Contested is Ledger {
         vm.assume(!c.deal.has(Deals.ATTESTED));
         Balances memory b = before(c, Status.DISPUTED);
         if (!called(c, abi.encodeCall(IMoltEscrow.finalize, (c.terms)))) return;
-        isRuled(c, b, c.deal.paid(), 0);
+        endsAt(c, b, c.deal.paid());
     }
 
     /// @dev By agreement each side has his stake back.
@@ -97,15 +77,6 @@ contract Contested is Ledger {
     function fails_conservation_dispute(Call memory c) public {
         ofOneHour(c, Status.CLAIMED, 1_800);
         assert(!called(c, dispute(c)));
-    }
-
-    /// @dev An arbiter does get his share.
-    function fails_conservation_resolve(Call memory c) public {
-        ofOneHour(c, Status.DISPUTED, 1_800);
-        ruledBy(c.terms);
-        uint96 arbiters = balanceOf(ARBITER);
-        if (!called(c, resolve(c))) return;
-        assert(balanceOf(ARBITER) == arbiters);
     }
 
     /// @dev A provider who gives in does not get his stake back.
@@ -138,20 +109,8 @@ contract Contested is Ledger {
         return abi.encodeCall(IMoltEscrow.dispute, (c.terms, c.gpuSeconds, 0, NO_DEADLINE, ""));
     }
 
-    function resolve(Call memory c) internal pure returns (bytes memory) {
-        return abi.encodeCall(IMoltEscrow.resolve, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
-    }
-
     function concede(Call memory c) internal pure returns (bytes memory) {
         return abi.encodeCall(IMoltEscrow.concede, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
-    }
-
-    /// @dev Let the policy's arbiter be an account of his own.
-    function ruledBy(Terms memory terms) internal returns (uint256 shareBps) {
-        bytes32 at = keccak256(abi.encode(terms.policyId, POLICIES_AT));
-        uint256 word = uint256(vm.load(address(escrow), at));
-        vm.store(address(escrow), at, bytes32((word >> 160 << 160) | uint160(ARBITER)));
-        return escrow.policyOf(terms.policyId).arbiterShareBps;
     }
 
     // ---------------------------------------------------------------- what is paid out
@@ -207,26 +166,20 @@ contract Contested is Ledger {
         }
     }
 
-    /// @dev The stakes, less the arbiter's share, go to the provider as far as the ruling earns what he staked.
-    function isRuled(Call memory c, Balances memory b, uint256 ruling, uint256 shareBps)
-        internal
-        view
-        returns (uint256 share)
-    {
+    /// @dev Nobody ruled: the stakes go to the provider as far as what stands earns what he staked.
+    function endsAt(Call memory c, Balances memory b, uint256 units) internal view {
         Stakes memory s = stakesOf(c.terms, c.deal);
-        Payouts memory p = owed(c, ruling);
-        share = Money.part(s.pot, shareBps);
-        uint256 more = earned(c.terms, c.deal, ruling);
+        Payouts memory p = owed(c, units);
+        uint256 more = earned(c.terms, c.deal, units);
         uint256 won;
         unchecked {
             more -= s.kept;
-            uint256 pot = s.pot - share;
-            uint256 stake = s.stake;
+            (uint256 pot, uint256 stake) = (s.pot, s.stake);
             assembly {
                 won := div(mul(pot, more), stake) // nothing of nothing
             }
             p.toProvider += won;
         }
-        paysOut(b, p, contested(c.terms, c.deal, s), share);
+        paysOut(b, p, contested(c.terms, c.deal, s), 0);
     }
 }
