@@ -38,7 +38,7 @@ install := scripts/make/install
 .PHONY: help demo test check deep bench dev
 help:
 	@echo 'make demo            signed offers become settled money on a local chain, in one command'
-	@echo 'make test            everything that CI runs: the checks below, then all tests, until the first failure'
+	@echo 'make test            everything that CI runs: the checks below and all tests, until the first failure'
 	@echo 'make check           format, lint, types, import layers, slither, and that the exported ABIs fit the contracts'
 	@echo 'make deep            the property, fuzz and invariant tests with many more examples, coverage, proofs, all mutants'
 	@echo 'make bench NAME=...  one benchmark of benchmarks/, or all of them'

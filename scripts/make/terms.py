@@ -12,7 +12,6 @@ import z3
 
 PRODUCT = "f_evm_bvmul_256"  # halmos leaves products open
 PASSES = 2  # what was decided leaves sums and shifts behind that can be written anew
-BOTH = 2
 SUMS = {z3.Z3_OP_BADD: add, z3.Z3_OP_BSUB: sub, z3.Z3_OP_BMUL: mul}
 
 
@@ -102,9 +101,12 @@ def _truncated(term: z3.ExprRef) -> z3.ExprRef:
 
 def _doubled(term: z3.ExprRef) -> z3.ExprRef:
     """Return what is shifted to the left as a product: a shifted sum is one of products."""
-    if not z3.is_app_of(term, z3.Z3_OP_CONCAT) or term.num_args() != BOTH or not _is_zero(term.arg(1)):
+    if not z3.is_app_of(term, z3.Z3_OP_CONCAT):
         return term
-    return _widened(term.arg(0), term.size()) * (1 << term.arg(1).size())
+    high, *low = term.children()
+    if len(low) != 1 or not z3.is_bv_value(low[0]) or low[0].as_long() != 0:
+        return term
+    return _widened(high, term.size()) * (1 << low[0].size())
 
 
 def _widened(term: z3.ExprRef, size: int) -> z3.ExprRef:
@@ -115,7 +117,3 @@ def _widened(term: z3.ExprRef, size: int) -> z3.ExprRef:
     if z3.is_app_of(term, z3.Z3_OP_EXTRACT) and term.params()[1] == 0 and term.arg(0).size() >= size:
         return z3.Extract(size - 1, 0, term.arg(0))
     return z3.SignExt(size - term.size(), term)
-
-
-def _is_zero(term: z3.ExprRef) -> bool:
-    return z3.is_bv_value(term) and bool(term.as_long() == 0)

@@ -12,6 +12,12 @@ import {Ledger} from "./Ledger.sol";
 /// account get what the formulas of Money say, and the buyer all the rest, less his stake. Where it ends without a ruling,
 /// the provider gets the part of the stakes that he won, and the buyer all the rest. Signatures are empty, as in Verbs.sol.
 contract Contested is Ledger {
+    /// @dev What the proofs compare with is what Money says.
+    function check_earned_withoutABranch(Terms memory terms, DealWord deal, uint40 units) public pure {
+        uint256 bond = Money.part(Money.price(terms), deal.bondBps());
+        assert(earned(terms, deal, units) == Money.earned(terms, deal, bond, units));
+    }
+
     // ---------------------------------------------------------------- it becomes one
 
     function check_conservation_claimUnattested(Call memory c) public {
