@@ -32,7 +32,9 @@ python := .venv/bin/python
 pytest := .venv/bin/python -m pytest
 step := scripts/make/step
 stage := scripts/make/stage
-two_at_a_time = $(MAKE) TWO_AT_A_TIME=yes -j2 --output-sync
+# What a stage says is held back until it is over, so as not to be mixed with the other one's; that it begins, it says at
+# once (on descriptor 9: make 4.3 has its jobserver on low ones).
+two_at_a_time = exec 9>&1; $(MAKE) TWO_AT_A_TIME=yes -j2 --output-sync
 install := scripts/make/install
 
 .PHONY: help demo test check deep bench dev

@@ -235,7 +235,8 @@ def of_store(net: Devnet, folder: Path) -> list[Row]:
     for pragma in ("journal_mode = WAL", "synchronous = FULL"):
         bare.execute(f"PRAGMA {pragma}")
     bare.execute("CREATE TABLE rows (id TEXT PRIMARY KEY, body TEXT)")
-    now, made = net.clock.now(), [make_offer(net, number) for number in range(2 * ASKED)]
+    now, signed = net.clock.now(), [make_offer(net, number) for number in range(2 * ASKED)]
+    made = [each.model_copy(update={"id": OfferId(f"0x{n:064x}")}) for n, each in enumerate(signed)]
     body = made[0].model_dump_json()
 
     def commit(number: int) -> None:
@@ -244,8 +245,7 @@ def of_store(net: Devnet, folder: Path) -> list[Row]:
         bare.execute("COMMIT")
 
     def post(number: int) -> None:
-        own = made[number].model_copy(update={"id": OfferId(f"0x{number:064x}")})
-        market.post_offers([own], now)
+        market.post_offers([made[number]], now)
 
     times = [(timed(lambda n=n: commit(n)), timed(lambda n=n: post(n))) for n in range(ASKED)]  # type: ignore[misc]
     alone, bare_alone = (statistics.fmean(each[side] for each in times) * 1e6 for side in (1, 0))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import BigInteger, Connection, bindparam, insert, select, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, insert, select, update
 
 from molt_market.domain.fields import moment, seconds
-from molt_market.domain.updates import FeedItem, Update
+from molt_market.domain.offers import CapacityOffer
+from molt_market.domain.orders import JobOrder
+from molt_market.domain.updates import FeedItem, OfferPosted, OrderPosted, Update
 from molt_market.storage.compiled import Compiled, insert_unless_there
-from molt_market.storage.schema import feed, feeds
+from molt_market.storage.schema import feed, feeds, offers, orders
 
 _UPDATE: TypeAdapter[Update] = TypeAdapter(Update)
 
@@ -23,6 +26,13 @@ _COUNT = Compiled(
     .returning(feeds.c.last)
 )
 _TELL = Compiled(insert(feed))
+
+# What was posted lies in its own table, under the id that names it, for ever the same.
+_OF_OFFER = and_(offers.c.deployment == feed.c.deployment, offers.c.offer_id == feed.c.offer_id)
+_OF_ORDER = and_(orders.c.deployment == feed.c.deployment, orders.c.order_id == feed.c.order_id)
+_ITEMS = select(feed.c.sequence, feed.c.time, feed.c.update, offers.c.offer, orders.c.order).select_from(
+    feed.outerjoin(offers, _OF_OFFER).outerjoin(orders, _OF_ORDER)
+)
 
 
 def append(connection: Connection, deployment: str, now: datetime, updates: Sequence[Update]) -> None:
@@ -44,7 +54,7 @@ def append(connection: Connection, deployment: str, now: datetime, updates: Sequ
             "deployment": deployment,
             "sequence": sequence,
             "time": seconds(now),
-            "update": each.model_dump_json(),
+            **_written(each),
         }
         for sequence, each in enumerate(updates, start=last - len(updates) + 1)
     ]
@@ -53,14 +63,27 @@ def append(connection: Connection, deployment: str, now: datetime, updates: Sequ
 
 def read(connection: Connection, deployment: str, after: int, limit: int) -> list[FeedItem]:
     """Return the items behind a sequence number."""
-    wanted = select(feed).where(feed.c.deployment == deployment, feed.c.sequence > after)
+    wanted = _ITEMS.where(feed.c.deployment == deployment, feed.c.sequence > after)
     rows = connection.execute(wanted.order_by(feed.c.sequence).limit(limit))
-    return [
-        FeedItem(sequence=row.sequence, time=moment(row.time), update=_UPDATE.validate_json(row.update))
-        for row in rows
-    ]
+    return [FeedItem(sequence=row.sequence, time=moment(row.time), update=_told(row)) for row in rows]
 
 
 def last(connection: Connection, deployment: str) -> int:
     """Return the sequence number of the last item; 0: there is none."""
     return connection.execute(select(feeds.c.last).where(feeds.c.deployment == deployment)).scalar() or 0
+
+
+def _written(told: Update) -> dict[str, str | None]:
+    return {
+        "offer_id": told.offer.id if isinstance(told, OfferPosted) else None,
+        "order_id": told.order.id if isinstance(told, OrderPosted) else None,
+        "update": None if isinstance(told, OfferPosted | OrderPosted) else told.model_dump_json(),
+    }
+
+
+def _told(row: Any) -> Update:
+    if row.update is not None:
+        return _UPDATE.validate_json(row.update)
+    if row.offer is not None:
+        return OfferPosted(offer=CapacityOffer.model_validate_json(row.offer))
+    return OrderPosted(order=JobOrder.model_validate_json(row.order))

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from molt_market.storage.types import Uint, UtcTime
 
-VERSION = "0010"  # the newest file in migrations/versions (a test compares them)
+VERSION = "0011"  # the newest file in migrations/versions (a test compares them)
 
 metadata = MetaData(
     naming_convention={
@@ -212,8 +212,10 @@ feed = Table(
     Column("deployment", DEPLOYMENT, primary_key=True),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("time", SECOND, nullable=False),
-    Column("update", Text, nullable=False, comment="what happened, as JSON"),
-    comment="Every step of the market, without a gap.",
+    Column("offer_id", HASH, comment="the offer that was posted"),
+    Column("order_id", HASH, comment="the order that was posted"),
+    Column("update", Text, comment="what else happened, as JSON"),
+    comment="Every step of the market, without a gap. What was posted is written once, in its own table.",
 )
 
 offers = Table(

@@ -13,16 +13,23 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import URL, insert, select, text, update
+from sqlalchemy import URL, create_engine, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from molt_market.domain.amounts import MOLT
+from molt_market.domain.ids import OfferId
+from molt_market.domain.updates import OfferPosted
 from molt_market.errors import InvalidValue, StorageUnavailable
 from molt_market.storage import database as storage_database
 from molt_market.storage.database import Database, _engine, _url
+from molt_market.storage.market import SqlMarket
+from molt_market.storage.migrate import config
 from molt_market.storage.schema import VERSION, accounts, entries, feeds, metadata
 from tests.databases import KINDS, database_url
+from tests.factories import NOON, make_offer
 
 ENTRY = {"chain": "c", "key": "k", "note": "", "first_item": 0, "items": 1}
 
@@ -87,6 +94,27 @@ def test_open__again__keeps_what_is_there(url: str, database: Database) -> None:
     with again.reading() as connection:
         assert connection.execute(select(accounts.c.address)).scalar_one() == "0x00"
     again.close()
+
+
+def test_open__tables_of_before_the_feed_named_what_was_posted__its_steps_are_read(url: str) -> None:
+    posted = OfferPosted(offer=make_offer())
+    old = create_engine(_url(url))
+    with old.begin() as connection:
+        settings = config()
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0010")
+        row = {"here": "c", "update": posted.model_dump_json()}
+        connection.execute(text("INSERT INTO feed VALUES (:here, 1, 1800000000, :update)"), row)
+        connection.execute(text("INSERT INTO feeds VALUES (:here, 1)"), row)
+    old.dispose()
+    database = Database(url)
+    market = SqlMarket(database, "c", MOLT)
+    market.post_offers([make_offer(id=OfferId("new"))], NOON)
+    assert [item.update for item in market.feed(0, 10)] == [
+        posted,
+        OfferPosted(offer=make_offer(id=OfferId("new"))),
+    ]
+    database.close()
 
 
 def test_open__tables_that_are_current__takes_no_alembic(url: str, database: Database) -> None:

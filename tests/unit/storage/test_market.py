@@ -24,6 +24,7 @@ from molt_market.domain.matches import OrderMatch
 from molt_market.domain.offers import OfferStatus
 from molt_market.domain.orders import OrderStatus
 from molt_market.domain.terms import Terms
+from molt_market.domain.updates import OfferPosted, OrderPosted
 from molt_market.errors import (
     InsufficientCapacity,
     InvalidStateTransition,
@@ -45,7 +46,7 @@ from molt_market.storage.database import Database
 from molt_market.storage.facts import SqlFacts
 from molt_market.storage.holding import MOST_HELD
 from molt_market.storage.market import SqlMarket
-from molt_market.storage.schema import pools, reservations
+from molt_market.storage.schema import feed, pools, reservations
 from molt_market.testing import ManualClock
 from tests.factories import NOON, PROVIDER, make_match, make_offer, make_order, make_terms
 from tests.unit.signing import keys
@@ -112,6 +113,15 @@ def test_post__again__changes_nothing(market: SqlMarket) -> None:
     assert kinds(market) == ["offer_posted"] * 3 + ["order_posted"]
     assert market.offer(OfferId(word(3))) == offer(3)
     assert market.order(order(1).id).order == order(1)
+
+
+def test_feed__tells_what_was_posted__which_is_written_once(market: SqlMarket, database: Database) -> None:
+    market.post_offers([offer(1)], NOON)
+    market.post_orders([order(1)], NOON)
+    told = [item.update for item in market.feed(0, 10)]
+    assert told == [OfferPosted(offer=offer(1)), OrderPosted(order=order(1))]
+    with database.reading() as connection:
+        assert connection.execute(select(feed.c.update)).scalars().all() == [None, None]
 
 
 def test_remove__what_stood__is_off_the_book(market: SqlMarket) -> None:
