@@ -84,19 +84,16 @@ contract Contested is Ledger {
 
     // ---------------------------------------------------------------- by a ruling, for which the arbiter has his share
 
+    /// @dev What is paid stands.
     function check_conservation_resolveForTheBuyer(Call memory c) public {
         c.gpuSeconds = uint40(c.deal.paid());
         endsByRuling(c, c.deal.paid());
     }
 
+    /// @dev The claim stands.
     function check_conservation_resolveForTheProvider(Call memory c) public {
         c.gpuSeconds = uint40(c.deal.claim());
         endsByRuling(c, c.deal.claim());
-    }
-
-    function check_conservation_resolveInBetween(Call memory c) public {
-        vm.assume(both(c.deal.paid() < c.gpuSeconds, c.gpuSeconds < c.deal.claim()));
-        endsByRuling(c, c.gpuSeconds);
     }
 
     function endsByRuling(Call memory c, uint256 units) internal {
