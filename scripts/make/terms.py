@@ -11,16 +11,15 @@ from operator import add, mul, sub
 import z3
 
 PRODUCT = "f_evm_bvmul_256"  # halmos leaves products open
-PASSES = 2  # what was decided leaves sums and shifts behind that can be written anew
 SUMS = {z3.Z3_OP_BADD: add, z3.Z3_OP_BSUB: sub, z3.Z3_OP_BMUL: mul}
 
 
 def simplified(text: str) -> str:
     """Return the same query in simpler terms."""
     assertions = _decided(list(z3.parse_smt2_string(text)))
-    for _ in range(PASSES):
+    for in_the_end in (False, True):  # products come last: by then one factor is written in one way
         done: dict[int, z3.ExprRef] = {}
-        assertions = [z3.simplify(_rewritten(each, done)) for each in assertions]
+        assertions = [z3.simplify(_rewritten(each, done, products=in_the_end)) for each in assertions]
     solver = z3.Solver()
     solver.add(*assertions)
     return f"(set-logic QF_AUFBV)\n{solver.to_smt2()}"
@@ -56,7 +55,7 @@ def _conditions_within(terms: Iterable[z3.ExprRef]) -> set[int]:
     return found
 
 
-def _rewritten(term: z3.ExprRef, done: dict[int, z3.ExprRef]) -> z3.ExprRef:
+def _rewritten(term: z3.ExprRef, done: dict[int, z3.ExprRef], *, products: bool) -> z3.ExprRef:
     """Rewrite a term from its leaves up; `done` has, by their ids, the terms that are rewritten."""
     waiting = [term]
     while waiting:
@@ -67,7 +66,7 @@ def _rewritten(term: z3.ExprRef, done: dict[int, z3.ExprRef]) -> z3.ExprRef:
             continue
         waiting.pop()
         children = [done[child.get_id()] for child in each.children()]
-        if each.decl().name() == PRODUCT:
+        if products and each.decl().name() == PRODUCT:
             done[each.get_id()] = _product(*children)
         else:
             done[each.get_id()] = _truncated(_doubled(each.decl()(*children) if children else each))

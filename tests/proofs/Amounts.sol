@@ -31,6 +31,10 @@ contract Amounts is Proof {
         assert(quotientOfProduct(factor, divisor));
     }
 
+    function check_fact_productsInAnyOrder(uint96 price, uint32 gpus, uint16 hours_) public pure {
+        assert(isInAnyOrder(price, gpus, hours_));
+    }
+
     function check_fact_narrowProducts(uint32 gpus, uint40 time) public pure {
         assert(isNarrow(gpus, time));
     }
@@ -61,6 +65,13 @@ contract Amounts is Proof {
         }
     }
 
+    /// @dev Whether the price is multiplied by hours or by seconds.
+    function isInAnyOrder(uint256 price, uint256 gpus, uint256 hours_) internal pure returns (bool) {
+        unchecked {
+            return gpus * (hours_ * Money.SECONDS_PER_HOUR) * price == price * gpus * hours_ * Money.SECONDS_PER_HOUR;
+        }
+    }
+
     // ---------------------------------------------------------------- the price
 
     function check_due_isTheFloor(uint96 price, uint40 units) public pure {
@@ -81,6 +92,29 @@ contract Amounts is Proof {
     function fails_due_isStrictlyMonotone(uint96 price, uint40 less, uint40 more) public pure {
         vm.assume(less < more && price != 0);
         assert(Money.due(priced(price), less) < Money.due(priced(price), more));
+    }
+
+    /// @dev The opening counts hours, and all that comes after counts seconds: of as many GPUs they cost the same.
+    function check_due_isThatOfTheHours(uint96 price, uint32 gpus, uint16 hours_) public pure {
+        unchecked {
+            uint256 exact = uint256(price) * gpus * hours_;
+            vm.assume(exact <= type(uint96).max); // as the buyer's budget
+            vm.assume(isInAnyOrder(price, gpus, hours_)); // check_fact_productsInAnyOrder
+            vm.assume(quotientOfProduct(exact, Money.SECONDS_PER_HOUR)); // check_fact_quotientOfProduct
+            assert(Money.due(priced(price), gpus * (hours_ * Money.SECONDS_PER_HOUR)) == exact);
+        }
+    }
+
+    function fails_due_isThatOfTheHours(uint96 price, uint32 gpus, uint32 seconds_) public pure {
+        unchecked {
+            uint256 units = uint256(gpus) * seconds_;
+            assert(Money.due(priced(price), units) == uint256(price) * gpus * (seconds_ / Money.SECONDS_PER_HOUR));
+        }
+    }
+
+    /// @dev The terms have as many seconds as the order has hours.
+    function check_duration_isThatOfTheHours(uint16 hours_) public pure {
+        assert(uint32(hours_ * Money.SECONDS_PER_HOUR) == uint256(hours_) * 3_600);
     }
 
     function check_part_isTheFloor(uint128 amount, uint16 bps) public pure {

@@ -9,8 +9,9 @@ import {Ledger} from "./Ledger.sol";
 
 /// @title What a disputed deal holds is whole, and goes out to the unit
 /// @dev A disputed deal holds what the contested GPU-seconds cost, and both stakes. Where it becomes one, provider and fee
-/// account get what the formulas of Money say, and the buyer all the rest, less his stake. Where it ends without a ruling,
-/// the provider gets the part of the stakes that he won, and the buyer all the rest. Signatures are empty, as in Verbs.sol.
+/// account get what the formulas of Money say, and the buyer all the rest, less his stake. Where it ends, an arbiter who
+/// ruled gets his share of the stakes, the provider the part of the others that he won, and the buyer all the rest.
+/// Signatures are empty, as in Verbs.sol.
 contract Contested is Ledger {
     /// @dev What the proofs compare with is what Money says.
     function check_earned_withoutABranch(Terms memory terms, DealWord deal, uint40 units) public pure {
@@ -45,6 +46,14 @@ contract Contested is Ledger {
         endsAt(c, b, c.deal.paid());
     }
 
+    /// @dev By the buyer: it stands.
+    function check_conservation_concedeByTheBuyer(Call memory c) public {
+        (c.caller, c.gpuSeconds) = (BUYER, uint40(c.deal.claim()));
+        Balances memory b = before(c, Status.DISPUTED);
+        if (!called(c, concede(c))) return;
+        endsAt(c, b, c.deal.claim());
+    }
+
     /// @dev With an attested claim, that stands.
     function check_conservation_finalize(Call memory c) public {
         c.deal = c.deal.withFlag(Deals.ATTESTED);
@@ -73,6 +82,45 @@ contract Contested is Ledger {
         paysOut(b, p, contested(c.terms, c.deal, s), 0);
     }
 
+    // ---------------------------------------------------------------- by a ruling, for which the arbiter has his share
+
+    /// @dev What is paid stands.
+    function check_conservation_resolveForTheBuyer(Call memory c) public {
+        c.gpuSeconds = uint40(c.deal.paid());
+        endsByRuling(c, c.deal.paid());
+    }
+
+    /// @dev The claim stands.
+    function check_conservation_resolveForTheProvider(Call memory c) public {
+        c.gpuSeconds = uint40(c.deal.claim());
+        endsByRuling(c, c.deal.claim());
+    }
+
+    function endsByRuling(Call memory c, uint256 units) internal {
+        vm.assume(c.deal.paid() < c.deal.claim());
+        Balances memory b = before(c, Status.DISPUTED);
+        uint256 shareBps = ruledBy(ARBITER, c.terms.policyId);
+        uint96 arbiters = balanceOf(ARBITER);
+        c.caller = ARBITER;
+        if (!called(c, resolve(c))) return;
+        Stakes memory s = stakesOf(c.terms, c.deal);
+        uint256 share = Money.part(s.pot, shareBps);
+        vm.assume(s.pot <= type(uint96).max);
+        assert(both(isWithin(s.pot, share), grown(balanceOf(ARBITER), arbiters, share)));
+        unchecked {
+            s.pot -= share;
+        }
+        splits(c, b, units, s);
+    }
+
+    /// @dev Makes him the policy's arbiter, and returns what share of the stakes it gives him.
+    function ruledBy(address arbiter, bytes32 policyId) internal returns (uint256 shareBps) {
+        uint256 at = uint256(keccak256(abi.encode(policyId, POLICIES_AT)));
+        uint256 word = uint256(vm.load(address(escrow), bytes32(at)));
+        vm.store(address(escrow), bytes32(at), bytes32(((word >> 160) << 160) | uint160(arbiter)));
+        return uint16(uint256(vm.load(address(escrow), bytes32(at + 1))) >> 32);
+    }
+
     // ---------------------------------------------------------------- and not otherwise
 
     function fails_conservation_claimUnattested(Call memory c) public {
@@ -83,6 +131,15 @@ contract Contested is Ledger {
     function fails_conservation_dispute(Call memory c) public {
         ofOneHour(c, Status.CLAIMED, 1_800);
         assert(!called(c, dispute(c)));
+    }
+
+    /// @dev The sides do not share what the arbiter gets.
+    function fails_conservation_resolve(Call memory c) public {
+        Balances memory b = ofOneHour(c, Status.DISPUTED, 1_800);
+        ruledBy(ARBITER, c.terms.policyId);
+        (c.caller, c.gpuSeconds) = (ARBITER, 900);
+        if (!called(c, resolve(c))) return;
+        splits(c, b, 900, stakesOf(c.terms, c.deal));
     }
 
     /// @dev A provider who gives in does not get his stake back.
@@ -117,6 +174,10 @@ contract Contested is Ledger {
 
     function concede(Call memory c) internal pure returns (bytes memory) {
         return abi.encodeCall(IMoltEscrow.concede, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
+    }
+
+    function resolve(Call memory c) internal pure returns (bytes memory) {
+        return abi.encodeCall(IMoltEscrow.resolve, (c.terms, c.gpuSeconds, NO_DEADLINE, ""));
     }
 
     // ---------------------------------------------------------------- what is paid out
@@ -172,9 +233,13 @@ contract Contested is Ledger {
         }
     }
 
-    /// @dev Nobody ruled: the stakes go to the provider as far as what stands earns what he staked.
+    /// @dev Nobody ruled: all stakes are split.
     function endsAt(Call memory c, Balances memory b, uint256 units) internal view {
-        Stakes memory s = stakesOf(c.terms, c.deal);
+        splits(c, b, units, stakesOf(c.terms, c.deal));
+    }
+
+    /// @dev Stakes go to the provider as far as what stands earns what he staked.
+    function splits(Call memory c, Balances memory b, uint256 units, Stakes memory s) internal view {
         Payouts memory p = owed(c, units);
         uint256 more = earned(c.terms, c.deal, units);
         uint256 won;

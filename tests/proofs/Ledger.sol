@@ -96,7 +96,10 @@ abstract contract Ledger is Proof {
     }
 
     function stored(Call memory c) internal view returns (DealWord) {
-        bytes32 dealId = escrow.dealIdOf(c.terms);
+        return dealOf(escrow.dealIdOf(c.terms));
+    }
+
+    function dealOf(bytes32 dealId) internal view returns (DealWord) {
         return DealWord.wrap(uint256(vm.load(address(escrow), keccak256(abi.encode(dealId, DEALS_AT)))));
     }
 

@@ -41,6 +41,7 @@ abstract contract Proof {
 
     uint256 internal constant ACCOUNTS_AT = 3; // the escrow's storage (docs/storage.md)
     uint256 internal constant DEALS_AT = 6;
+    uint256 internal constant POLICIES_AT = 7;
 
     IMoltEscrow internal escrow;
 
