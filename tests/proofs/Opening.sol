@@ -49,8 +49,7 @@ contract Opening is Ledger {
         vm.warp(pair.time);
         vm.prank(pair.opener);
         bytes memory answer;
-        (done, answer) =
-            address(escrow).call(abi.encodeCall(IMoltEscrow.open, (Match(pair.offer, pair.order, "", ""))));
+        (done, answer) = address(escrow).call(abi.encodeCall(IMoltEscrow.open, (Match(pair.offer, pair.order, "", ""))));
         if (done) dealId = abi.decode(answer, (bytes32));
     }
 }
