@@ -15,7 +15,7 @@ import cvc5
 
 YICES = Path(sys.executable).with_name("yices-smt2")
 QUICK, SOME, LONG = 2, 20, 60  # seconds
-CVC5_OPTIONS = {"solve-bv-as-int": "sum", "produce-models": "true", "tlimit": "60000"}
+CVC5_OPTIONS = {"solve-bv-as-int": "sum", "produce-models": "true", "tlimit-per": "90000"}
 
 PRODUCT = "f_evm_bvmul_256"
 OPEN = f"(declare-fun {PRODUCT} ((_ BitVec 256) (_ BitVec 256)) (_ BitVec 256))"

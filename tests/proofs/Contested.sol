@@ -99,7 +99,7 @@ contract Contested is Ledger {
     function endsByRuling(Call memory c, uint256 units) internal {
         vm.assume(c.deal.paid() < c.deal.claim());
         Balances memory b = before(c, Status.DISPUTED);
-        uint256 shareBps = ruledBy(ARBITER, c.terms.policyId);
+        uint256 shareBps = nameArbiter(c.terms.policyId);
         uint96 arbiters = balanceOf(ARBITER);
         c.caller = ARBITER;
         if (!called(c, resolve(c))) return;
@@ -113,11 +113,11 @@ contract Contested is Ledger {
         splits(c, b, units, s);
     }
 
-    /// @dev Makes him the policy's arbiter, and returns what share of the stakes it gives him.
-    function ruledBy(address arbiter, bytes32 policyId) internal returns (uint256 shareBps) {
+    /// @dev Writes the arbiter into a policy, and returns what share of the stakes that gives him.
+    function nameArbiter(bytes32 policyId) internal returns (uint256 shareBps) {
         uint256 at = uint256(keccak256(abi.encode(policyId, POLICIES_AT)));
         uint256 word = uint256(vm.load(address(escrow), bytes32(at)));
-        vm.store(address(escrow), bytes32(at), bytes32(((word >> 160) << 160) | uint160(arbiter)));
+        vm.store(address(escrow), bytes32(at), bytes32(((word >> 160) << 160) | uint160(ARBITER)));
         return uint16(uint256(vm.load(address(escrow), bytes32(at + 1))) >> 32);
     }
 
@@ -136,7 +136,7 @@ contract Contested is Ledger {
     /// @dev The sides do not share what the arbiter gets.
     function fails_conservation_resolve(Call memory c) public {
         Balances memory b = ofOneHour(c, Status.DISPUTED, 1_800);
-        ruledBy(ARBITER, c.terms.policyId);
+        nameArbiter(c.terms.policyId);
         (c.caller, c.gpuSeconds) = (ARBITER, 900);
         if (!called(c, resolve(c))) return;
         splits(c, b, 900, stakesOf(c.terms, c.deal));
