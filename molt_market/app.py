@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from molt_market.alerts.courier import Courier, Retries, Sources
@@ -268,7 +268,7 @@ def _tell(book: OrderBook, change: Change) -> None:
 def let_ask(book: OrderBook, client: MoltClient) -> None:
     """Let a book ask the chain what it does not know, unless it asks somebody else."""
     book.check = book.check or client.obstacle
-    book.bond_bps = book.bond_bps or (lambda policy_id: client.stored_policy(policy_id).bond_bps)
+    book.bond_bps = book.bond_bps or cache(lambda policy_id: client.stored_policy(policy_id).bond_bps)
     book.funds = book.funds or partial(_funds, client)
 
 

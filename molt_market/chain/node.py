@@ -155,6 +155,15 @@ class Node:
         with readable("eth_call"):
             return [of_answer(each) if isinstance(each, RpcError) else unhex(each) for each in answers]
 
+    def read(self, calls: Sequence[Call], *, block: int | str = "latest") -> list[bytes]:
+        """Make many calls at once, all of which have to work. Raises what the first that does not would."""
+        found = []
+        for answer in self.calls(calls, block=block):
+            if isinstance(answer, MarketError):
+                raise answer
+            found.append(answer)
+        return found
+
     def estimate_gas(
         self, call: Call, sender: Address, *, overrides: Mapping[Address, Mapping[str, str]] | None = None
     ) -> int:

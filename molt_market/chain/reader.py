@@ -16,6 +16,7 @@ from molt_market.chain.node import MOST_AT_ONCE, Node
 from molt_market.chain.views import EscrowViews
 from molt_market.chain.words import stored_deals
 from molt_market.domain.amounts import Amount
+from molt_market.domain.balances import Balances
 from molt_market.domain.deals import Deal, DealStatus, EscrowAccount
 from molt_market.domain.events import DEAL_EVENTS, DealClosed, DealOpened, Event
 from molt_market.domain.fields import moment
@@ -151,9 +152,10 @@ class EscrowReader(EscrowViews):
         buyer, provider = order_message(asked).buyer, offer_message(offer).provider
         named = order.opener if order.signature else None
         cost = order.requirements.cost_at(offer.price_per_hour)
+        of_buyer, of_provider = self.balances_of([buyer, provider])
         balances = {
-            buyer: self._funds(buyer, cost, resting=named is not None),
-            provider: self.balances(provider).staying,
+            buyer: _funds(buyer, of_buyer, cost, resting=named is not None),
+            provider: of_provider.staying,
         }
         opener = named if named and named != ZERO_ADDRESS else buyer
         return self.check(offer, asked, opener, balances=balances)
@@ -174,13 +176,6 @@ class EscrowReader(EscrowViews):
                 "offer_hash": order.offer_hash or offer_hash(offer, self.domain),
             }
         )
-
-    def _funds(self, buyer: Address, cost: Amount, *, resting: bool) -> Amount:
-        """Return what a buyer could pay of a cost."""
-        if buyer == STAND_IN:
-            return cost
-        has = self.balances(buyer)
-        return has.staying if resting else min(has.total, cost)
 
     def _escrow_account(self, deal: Deal, opened: DealOpened, closed_at: datetime | None) -> EscrowAccount:
         terms = opened.terms
@@ -276,6 +271,13 @@ def _padded(account: Address) -> str:
 def _refusal(answer: bytes) -> Refused | None:
     code, actual, limit = ESCROW.decode("check", answer)
     return refusal(code, actual, limit) if code else None
+
+
+def _funds(buyer: Address, has: Balances, cost: Amount, *, resting: bool) -> Amount:
+    """Return what a buyer could pay of a cost."""
+    if buyer == STAND_IN:
+        return cost
+    return has.staying if resting else min(has.total, cost)
 
 
 def _stored(balances: Mapping[Address, Amount] | None) -> dict[Hash32, Hash32] | None:

@@ -30,7 +30,16 @@ class TokenContract:
         self.address = address
 
     def balance_of(self, account: Address, block: str = "latest") -> int:
-        return self._number("balanceOf", account, block=block)
+        return self.balance(self._node.call(self.balance_call(account), block=block))
+
+    def balance_call(self, account: Address) -> Call:
+        """Return what asks for an account's balance, for who asks for more at once."""
+        return Call(self.address, TOKEN.encode("balanceOf", account))
+
+    @staticmethod
+    def balance(answer: bytes) -> int:
+        """Return the balance in an answer to that."""
+        return int(TOKEN.decode("balanceOf", answer)[0])
 
     def allowance(self, owner: Address, spender: Address, block: str = "latest") -> int:
         return self._number("allowance", owner, spender, block=block)

@@ -79,14 +79,21 @@ class EscrowViews:
 
         With `pending`, what is sent and not yet mined counts too, as far as the node knows it.
         """
-        block = "pending" if pending else "latest"
-        balance, withdrawing, unlock_at, _ = self._view("accountOf", account, block=block)
-        return Balances(
-            wallet=self._amount(self.token_contract.balance_of(account, block)),
-            escrow=self._amount(balance),
-            withdrawing=self._amount(withdrawing),
-            unlock_at=moment(unlock_at) if withdrawing else None,
-        )
+        [found] = self.balances_of([account], pending=pending)
+        return found
+
+    def balances_of(self, accounts: Sequence[Address], *, pending: bool = False) -> list[Balances]:
+        """Return the same of several accounts, in one request."""
+        calls = [
+            call
+            for account in accounts
+            for call in (
+                Call(self.deployment.escrow, ESCROW.encode("accountOf", account)),
+                self.token_contract.balance_call(account),
+            )
+        ]
+        answers = self.node.read(calls, block="pending" if pending else "latest")
+        return [self._balances(*each) for each in zip(answers[::2], answers[1::2], strict=True)]
 
     def allowance(self, owner: Address) -> int:
         """Return the base units of an account's tokens that the escrow may take, after what is sent."""
@@ -175,6 +182,15 @@ class EscrowViews:
         return messages.Policy(*fields)
 
     # ---------------------------------------------------------------- inside
+
+    def _balances(self, account: bytes, held: bytes) -> Balances:
+        [(balance, withdrawing, unlock_at, _)] = ESCROW.decode("accountOf", account)
+        return Balances(
+            wallet=self._amount(self.token_contract.balance(held)),
+            escrow=self._amount(balance),
+            withdrawing=self._amount(withdrawing),
+            unlock_at=moment(unlock_at) if withdrawing else None,
+        )
 
     def _logs(
         self, from_block: int, topics: Sequence[str | Sequence[str] | None], kind: type[Found]

@@ -101,10 +101,14 @@ def run(
     engine = None if containers is None else Containers(containers, container_network, tuple(registry or ()))
     agent = Wallet.from_file(shared.key_file())
     gas = agent if gas_wallet is None else Wallet.from_file(gas_wallet)
-    found = devices_here(devices, without_gpus=without_gpus)
+    client, found = shared.client(gas), devices_here(devices, without_gpus=without_gpus)
+    if not client.node.number("eth_getBalance", gas.address, "latest"):
+        shared.output.note(
+            f"{gas.address} has no native coin: send it some, or the gateway can claim and redeem nothing"
+        )
     with own_folder(folder), _listening(listen) as listener, _database(shared, folder) as database:
         serve(
-            shared.client(gas),
+            client,
             agent,
             shared.api(),
             database,
@@ -202,7 +206,12 @@ def _database(shared: AppContext, folder: Path, *, must_exist: bool = False) -> 
     if shared.database_url is not None:
         yield shared.database(make=not must_exist)
         return
-    database = Database(folder / PRIVATE / DATABASE, must_exist=must_exist)
+    path = folder / PRIVATE / DATABASE
+    if must_exist and not path.exists():
+        raise InvalidValue(
+            f"there is no database at {path}: check --folder, or give --database as the gateway was given it"
+        )
+    database = Database(path)
     try:
         yield database
     finally:

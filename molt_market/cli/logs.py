@@ -18,6 +18,34 @@ class Format(StrEnum):
     JSON = "json"  # one object a line, with the fields of the event beside time, level and event
 
 
+class Seldom(logging.Filter):
+    """Lets a warning through when it comes up, and then once in ten minutes for as long as it goes on.
+
+    What fails is tried again every few seconds: with a line each time a night of it would bury all else.
+    `again` of a line says how often the same was told since the last one.
+    """
+
+    SECONDS = 600
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: dict[str, tuple[float, int]] = {}  # when, and how often it was held back since
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        text, now = record.getMessage(), record.created
+        at, again = self._shown.get(text, (now - self.SECONDS, 0))
+        if now - at < self.SECONDS:
+            self._shown[text] = at, again + 1
+            return False
+        self._shown = {each: (at, n) for each, (at, n) in self._shown.items() if now - at < 2 * self.SECONDS}
+        self._shown[text] = now, 0
+        if again and isinstance(record.msg, Said):
+            record.msg = Said(record.msg.event, {**record.msg.fields, "again": again})
+        return True
+
+
 class TextFormatter(logging.Formatter):
     """Writes a record as text."""
 
@@ -36,8 +64,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(verbose: int, form: Format) -> None:
-    """Let the log of molt_market go to stderr: warnings, with 1 all that happens, with 2 details too."""
+    """Let the log of molt_market go to stderr: warnings, with 1 all that happens, with 2 details too.
+
+    The same warning is written once in ten minutes.
+    """
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Seldom())
     handler.setFormatter(JsonFormatter() if form is Format.JSON else TextFormatter())
     log = logging.getLogger("molt_market")
     log.handlers = [handler]

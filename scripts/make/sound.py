@@ -19,13 +19,25 @@ SEED = 20_260
 WIDE, NARROW = 256, 96
 NUMBERS = {WIDE: "abcd", NARROW: "pq"}
 
-product = z3.Function(terms.PRODUCT, *[z3.BitVecSort(WIDE)] * 3)
-exact = z3.Var(0, z3.BitVecSort(WIDE)) * z3.Var(1, z3.BitVecSort(WIDE))
+product, quotient, open_product = (
+    z3.Function(name, *[z3.BitVecSort(WIDE)] * 3)
+    for name in (terms.PRODUCT, terms.QUOTIENT, "f_evm_bvmul_open")
+)
+x, y = (z3.Var(n, z3.BitVecSort(WIDE)) for n in (0, 1))
+EXACT = [(product, x * y), (open_product, x * y), (quotient, z3.UDiv(x, y))]
+
+quotient_and_sum = terms._quotient_and_sum  # noqa: SLF001 - broken below
+
+
+def more_by_one(same: tuple[z3.ExprRef, z3.ExprRef] | None) -> tuple[z3.ExprRef, z3.ExprRef] | None:
+    return same and (same[0], same[1] + 1)
+
 
 BROKEN: dict[str, Callable[..., z3.ExprRef]] = {
     "_product": lambda x, y: z3.If(x == 1, y, z3.BitVecVal(0, WIDE)),  # other factors count too
     "_fact": lambda assertion: (assertion, z3.BoolVal(val=False)),  # the opposite of what is asserted
     "_widened": lambda term, size: z3.ZeroExt(size - term.size(), term + 1),
+    "_quotient_and_sum": lambda assertion: more_by_one(quotient_and_sum(assertion)),
     "_truncated": lambda term: z3.BitVecVal(0, term.size()) if z3.is_app_of(term, z3.Z3_OP_EXTRACT) else term,
 }
 
@@ -43,17 +55,23 @@ class Query:
         asked = [self._condition(2) for _ in range(3)]
         self._asked = asked  # these are asked again within the next ones
         self.conditions = [self._true(each) for each in asked + [self._condition(3) for _ in range(4)]]
+        self.conditions += [self._same() for _ in range(2)]
 
     def text(self) -> str:
         solver = z3.Solver()
         solver.add(*self.conditions)
         return str(solver.to_smt2())
 
-    def value(self, term: z3.ExprRef, function: z3.FuncDeclRef) -> z3.ExprRef:
-        return z3.simplify(z3.substitute(z3.substitute_funs(term, (function, exact)), *self.numbers))
+    def value(self, term: z3.ExprRef) -> z3.ExprRef:
+        return z3.simplify(z3.substitute(z3.substitute_funs(term, *EXACT), *self.numbers))
 
     def _true(self, condition: z3.BoolRef) -> z3.BoolRef:
-        return condition if z3.is_true(self.value(condition, product)) else z3.Not(condition)
+        return condition if z3.is_true(self.value(condition)) else z3.Not(condition)
+
+    def _same(self) -> z3.BoolRef:
+        """Return of a quotient which sum it is."""
+        one, other = quotient(self._term(WIDE, 1), self._term(WIDE, 1)), self._term(WIDE, 2)
+        return one == other + self.value(one - other)
 
     def _number(self, width: int) -> int:
         choices: list[int] = [0, 1, 2, 10_000, self._chance.getrandbits(width), 2**width - 1]
@@ -78,6 +96,7 @@ class Query:
             made += [
                 product(x, y),
                 z3.UDiv(x, y),
+                quotient(x, y),
                 z3.ZeroExt(WIDE - NARROW, narrow),
                 z3.simplify((x + y) << 1),
             ]
@@ -92,9 +111,7 @@ class Query:
 
 def is_kept(query: Query) -> bool:
     """Tell whether what was true of the numbers is true of them in simpler terms."""
-    open_product = z3.Function("f_evm_bvmul_open", *[z3.BitVecSort(WIDE)] * 3)
-    simple = z3.parse_smt2_string(terms.simplified(query.text()))
-    return all(z3.is_true(query.value(each, open_product)) for each in simple)
+    return all(z3.is_true(query.value(each)) for each in z3.parse_smt2_string(terms.simplified(query.text())))
 
 
 def lost() -> int:

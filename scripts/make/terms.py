@@ -4,22 +4,22 @@ A balance of 96 bits that grows by an amount of 256 is easy to compare with what
 of the same terms; as circuits of adders they are not. It runs in .venv-prove.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import add, mul, sub
 
 import z3
 
-PRODUCT = "f_evm_bvmul_256"  # halmos leaves products open
+PRODUCT, QUOTIENT = "f_evm_bvmul_256", "f_evm_bvudiv_256"  # halmos leaves them open
 SUMS = {z3.Z3_OP_BADD: add, z3.Z3_OP_BSUB: sub, z3.Z3_OP_BMUL: mul}
 
 
 def simplified(text: str) -> str:
     """Return the same query in simpler terms."""
     assertions = _decided(list(z3.parse_smt2_string(text)))
-    for in_the_end in (False, True):  # products come last: by then one factor is written in one way
-        done: dict[int, z3.ExprRef] = {}
-        assertions = [z3.simplify(_rewritten(each, done, products=in_the_end)) for each in assertions]
+    assertions = _all_rewritten(assertions, products=False)
+    assertions = _all_rewritten(assertions, products=True)  # by now one factor is written in one way
+    assertions = _all_rewritten(_replaced(assertions), products=True)
     solver = z3.Solver()
     solver.add(*assertions)
     return f"(set-logic QF_AUFBV)\n{solver.to_smt2()}"
@@ -28,7 +28,7 @@ def simplified(text: str) -> str:
 def _decided(assertions: list[z3.BoolRef]) -> list[z3.BoolRef]:
     """Write true or false for what is asserted wherever it is asked again, as in a branchless minimum."""
     facts = [(each, _fact(each)) for each in assertions]
-    asked = _conditions_within(term for _, (term, _) in facts)
+    asked = {each.get_id() for _, (term, _) in facts for each in _within(term.children()) if z3.is_bool(each)}
     used = [(source, fact) for source, fact in facts if fact[0].get_id() in asked]
     return [
         z3.substitute(each, *[fact for source, fact in used if not source.eq(each)]) for each in assertions
@@ -41,18 +41,39 @@ def _fact(assertion: z3.BoolRef) -> tuple[z3.ExprRef, z3.BoolRef]:
     return assertion, z3.BoolVal(val=True)
 
 
-def _conditions_within(terms: Iterable[z3.ExprRef]) -> set[int]:
-    """Return the ids of what is true or false and lies within one of these terms."""
-    waiting = [child for term in terms for child in term.children()]
-    seen, found = set[int](), set[int]()
+def _within(terms: Iterable[z3.ExprRef]) -> Iterator[z3.ExprRef]:
+    """Yield these terms, and all within them, each of them once."""
+    waiting, seen = list(terms), set[int]()
     while waiting:
         each = waiting.pop()
         if each.get_id() not in seen:
             seen.add(each.get_id())
             waiting += each.children()
-            if z3.is_bool(each):
-                found.add(each.get_id())
-    return found
+            yield each
+
+
+def _replaced(assertions: list[z3.BoolRef]) -> list[z3.BoolRef]:
+    """Write for an open quotient the sum that it is asserted to be: a sum's low bits are a sum as well."""
+    for at in range(len(assertions)):
+        if same := _quotient_and_sum(assertions[at]):
+            assertions = [
+                each if here == at else z3.substitute(each, same) for here, each in enumerate(assertions)
+            ]
+    return assertions
+
+
+def _quotient_and_sum(assertion: z3.BoolRef) -> tuple[z3.ExprRef, z3.ExprRef] | None:
+    if z3.is_eq(assertion):
+        one, other = assertion.children()
+        for quotient, rest in ((one, other), (other, one)):
+            if quotient.decl().name() == QUOTIENT and not any(each.eq(quotient) for each in _within([rest])):
+                return quotient, rest
+    return None
+
+
+def _all_rewritten(assertions: list[z3.BoolRef], *, products: bool) -> list[z3.BoolRef]:
+    done: dict[int, z3.ExprRef] = {}
+    return [z3.simplify(_rewritten(each, done, products=products)) for each in assertions]
 
 
 def _rewritten(term: z3.ExprRef, done: dict[int, z3.ExprRef], *, products: bool) -> z3.ExprRef:

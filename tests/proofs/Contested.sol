@@ -96,6 +96,12 @@ contract Contested is Ledger {
         endsByRuling(c, c.deal.claim());
     }
 
+    /// @dev Neither stands whole.
+    function check_conservation_resolveInBetween(Call memory c) public {
+        vm.assume(both(c.deal.paid() < c.gpuSeconds, c.gpuSeconds < c.deal.claim()));
+        endsByRuling(c, c.gpuSeconds);
+    }
+
     function endsByRuling(Call memory c, uint256 units) internal {
         vm.assume(c.deal.paid() < c.deal.claim());
         Balances memory b = before(c, Status.DISPUTED);

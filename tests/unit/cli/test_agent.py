@@ -35,6 +35,7 @@ def test_show__needs_a_gateway_that_was_run(tmp_path: Path) -> None:
     result = run("agent", "show", "--folder", tmp_path)
     assert result.exit_code == ExitCode.BAD_INPUT
     assert "there is no database" in " ".join(result.stderr.split())
+    assert "or give --database as the gateway was given it" in " ".join(result.stderr.split())
 
 
 def test_span__has_both_ends() -> None:

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from molt_market.cli.console import Output, ago, iso, when
-from molt_market.cli.logs import Format, JsonFormatter, TextFormatter, configure
+from molt_market.cli.logs import Format, JsonFormatter, Seldom, TextFormatter, configure
 from molt_market.errors import DealNotFound, InvalidQuery
 from molt_market.telling import Said
 
@@ -96,6 +96,43 @@ def test_log__as_json__has_the_fields() -> None:
         "reason": "a b",
     }
     assert json.loads(JsonFormatter().format(record("a plain line")))["event"] == "a plain line"
+
+
+def warned(reason: str, seconds: int, level: int = logging.WARNING) -> logging.LogRecord:
+    made = record(Said("not_paid", {"deal_id": "0xde", "reason": reason}))
+    made.levelno, made.created = level, NOON.timestamp() + seconds
+    return made
+
+
+def test_log__a_warning_that_goes_on__is_written_once_in_ten_minutes() -> None:
+    seldom = Seldom()
+    kept = [each for each in (warned("no gas", n) for n in range(0, 1_300, 2)) if seldom.filter(each)]
+    assert [each.created - NOON.timestamp() for each in kept] == [0, 600, 1_200]
+    assert [str(each.msg).partition("reason=")[2] for each in kept] == [
+        "'no gas'",
+        "'no gas' again=299",
+        "'no gas' again=299",
+    ]
+
+
+def test_log__another_warning__and_what_is_no_warning__is_written_each_time() -> None:
+    seldom = Seldom()
+    assert seldom.filter(warned("no gas", 0))
+    assert seldom.filter(warned("no node", 1))
+    assert not seldom.filter(warned("no gas", 2))
+    assert all(seldom.filter(warned("no gas", n, logging.INFO)) for n in (3, 4))
+    assert all(seldom.filter(warned("no gas", n, logging.ERROR)) for n in (5, 6))
+
+
+def test_log__a_warning_that_went_away__is_new_when_it_comes_again() -> None:
+    seldom = Seldom()
+    shown = [
+        seldom.filter(each) for each in (warned("no gas", 0), warned("no gas", 2), warned("no gas", 5_000))
+    ]
+    assert shown == [True, False, True]
+    for n in range(10_000):
+        seldom.filter(warned(f"nonce {n}", 5_000 + n))
+    assert len(seldom._shown) <= 2 * Seldom.SECONDS  # what is long over takes no memory
 
 
 @pytest.mark.parametrize(("verbose", "level"), [(0, "WARNING"), (1, "INFO"), (2, "DEBUG"), (9, "DEBUG")])
