@@ -234,7 +234,8 @@ abstract contract Refusals is Plans {
         ModelDeal memory d = deals[i];
         Call memory c;
         c.caller = relayer;
-        uint40 until = uint40(present() + 1);
+        // later than whoever agrees ever says: in the same batch he may approve this very request
+        uint40 until = uint40(present() + 2 days);
         if (isDisputed(d) && present() < d.deadline) {
             c.data = abi.encodeCall(IMoltEscrow.resolve, (d.terms, uint40(d.claim), until, ""));
             return badSignature(c, relayer, d.policy.arbiter);
